@@ -1,0 +1,1 @@
+"""Keras layers: embeddings, gates, trunks, towers."""

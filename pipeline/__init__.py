@@ -1,0 +1,5 @@
+"""Choice and wiring: the DAG, its runners and the command line."""
+
+from taskroute.schemas import environment
+
+environment.prepare()

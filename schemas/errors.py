@@ -1,0 +1,23 @@
+"""Errors that a user can cause and mend: one sentence each, and the exit code the command ends with."""
+
+
+class UserError(Exception):
+    """Says what is wrong, where, and what to do, in one sentence."""
+
+    exit_code = 1
+
+
+class ConfigError(UserError):
+    """The command line or the config is wrong."""
+
+    exit_code = 2
+
+
+class DataError(UserError):
+    """The log cannot be used as the config says."""
+
+    exit_code = 3
+
+
+NOT_BLESSED = 4
+SERVING_CHECK_FAILED = 5

@@ -1,0 +1,183 @@
+"""The root config: one file says what is learned, from what, how, and what may be served."""
+
+from collections import Counter
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import (
+    Field,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    ValidationError,
+    model_validator,
+)
+
+from taskroute.schemas.base import Config, Name
+from taskroute.schemas.errors import ConfigError
+from taskroute.schemas.features import DenseFeature, Feature, missing_key
+from taskroute.schemas.source import Source
+from taskroute.schemas.tasks import Task
+from taskroute.schemas.trunks import SharedBottomTrunk, Trunk
+
+
+class Towers(Config):
+    """The layers that each task has for itself, above the trunk and below its head."""
+
+    units: tuple[PositiveInt, ...] = (32,)
+
+
+class Training(Config):
+    """How the ranker is fitted."""
+
+    batch_size: PositiveInt = 1024
+    epochs: PositiveInt = Field(10, description="At most; validation stops earlier.")
+    patience: PositiveInt = Field(
+        2, description="Epochs without a lower validation loss before training stops."
+    )
+    learning_rate: PositiveFloat = Field(1e-3, description="Of the dense weights (Adam).")
+    embedding_learning_rate: PositiveFloat = Field(0.05, description="Of the tables (Adagrad).")
+    seed: NonNegativeInt = 1
+
+
+class Gate(Config):
+    """A bound that a candidate must keep on the test split, or it is not blessed."""
+
+    task: Name
+    metric: Literal["auc", "mae", "rmse"] = "auc"
+    at_least: float | None = None
+    at_most: float | None = None
+
+    @model_validator(mode="after")
+    def _has_one_bound(self) -> "Gate":
+        if (self.at_least is None) == (self.at_most is None):
+            raise ValueError("give either `at_least` or `at_most`")
+        return self
+
+
+class Evaluation(Config):
+    """What the candidate is measured by."""
+
+    gates: tuple[Gate, ...] = ()
+
+
+class RecommenderConfig(Config):
+    """Everything about one ranker except where it runs."""
+
+    name: Name
+    source: Source
+    features: tuple[Feature, ...] = Field(min_length=1)
+    tasks: tuple[Task, ...] = Field(min_length=1)
+    trunk: Trunk = SharedBottomTrunk()
+    towers: Towers = Towers()
+    training: Training = Training()
+    evaluation: Evaluation = Evaluation()
+
+    @model_validator(mode="after")
+    def _names_are_unique(self) -> "RecommenderConfig":
+        _refuse_repeats("features", (feature.name for feature in self.features))
+        _refuse_repeats("tasks", (task.name for task in self.tasks))
+        made = {missing_key(f) for f in self.features if isinstance(f, DenseFeature)}
+        for index, feature in enumerate(self.features):
+            if feature.name in made:
+                raise ValueError(
+                    f"features[{index}].name: '{feature.name}' is the name of another feature's "
+                    "missing flag; choose another"
+                )
+        return self
+
+    @model_validator(mode="after")
+    def _columns_have_one_meaning(self) -> "RecommenderConfig":
+        labels = {task.label.column for task in self.tasks}
+        kinds: dict[str, tuple[str, str]] = {}
+        for index, feature in enumerate(self.features):
+            if feature.column in labels:
+                raise ValueError(
+                    f"features[{index}]: column '{feature.column}' is a label; a feature must be "
+                    "known before the row's outcome"
+                )
+            kind = "number" if feature.kind in ("dense", "bucket") else feature.kind
+            first_kind, first_name = kinds.setdefault(feature.column, (kind, feature.name))
+            if kind != first_kind:
+                raise ValueError(
+                    f"features[{index}]: column '{feature.column}' is read as {kind} here and as "
+                    f"{first_kind} by '{first_name}'"
+                )
+        return self
+
+    @model_validator(mode="after")
+    def _references_exist(self) -> "RecommenderConfig":
+        tasks = {task.name: task for task in self.tasks}
+        for index, task in enumerate(self.tasks):
+            if task.trained_where is None:
+                continue
+            condition = tasks.get(task.trained_where)
+            if condition is None or condition.kind != "binary" or condition is task:
+                raise ValueError(
+                    f"tasks[{index}].trained_where: '{task.trained_where}' is not another binary "
+                    f"task of this config"
+                )
+        for index, gate in enumerate(self.evaluation.gates):
+            if gate.task not in tasks:
+                raise ValueError(f"evaluation.gates[{index}].task: there is no task '{gate.task}'")
+            if (gate.metric == "auc") != (tasks[gate.task].kind == "binary"):
+                raise ValueError(
+                    f"evaluation.gates[{index}].metric: '{gate.metric}' does not exist for the "
+                    f"{tasks[gate.task].kind} task '{gate.task}'"
+                )
+        return self
+
+
+def _refuse_repeats(where: str, names: Iterable[str]) -> None:
+    repeated = [name for name, count in Counter(names).items() if count > 1]
+    if repeated:
+        raise ValueError(f"{where}: the name '{repeated[0]}' is used more than once")
+
+
+def load_config(path: str | Path) -> RecommenderConfig:
+    """Reads a config from a YAML file.
+
+    Raises:
+        ConfigError: If the file cannot be read, or with the path of the first wrong field.
+    """
+    try:
+        text = Path(path).read_text(encoding="utf-8")
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise ConfigError(f"{path}: is not UTF-8 text") from None
+    try:
+        content = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        line = f", line {mark.line + 1}" if mark else ""
+        problem = getattr(error, "problem", None) or "cannot be parsed"
+        raise ConfigError(f"{path}{line}: is not valid YAML: {problem}") from None
+    if not isinstance(content, dict):
+        raise ConfigError(f"{path}: must hold a mapping of fields, such as `name: demo`")
+    try:
+        return RecommenderConfig.model_validate(content)
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = _field_path(content, first["loc"])
+        more = error.error_count() - 1
+        tail = f" (and {more} more)" if more else ""
+        message = first["msg"].removeprefix("Value error, ")
+        raise ConfigError(f"{path}: {place}{': ' if place else ''}{message}{tail}") from None
+
+
+def _field_path(content: Any, location: tuple[int | str, ...]) -> str:
+    """`("features", 3, "dense", "name")` to `features[3].name`: without the tags of unions."""
+    path = ""
+    for part in location:
+        if isinstance(part, int):
+            path += f"[{part}]"
+            content = content[part] if isinstance(content, list | tuple) else None
+        elif isinstance(content, dict) and part not in content and content.get("kind") == part:
+            continue
+        else:
+            path += f".{part}" if path else str(part)
+            content = content.get(part) if isinstance(content, dict) else None
+    return path

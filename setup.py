@@ -1,0 +1,12 @@
+"""Packages the top-level folders as taskroute.<folder>, so that site-packages gains one name, not four."""
+
+from setuptools import find_packages, setup
+
+_NAMESPACE = "taskroute"
+_FOLDERS = ("schemas", "models", "components", "pipeline")
+_PACKAGES = find_packages(include=[*_FOLDERS, *(f"{folder}.*" for folder in _FOLDERS)])
+
+setup(
+    packages=[f"{_NAMESPACE}.{package}" for package in _PACKAGES],
+    package_dir={f"{_NAMESPACE}.{folder}": folder for folder in _FOLDERS},
+)
