@@ -1,4 +1,4 @@
-"""Packages the top-level folders as taskroute.<folder>, so that site-packages gains one name, not four."""
+"""Packages the top-level folders as taskroute.<folder>: site-packages gains one name, not four."""
 
 from setuptools import find_packages, setup
 

@@ -1,4 +1,4 @@
-"""Which columns of the log a config reads, and as what: the one place that says how raw data is typed."""
+"""Which columns of the log a config reads, and as what kind."""
 
 from dataclasses import dataclass
 from typing import Literal

@@ -1,4 +1,4 @@
-"""Errors that a user can cause and mend: one sentence each, and the exit code the command ends with."""
+"""Errors that a user can cause and mend: one sentence and one exit code each."""
 
 
 class UserError(Exception):

@@ -46,5 +46,5 @@ class Task(Config):
 
     @property
     def weight_key(self) -> str:
-        """Transformed feature that holds the row's weight in this task, float32; 0 leaves it out."""
+        """Transformed feature with the row's weight in this task, float32; 0 leaves it out."""
         return f"weight/{self.name}"
