@@ -1,4 +1,4 @@
-"""Everything inside the TensorFlow graph: preprocessing, layers, trunks, the ranker, its training and export."""
+"""Everything in the TensorFlow graph: preprocessing, layers, trunks, ranker, training, export."""
 
 from taskroute.schemas import environment
 
