@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from taskroute.schemas.features import MultivalentFeature
-from taskroute.schemas.recommender import RecommenderConfig
+from taskroute.schemas.recommender import DataConfig
 
 # text: at most one string. texts: a list of strings. number: at most one float.
 ColumnKind = Literal["text", "texts", "number"]
@@ -26,7 +26,7 @@ class RawColumn:
     separator: str | None = None
 
 
-def feature_columns(config: RecommenderConfig) -> tuple[RawColumn, ...]:
+def feature_columns(config: DataConfig) -> tuple[RawColumn, ...]:
     """Columns that features read, each once: what a serving request holds."""
     columns: dict[str, RawColumn] = {}
     for feature in config.features:
@@ -37,12 +37,12 @@ def feature_columns(config: RecommenderConfig) -> tuple[RawColumn, ...]:
     return tuple(columns.values())
 
 
-def label_columns(config: RecommenderConfig) -> tuple[RawColumn, ...]:
+def label_columns(config: DataConfig) -> tuple[RawColumn, ...]:
     """Columns that labels read, each once."""
     names = dict.fromkeys(task.label.column for task in config.tasks)
     return tuple(RawColumn(name, "number") for name in names)
 
 
-def raw_columns(config: RecommenderConfig) -> tuple[RawColumn, ...]:
+def raw_columns(config: DataConfig) -> tuple[RawColumn, ...]:
     """Columns that a tf.Example holds."""
     return (*feature_columns(config), *label_columns(config))

@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self, TypeVar
 
 import yaml
 from pydantic import (
@@ -21,6 +21,8 @@ from taskroute.schemas.features import DenseFeature, Feature, missing_key
 from taskroute.schemas.source import Source
 from taskroute.schemas.tasks import Task
 from taskroute.schemas.trunks import SharedBottomTrunk, Trunk
+
+PartT = TypeVar("PartT", bound=Config)
 
 
 class Towers(Config):
@@ -63,25 +65,19 @@ class Evaluation(Config):
     gates: tuple[Gate, ...] = ()
 
 
-class RecommenderConfig(Config):
-    """Everything about one ranker except where it runs."""
+class DataConfig(Config):
+    """What the model reads and predicts: all that Transform needs to know."""
 
-    name: Name
-    source: Source
     features: tuple[Feature, ...] = Field(min_length=1)
     tasks: tuple[Task, ...] = Field(min_length=1)
-    trunk: Trunk = SharedBottomTrunk()
-    towers: Towers = Towers()
-    training: Training = Training()
-    evaluation: Evaluation = Evaluation()
 
     @model_validator(mode="after")
-    def _names_are_unique(self) -> "RecommenderConfig":
+    def _names_are_unique(self) -> Self:
         _refuse_repeats("features", (feature.name for feature in self.features))
         _refuse_repeats("tasks", (task.name for task in self.tasks))
-        made = {missing_key(f) for f in self.features if isinstance(f, DenseFeature)}
+        flags = {missing_key(f) for f in self.features if isinstance(f, DenseFeature)}
         for index, feature in enumerate(self.features):
-            if feature.name in made:
+            if feature.name in flags:
                 raise ValueError(
                     f"features[{index}].name: '{feature.name}' is the name of another feature's "
                     "missing flag; choose another"
@@ -89,7 +85,7 @@ class RecommenderConfig(Config):
         return self
 
     @model_validator(mode="after")
-    def _columns_have_one_meaning(self) -> "RecommenderConfig":
+    def _columns_have_one_meaning(self) -> Self:
         labels = {task.label.column for task in self.tasks}
         kinds: dict[str, tuple[str, str]] = {}
         for index, feature in enumerate(self.features):
@@ -108,7 +104,7 @@ class RecommenderConfig(Config):
         return self
 
     @model_validator(mode="after")
-    def _references_exist(self) -> "RecommenderConfig":
+    def _conditions_are_binary_tasks(self) -> Self:
         tasks = {task.name: task for task in self.tasks}
         for index, task in enumerate(self.tasks):
             if task.trained_where is None:
@@ -117,8 +113,29 @@ class RecommenderConfig(Config):
             if condition is None or condition.kind != "binary" or condition is task:
                 raise ValueError(
                     f"tasks[{index}].trained_where: '{task.trained_where}' is not another binary "
-                    f"task of this config"
+                    "task of this config"
                 )
+        return self
+
+
+class ModelConfig(DataConfig):
+    """What decides the weights beside the data: all that Trainer needs to know."""
+
+    trunk: Trunk = SharedBottomTrunk()
+    towers: Towers = Towers()
+    training: Training = Training()
+
+
+class RecommenderConfig(ModelConfig):
+    """Everything about one ranker except where it runs."""
+
+    name: Name
+    source: Source
+    evaluation: Evaluation = Evaluation()
+
+    @model_validator(mode="after")
+    def _gates_fit_tasks(self) -> Self:
+        tasks = {task.name: task for task in self.tasks}
         for index, gate in enumerate(self.evaluation.gates):
             if gate.task not in tasks:
                 raise ValueError(f"evaluation.gates[{index}].task: there is no task '{gate.task}'")
@@ -128,6 +145,10 @@ class RecommenderConfig(Config):
                     f"{tasks[gate.task].kind} task '{gate.task}'"
                 )
         return self
+
+    def part(self, kind: type[PartT]) -> PartT:
+        """The part of the config that a stage needs, so that others do not invalidate its cache."""
+        return kind(**{name: getattr(self, name) for name in kind.model_fields})
 
 
 def _refuse_repeats(where: str, names: Iterable[str]) -> None:

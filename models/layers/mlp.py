@@ -1,0 +1,44 @@
+"""A stack of dense layers."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import tensorflow as tf
+import tf_keras as keras
+
+
+@keras.utils.register_keras_serializable(package="taskroute")
+class Mlp(keras.layers.Layer):
+    """Dense layers with ReLU, each followed by dropout where asked.
+
+    Args:
+        units: Width of each layer, bottom up; empty passes the input through.
+        dropout: Share of units dropped after each layer while training, in [0, 1).
+
+    Call arguments:
+        inputs: float tensor (B, D).
+        training: Whether to drop units.
+
+    Returns:
+        (B, units[-1]).
+
+    Raises:
+        ValueError: If a width is not positive.
+    """
+
+    def __init__(self, units: Sequence[int], *, dropout: float = 0.0, **kwargs: Any):
+        if any(width <= 0 for width in units):
+            raise ValueError(f"`units` must be positive. Received: units={units}")
+        super().__init__(**kwargs)
+        self.units = tuple(units)
+        self.dropout = dropout
+        self._layers = [keras.layers.Dense(width, activation="relu") for width in self.units]
+        self._drop = keras.layers.Dropout(dropout)
+
+    def call(self, inputs: tf.Tensor, training: bool = False) -> tf.Tensor:
+        for layer in self._layers:
+            inputs = self._drop(layer(inputs), training=training)
+        return inputs
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "units": self.units, "dropout": self.dropout}

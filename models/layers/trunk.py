@@ -1,0 +1,54 @@
+"""The contract that every trunk keeps, so that the ranker needs to know none of them."""
+
+import abc
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import tensorflow as tf
+import tf_keras as keras
+
+
+@dataclass(frozen=True)
+class RoutingMatrix:
+    """How much each upper part uses each lower one, at inference.
+
+    `values` is float32 `(len(upper), len(lower))` in [0, 1]; 0 is a closed route.
+    """
+
+    name: str
+    upper: tuple[str, ...]
+    lower: tuple[str, ...]
+    values: tf.Tensor
+
+
+class Trunk(keras.layers.Layer, abc.ABC):
+    """Shares layers between tasks: call (B, D) -> {task: (B, U)}.
+
+    Regularisers go through `add_loss`. Weights that decide the routing, if any, are listed by
+    `routing_variables`, so that they can have an optimizer of their own.
+
+    Args:
+        task_names: The keys of the result.
+    """
+
+    def __init__(self, task_names: Sequence[str], **kwargs: Any):
+        if not task_names:
+            raise ValueError(f"`task_names` must not be empty. Received: task_names={task_names}")
+        super().__init__(**kwargs)
+        self.task_names = tuple(task_names)
+
+    @abc.abstractmethod
+    def call(self, inputs: tf.Tensor, training: bool = False) -> dict[str, tf.Tensor]:
+        """Maps (B, D) to one (B, U) tensor a task."""
+
+    @abc.abstractmethod
+    def routing(self) -> tuple[RoutingMatrix, ...]:
+        """The routes in use at inference, bottom up; the rows of the last are the tasks."""
+
+    @property
+    def routing_variables(self) -> list[tf.Variable]:
+        return []
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "task_names": self.task_names}

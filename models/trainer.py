@@ -1,0 +1,116 @@
+"""Entry point of TFX Trainer. TFX reloads this module, so it defines functions only."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import tensorflow as tf
+import tensorflow_transform as tft
+import tf_keras as keras
+
+from taskroute.models.dataset import make_dataset
+from taskroute.models.export import export
+from taskroute.models.preprocessing import vocabulary_name
+from taskroute.models.ranker import MultiTaskRanker, make_optimizer
+from taskroute.schemas.features import BucketFeature, DenseFeature
+from taskroute.schemas.recommender import DataConfig, ModelConfig, Training
+
+if TYPE_CHECKING:
+    from tfx.components.trainer.fn_args_utils import FnArgs
+
+
+def run_fn(fn_args: "FnArgs") -> None:
+    """Trains the ranker and writes its SavedModel, its learning curves and its routes."""
+    config = ModelConfig.model_validate_json(fn_args.custom_config["config"])
+    transform = tft.TFTransformOutput(fn_args.transform_graph_path)
+    keras.utils.set_random_seed(config.training.seed)
+    train = make_dataset(
+        fn_args.train_files,
+        config,
+        batch_size=config.training.batch_size,
+        shuffle_seed=config.training.seed,
+    )
+    validation = make_dataset(
+        fn_args.eval_files, config, batch_size=max(4096, config.training.batch_size)
+    )
+    ranker = build_ranker(config, num_ids(config, transform), train)
+    history = fit(ranker, train, validation, config.training, fn_args.model_run_dir)
+    export(ranker, transform, config, fn_args.serving_model_dir)
+    write_summary(ranker, history, fn_args.model_run_dir)
+
+
+def num_ids(data: DataConfig, transform: tft.TFTransformOutput) -> dict[str, int]:
+    """Number of ids of each feature that has any: missing, terms or buckets, OOV."""
+    sizes = {}
+    for feature in data.features:
+        match feature:
+            case DenseFeature():
+                continue
+            case BucketFeature():
+                terms = feature.num_buckets
+            case _ if feature.hash_buckets is not None:
+                terms = feature.hash_buckets
+            case _:
+                terms = transform.vocabulary_size_by_name(vocabulary_name(feature.name))
+                terms += feature.vocabulary.oov_buckets
+        sizes[feature.name] = terms + 1
+    return sizes
+
+
+def build_ranker(
+    config: ModelConfig, ids: Mapping[str, int], dataset: tf.data.Dataset
+) -> MultiTaskRanker:
+    """Makes the ranker, its weights and its optimizer; `dataset` gives the shapes."""
+    ranker = MultiTaskRanker(config, ids)
+    ranker(next(iter(dataset.take(1))))
+    ranker.compile(optimizer=make_optimizer(ranker, config))
+    return ranker
+
+
+def fit(
+    ranker: MultiTaskRanker,
+    train: tf.data.Dataset,
+    validation: tf.data.Dataset,
+    training: Training,
+    log_dir: str,
+) -> dict[str, list[float]]:
+    """Trains until the validation loss stops falling and keeps the best epoch's weights."""
+    callbacks = [
+        keras.callbacks.EarlyStopping(
+            monitor="val_loss", mode="min", patience=training.patience, restore_best_weights=True
+        ),
+        keras.callbacks.TensorBoard(log_dir, write_graph=False),
+    ]
+    history = ranker.fit(
+        train,
+        validation_data=validation,
+        epochs=training.epochs,
+        callbacks=callbacks,
+        verbose=2,
+    )
+    return {name: [float(value) for value in values] for name, values in history.history.items()}
+
+
+def write_summary(ranker: MultiTaskRanker, history: dict[str, list[float]], log_dir: str) -> None:
+    """Writes `training.json`: learning curves, best epoch, parameters and routes."""
+    routes = [
+        {
+            "name": matrix.name,
+            "upper": matrix.upper,
+            "lower": matrix.lower,
+            "values": matrix.values.numpy().tolist(),
+        }
+        for matrix in ranker.trunk.routing()
+    ]
+    losses = history["val_loss"]
+    summary = {
+        "epochs": len(losses),
+        "best_epoch": losses.index(min(losses)) + 1,
+        "history": history,
+        "parameters": sum(weight.shape.num_elements() for weight in ranker.model_weights()),
+        "trunk_parameters": ranker.trunk.count_params(),
+        "routing": routes,
+    }
+    Path(log_dir).mkdir(parents=True, exist_ok=True)
+    (Path(log_dir) / "training.json").write_text(json.dumps(summary, indent=1), encoding="utf-8")

@@ -1,0 +1,38 @@
+"""The TensorFlow Metadata schema of the log, made from the config and never kept beside it."""
+
+from tensorflow_metadata.proto.v0 import schema_pb2
+
+from taskroute.schemas.columns import RawColumn, feature_columns, label_columns
+from taskroute.schemas.recommender import DataConfig
+
+
+def make_schema(config: DataConfig) -> schema_pb2.Schema:
+    """Says what a tf.Example of the log holds: bytes or floats, any of which may be missing."""
+    schema = schema_pb2.Schema()
+    for column in (*feature_columns(config), *label_columns(config)):
+        _add_feature(schema, column)
+    zero_one = {
+        task.label.column
+        for task in config.tasks
+        if task.kind == "binary" and task.label.at_least is None
+    }
+    for feature in schema.feature:
+        if feature.name in zero_one:
+            feature.float_domain.min, feature.float_domain.max = 0.0, 1.0
+    return schema
+
+
+def make_request_schema(config: DataConfig) -> schema_pb2.Schema:
+    """The part of the schema that a serving request holds: the features without the labels."""
+    schema = schema_pb2.Schema()
+    for column in feature_columns(config):
+        _add_feature(schema, column)
+    return schema
+
+
+def _add_feature(schema: schema_pb2.Schema, column: RawColumn) -> None:
+    kind = schema_pb2.FLOAT if column.kind == "number" else schema_pb2.BYTES
+    feature = schema.feature.add(name=column.name, type=kind)
+    feature.presence.min_count = 1
+    if column.kind != "texts":
+        feature.value_count.max = 1
