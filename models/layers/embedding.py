@@ -8,10 +8,12 @@ from typing import Any
 
 import tensorflow as tf
 import tf_keras as keras
+from pydantic import TypeAdapter
 
 from taskroute.schemas.features import DenseFeature, Feature, MultivalentFeature, missing_key
 
 
+@keras.utils.register_keras_serializable(package="taskroute")
 class FeatureEmbedding(keras.layers.Layer):
     """Embeds ids, pools multivalent ones, and puts numbers beside them.
 
@@ -91,7 +93,16 @@ class FeatureEmbedding(keras.layers.Layer):
         return tf.concat(parts, axis=1)
 
     def get_config(self) -> dict[str, Any]:
-        raise NotImplementedError("the embedding is rebuilt from the config, not from Keras")
+        return {
+            **super().get_config(),
+            "features": [feature.model_dump(mode="json") for feature in self.features],
+            "num_ids": self.num_ids,
+        }
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> "FeatureEmbedding":
+        features = TypeAdapter(tuple[Feature, ...]).validate_python(config["features"])
+        return cls(**{**config, "features": features})
 
 
 def _pool(rows_VK: tf.Tensor, ids: tf.RaggedTensor, pooling: str) -> tf.Tensor:

@@ -1,0 +1,5 @@
+"""`python -m taskroute.pipeline` is the command `taskroute`."""
+
+from taskroute.pipeline.cli import main
+
+main()

@@ -1,0 +1,52 @@
+"""`taskroute demo`: a log whose truth is known, through the whole pipeline."""
+
+from importlib.resources import files
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from taskroute.components.log_example_gen import splits
+from taskroute.pipeline.run import RunReport, run
+from taskroute.pipeline.sample_log import (
+    SampleLog,
+    SampleLogSpec,
+    best_auc,
+    make_sample_log,
+    write_sample_log,
+)
+from taskroute.schemas.recommender import RecommenderConfig, load_config
+
+
+def run_demo(
+    root: Path,
+    *,
+    num_rows: int,
+    relatedness: float,
+    seed: int,
+    log_format: Literal["parquet", "csv"],
+    verbose: bool,
+) -> RunReport:
+    """Makes the log under `root`, runs `examples/demo.yaml` on it, prints the best AUC beside.
+
+    The log is made anew only where the same call has not made it yet, so that a second demo reuses
+    every stage.
+    """
+    with_path = files("taskroute.examples") / "demo.yaml"
+    config = load_config(Path(str(with_path)))
+    log = make_sample_log(SampleLogSpec(num_rows=num_rows, relatedness=relatedness, seed=seed))
+    path = root / f"log-{num_rows}-{relatedness}-{seed}.{log_format}"
+    if not path.exists():
+        root.mkdir(parents=True, exist_ok=True)
+        write_sample_log(log, path, log_format)
+    source = config.source.model_copy(update={"path": path.name, "format": log_format})
+    config = config.model_copy(update={"source": source})
+    return run(config, root, root, verbose=verbose, best_aucs=best_test_aucs(config, log))
+
+
+def best_test_aucs(config: RecommenderConfig, log: SampleLog) -> dict[str, float]:
+    """By binary task: the AUC of the true probabilities on the rows of the test split."""
+    times = log.table[config.source.timestamp]
+    is_test = splits.time_split(times, config.source.split) == "test"
+    rows = np.flatnonzero(is_test)
+    return {name: best_auc(log, name, rows) for name in log.true_probabilities}

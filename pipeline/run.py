@@ -1,0 +1,226 @@
+"""`taskroute run`: the whole pipeline on this machine, and what it came to."""
+
+import json
+import os
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from taskroute.components.log_example_gen import log_reader
+from taskroute.components.task_evaluator.gate import read_evaluation
+from taskroute.pipeline.lock import locked
+from taskroute.pipeline.paths import RunPaths, absolute_source
+from taskroute.pipeline.quiet import quiet
+from taskroute.schemas.errors import NOT_BLESSED, UserError
+from taskroute.schemas.recommender import RecommenderConfig
+from taskroute.schemas.source import SPLITS, Source
+
+
+@dataclass
+class RunReport:
+    """What `last_run.json` holds, for scripts and the report page."""
+
+    name: str
+    started: str
+    exit_code: int = 1
+    error: str | None = None
+    stages: list[dict[str, Any]] = field(default_factory=list)
+    rows: dict[str, int] = field(default_factory=dict)
+    metrics: dict[str, Any] = field(default_factory=dict)
+    verdict: dict[str, Any] | None = None
+    pushed_version: int | None = None
+    pushed_path: str | None = None
+    log: str | None = None
+
+    def write(self, path: Path) -> None:
+        """Replaces `path` whole."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        beside = path.with_suffix(".tmp")
+        beside.write_text(json.dumps(vars(self), indent=1) + "\n", encoding="utf-8")
+        os.replace(beside, path)
+
+
+def run(
+    config: RecommenderConfig,
+    data_folder: Path,
+    root: Path,
+    *,
+    verbose: bool = False,
+    best_aucs: Mapping[str, float] | None = None,
+) -> RunReport:
+    """Runs the pipeline and prints a line a stage, a table of tasks, and where the model is.
+
+    Args:
+        config: What to learn.
+        data_folder: Where relative paths of the config's source start.
+        root: The pipeline root: artifacts, metadata, logs and served models.
+        verbose: Whether to let TensorFlow and Beam print.
+        best_aucs: The AUC no model can pass, by task, where it is known.
+
+    Returns:
+        The report that was also written to `last_run.json`; its `exit_code` is 0 or 4.
+
+    Raises:
+        UserError: What stopped the run; the report is written all the same.
+    """
+    paths = RunPaths(root.resolve(), config.name)
+    started = datetime.now(UTC)
+    log = paths.logs / f"{started:%Y-%m-%dT%H-%M-%S}.log"
+    report = RunReport(config.name, started.isoformat(timespec="seconds"), log=str(log))
+    source = absolute_source(config, data_folder)
+    fingerprint = _fingerprint(source)
+    with locked(paths.lock), quiet(log, verbose=verbose) as console:
+        start = time.perf_counter()
+        try:
+            _run_stages(config, source, fingerprint, paths, report, console)
+        except Exception as error:
+            report.error = str(error) if isinstance(error, UserError) else repr(error)
+            report.exit_code = getattr(error, "exit_code", 1)
+            raise
+        finally:
+            report.write(paths.last_run)
+        _print_outcome(report, paths, console, best_aucs or {}, time.perf_counter() - start)
+    return report
+
+
+def _fingerprint(source: Source) -> str:
+    patterns = [pattern for pattern in (source.path, source.test_path) if pattern is not None]
+    return log_reader.fingerprint([f for p in patterns for f in log_reader.list_files(p)])
+
+
+def _run_stages(
+    config: RecommenderConfig,
+    source: Source,
+    fingerprint: str,
+    paths: RunPaths,
+    report: RunReport,
+    console: Console,
+) -> None:
+    with console.status("loading TFX"):
+        from taskroute.pipeline.local_runner import StageRun, run_stages
+        from taskroute.pipeline.pipeline import create_pipeline
+
+        pipeline = create_pipeline(config, source, fingerprint, paths)
+    status = console.status("")
+    console.print(f"[bold]{config.name}[/bold]  {config.trunk.kind}, {len(config.tasks)} tasks")
+
+    def on_start(name: str) -> None:
+        status.update(name)
+        status.start()
+
+    def on_finish(stage: StageRun) -> None:
+        status.stop()
+        if stage.name == "LogExampleGen":
+            (examples,) = stage.outputs["examples"]
+            report.rows = {
+                split: examples.get_int_custom_property(f"num_rows_{split}") for split in SPLITS
+            }
+        rows = _rows_seen(stage.name, report.rows)
+        report.stages.append(
+            {
+                "name": stage.name,
+                "seconds": round(stage.seconds, 3),
+                "cached": stage.cached,
+                "rows": rows,
+            }
+        )
+        console.print(_stage_line(stage.name, stage.seconds, stage.cached, rows))
+
+    try:
+        stages = run_stages(pipeline, on_start, on_finish)
+    finally:
+        status.stop()
+    evaluator, pusher = stages["TaskEvaluator"].outputs, stages["ModelPusher"].outputs
+    measured, verdict = read_evaluation(evaluator["evaluation"][0].uri)
+    report.metrics = measured.model_dump(mode="json")["tasks"]
+    report.verdict = verdict.model_dump(mode="json")
+    report.exit_code = 0 if verdict.blessed else NOT_BLESSED
+    (pushed,) = pusher["pushed_model"]
+    if pushed.get_int_custom_property("pushed"):
+        report.pushed_version = int(pushed.get_string_custom_property("pushed_version"))
+        report.pushed_path = pushed.get_string_custom_property("pushed_destination")
+
+
+def _rows_seen(stage: str, rows: Mapping[str, int]) -> int | None:
+    """Rows that a stage reads, for its rate; None where it reads none."""
+    match stage:
+        case "LogExampleGen" | "StatisticsGen" | "Transform":
+            return sum(rows.values())
+        case "TaskEvaluator":
+            return rows["test"]
+    return None
+
+
+def _stage_line(name: str, seconds: float, cached: bool, rows: int | None) -> str:
+    line = f"  {name:<17}"
+    if cached:
+        return f"{line}[dim]{'reused':>8}[/dim]"
+    line += f"{seconds:>7.1f}s"
+    if rows:
+        line += f"{rows:>12,} rows{rows / max(seconds, 1e-3):>12,.0f} rows/s"
+    return line
+
+
+def _print_outcome(
+    report: RunReport,
+    paths: RunPaths,
+    console: Console,
+    best_aucs: Mapping[str, float],
+    seconds: float,
+) -> None:
+    verdict = report.verdict or {}
+    gates: dict[str, list[str]] = {}
+    for gate in verdict["gates"]:
+        mark = "[green]passed[/green]" if gate["passed"] else "[red]failed[/red]"
+        gates.setdefault(gate["task"], []).append(f"{gate['metric']} {gate['rule']}: {mark}")
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    table.add_column("task")
+    for header in ("rows", "rate", "AUC", *(["best"] if best_aucs else []), "MAE"):
+        table.add_column(header, justify="right")
+    table.add_column("gate")
+    for task, metrics in report.metrics.items():
+        values = metrics["values"]
+        rate = values.get("actual_rate")
+        cells = [
+            task,
+            f"{metrics['num_examples']:,}",
+            "" if rate is None else f"{rate:.1%}",
+            _number(values.get("auc"), 4),
+        ]
+        if best_aucs:
+            cells.append(_number(best_aucs.get(task), 4))
+        table.add_row(*cells, _number(values.get("mae"), 2), ", ".join(gates.get(task, [])))
+    console.print()
+    console.print(table)
+    console.print()
+    if not verdict["blessed"]:
+        console.print(f"[red]NOT BLESSED, not pushed[/red]: {verdict['summary']}", soft_wrap=True)
+    else:
+        console.print(
+            f"[green]BLESSED[/green] ({verdict['summary']}): version {report.pushed_version} is "
+            f"served from {_short(paths.serving)}",
+            soft_wrap=True,
+        )
+    console.print(
+        f"{seconds:.0f} s; figures in {_short(paths.last_run)}, log in "
+        f"{_short(Path(report.log or ''))}",
+        soft_wrap=True,
+    )
+
+
+def _number(value: float | None, digits: int) -> str:
+    return "" if value is None else f"{value:.{digits}f}"
+
+
+def _short(path: Path) -> str:
+    """The path as a person would type it from here."""
+    try:
+        return str(path.relative_to(Path.cwd()))
+    except ValueError:
+        return str(path)

@@ -1,0 +1,211 @@
+"""What every layer must do; a layer's own file holds only what is special to it."""
+
+import importlib
+import inspect
+import pkgutil
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pytest
+import tensorflow as tf
+import tf_keras as keras
+
+from taskroute.models import layers
+from taskroute.models.layers.embedding import FeatureEmbedding
+from taskroute.models.layers.gates import HardConcreteGate
+from taskroute.models.layers.mlp import Mlp
+from taskroute.models.layers.shared_bottom import SharedBottom
+from taskroute.models.layers.sub_network_routing import SnrTrans, SnrTransConnection
+from taskroute.models.layers.trunk import Trunk
+from taskroute.schemas.features import (
+    BucketFeature,
+    CategoricalFeature,
+    DenseFeature,
+    MultivalentFeature,
+)
+
+BATCH = 16
+TASKS = ("click", "like", "share")
+
+
+@dataclass(frozen=True)
+class LayerCase:
+    name: str
+    make: Any
+    inputs: Any
+    shapes: Any  # of the output, as a structure of tuples
+
+
+def vectors(width):
+    return np.random.default_rng(0).normal(size=(BATCH, width)).astype("float32")
+
+
+FEATURES = (
+    CategoricalFeature(name="user", kind="categorical", hash_buckets=9, embedding_dim=4),
+    MultivalentFeature(name="tags", kind="multivalent", hash_buckets=5, embedding_dim=4),
+    BucketFeature(name="hour", kind="bucket", boundaries=(6.0,), embedding_dim=2),
+    DenseFeature(name="age", kind="dense"),
+)
+NUM_IDS = {"user": 10, "tags": 6, "hour": 3}
+
+
+def rows():
+    random = np.random.default_rng(0)
+    lengths = np.arange(BATCH) % 4
+    return {
+        "user": tf.constant(random.integers(0, 10, BATCH)),
+        "tags": tf.RaggedTensor.from_row_lengths(random.integers(0, 6, lengths.sum()), lengths),
+        "hour": tf.constant(random.integers(0, 3, BATCH)),
+        "age": tf.constant(vectors(1)[:, 0]),
+        "age_missing": tf.zeros(BATCH),
+    }
+
+
+def each_task(units):
+    return dict.fromkeys(TASKS, (BATCH, units))
+
+
+CASES = [
+    LayerCase("gate", lambda: HardConcreteGate((2, 3)), None, (2, 3)),
+    LayerCase("mlp", lambda: Mlp((5, 3), dropout=0.5), vectors(4), (BATCH, 3)),
+    LayerCase("embedding", lambda: FeatureEmbedding(FEATURES, NUM_IDS), rows(), (BATCH, 12)),
+    LayerCase(
+        "snr_trans_connection",
+        lambda: SnrTransConnection(2, 5, num_lower=3),
+        vectors(12),
+        (BATCH, 10),
+    ),
+    LayerCase("shared_bottom", lambda: SharedBottom(TASKS, units=(8, 6)), vectors(4), each_task(6)),
+    LayerCase(
+        "snr_trans",
+        lambda: SnrTrans(TASKS, layers=((4, 8), (2, 6)), task_units=5, dropout=0.1),
+        vectors(4),
+        each_task(5),
+    ),
+]
+
+
+def flat(outputs):
+    return [np.asarray(value) for value in tf.nest.flatten(outputs)]
+
+
+def assert_equal(left, right, tolerance=1e-6):
+    for one, other in zip(flat(left), flat(right), strict=True):
+        np.testing.assert_allclose(one, other, atol=tolerance)
+
+
+@pytest.fixture(autouse=True)
+def seed():
+    keras.utils.set_random_seed(1)
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+class TestEveryLayer:
+    def test_output_has_the_documented_shape(self, case):
+        outputs = case.make()(case.inputs)
+        shapes = tf.nest.map_structure(lambda value: tuple(value.shape), outputs)
+        assert shapes == case.shapes
+
+    def test_config_makes_the_same_layer_again(self, case):
+        layer = case.make()
+        layer(case.inputs)
+        config = keras.utils.serialize_keras_object(layer)
+        again = keras.utils.deserialize_keras_object(config)
+        again(case.inputs)
+        again.set_weights(layer.get_weights())
+        assert_equal(layer(case.inputs), again(case.inputs))
+
+    def test_every_weight_gets_a_gradient(self, case):
+        layer = case.make()
+        with tf.GradientTape() as tape:
+            outputs = layer(case.inputs, training=True) if trains(layer) else layer(case.inputs)
+            loss = tf.add_n([tf.reduce_sum(value**2) for value in tf.nest.flatten(outputs)])
+        assert layer.trainable_variables
+        gradients = tape.gradient(loss, layer.trainable_variables)
+        for variable, gradient in zip(layer.trainable_variables, gradients, strict=True):
+            assert gradient is not None, variable.name
+            assert np.any(tf.convert_to_tensor(gradient).numpy() != 0), variable.name
+
+    def test_inference_is_deterministic(self, case):
+        layer = case.make()
+        assert_equal(layer(case.inputs), layer(case.inputs), tolerance=0)
+
+    def test_a_graph_computes_what_eager_does(self, case):
+        layer = case.make()
+        layer(case.inputs)
+        assert_equal(layer(case.inputs), tf.function(lambda x: layer(x))(case.inputs))
+
+    def test_a_saved_model_gives_the_same_numbers(self, case, tmp_path):
+        layer = case.make()
+        expected = layer(case.inputs)
+        module = tf.Module()
+        module.weights = layer.weights
+        module.call = tf.function(lambda x: layer(x))
+        module.call(case.inputs)
+        tf.saved_model.save(module, str(tmp_path))
+        loaded = tf.saved_model.load(str(tmp_path))
+        assert_equal(expected, loaded.call(case.inputs))
+
+    def test_half_precision_runs(self, case):
+        keras.mixed_precision.set_global_policy("mixed_bfloat16")
+        try:
+            layer = case.make()
+            outputs = flat(tf.nest.map_structure(tf.convert_to_tensor, layer(case.inputs)))
+        finally:
+            keras.mixed_precision.set_global_policy("float32")
+        assert all(np.all(np.isfinite(value.astype("float32"))) for value in outputs)
+        assert all(weight.dtype == tf.float32 for weight in layer.weights)
+
+    def test_xla_compiles_the_training_call(self, case):
+        if case.name == "embedding":
+            pytest.skip("lookups stay outside of XLA: ragged shapes do not compile")
+        layer = case.make()
+        layer(case.inputs)
+        compiled = tf.function(
+            lambda x: layer(x, training=True) if trains(layer) else layer(x), jit_compile=True
+        )
+        inputs = tf.zeros([]) if case.inputs is None else case.inputs
+        assert all(np.all(np.isfinite(value)) for value in flat(compiled(inputs)))
+
+    def test_the_docstring_says_what_goes_in_and_out(self, case):
+        text = inspect.getdoc(type(case.make()))
+        for section in ("Args:", "Call arguments:", "Returns:", "Raises:"):
+            assert section in text, section
+
+
+def trains(layer):
+    return "training" in inspect.signature(layer.call).parameters
+
+
+def test_every_layer_has_a_case():
+    classes = set()
+    for module in pkgutil.iter_modules(layers.__path__, layers.__name__ + "."):
+        for _, member in inspect.getmembers(importlib.import_module(module.name), inspect.isclass):
+            if issubclass(member, keras.layers.Layer) and member.__module__ == module.name:
+                classes.add(member)
+    assert classes - {Trunk} == {type(case.make()) for case in CASES}
+
+
+TRUNKS = [case for case in CASES if isinstance(case.make(), Trunk)]
+
+
+@pytest.mark.parametrize("case", TRUNKS, ids=lambda case: case.name)
+class TestEveryTrunk:
+    def test_routing_ends_at_the_tasks(self, case):
+        trunk = case.make()
+        trunk(case.inputs)
+        matrices = trunk.routing()
+        assert matrices[-1].upper == TASKS
+        for matrix in matrices:
+            values = matrix.values.numpy()
+            assert values.shape == (len(matrix.upper), len(matrix.lower))
+            assert np.all((values >= 0) & (values <= 1))
+        for below, above in zip(matrices, matrices[1:], strict=False):
+            assert above.lower == below.upper
+
+    def test_routing_variables_are_its_own_trainable_weights(self, case):
+        trunk = case.make()
+        trunk(case.inputs)
+        own = {variable.ref() for variable in trunk.trainable_variables}
+        assert all(variable.ref() in own for variable in trunk.routing_variables)
