@@ -14,6 +14,7 @@ from tfx.orchestration import metadata
 from tfx.orchestration.local import runner_utils
 from tfx.orchestration.pipeline import Pipeline
 from tfx.orchestration.portable import launcher, runtime_parameter_utils
+from tfx.orchestration.portable.mlmd import execution_lib
 from tfx.types import Artifact
 
 
@@ -67,8 +68,8 @@ def run_stages(
             ).launch()
             with metadata.Metadata(connection) as handle:
                 (record,) = handle.store.get_executions_by_id([execution.execution_id])
-                # The launcher's own artifacts lack the properties that an executor set.
-                outputs = _stored_outputs(handle, execution.output_dict)
+                # As published: the launcher's own copies lack what the executor set on them.
+                outputs = execution_lib.get_output_artifacts(handle, execution.execution_id)
             stage = StageRun(
                 name=name,
                 seconds=time.perf_counter() - start,
@@ -78,17 +79,6 @@ def run_stages(
             finished[name] = stage
             on_finish(stage)
     return finished
-
-
-def _stored_outputs(
-    handle: metadata.Metadata, outputs: dict[str, list[Artifact]]
-) -> dict[str, list[Artifact]]:
-    for artifacts in outputs.values():
-        for artifact in artifacts:
-            if artifact.id:
-                (stored,) = handle.store.get_artifacts_by_id([artifact.id])
-                artifact.set_mlmd_artifact(stored)
-    return outputs
 
 
 @contextmanager

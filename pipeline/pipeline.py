@@ -10,6 +10,7 @@ from tfx.proto import trainer_pb2
 from taskroute.components.anomaly_gate import AnomalyGate
 from taskroute.components.log_example_gen.component import LogExampleGen
 from taskroute.components.log_schema_gen import LogSchemaGen
+from taskroute.components.model_pusher import registry
 from taskroute.components.model_pusher.component import ModelPusher
 from taskroute.components.task_evaluator.component import TaskEvaluator
 from taskroute.pipeline.digest import code_digest
@@ -58,6 +59,7 @@ def create_pipeline(
             "code_digest": code_digest(schemas, f"{models}.preprocessing"),
         },
         disable_statistics=True,
+        disable_analyzer_cache=True,
     )
     transform.add_upstream_node(anomaly_gate)
     trainer = Trainer(
@@ -85,6 +87,7 @@ def create_pipeline(
         blessing=evaluator.outputs["blessing"],
         destination=str(paths.serving),
         model_name=config.name,
+        serving_state=_serving_state(paths.serving),
         code_digest=code_digest("taskroute.components.model_pusher"),
     )
     return Pipeline(
@@ -105,6 +108,13 @@ def create_pipeline(
         enable_cache=True,
         beam_pipeline_args=list(BEAM_ARGS),
     )
+
+
+def _serving_state(serving: Path) -> str:
+    pointer = registry.latest(serving)
+    if pointer is None or pointer.version not in registry.versions(serving):
+        return "nothing"
+    return f"{pointer.version} {pointer.model_digest}"
 
 
 def _sqlite(path: Path) -> metadata.ConnectionConfigType:

@@ -50,10 +50,10 @@ _MAX_GENRES = 3
 
 _UTILITIES = ("click", "like", "share", "watch")
 _NUM_TRAITS = 1 + len(_UTILITIES)
-_APPEAL, _READINESS, _TASTE = 1.1, 0.5, 0.5  # standard deviations in a utility
+_APPEAL, _READINESS, _TASTE = 1.0, 0.5, 0.4  # standard deviations in a utility
 
-_POPULARITY_EXPONENT = 0.8
-_SHARE_OF_NEW_ITEMS = 0.25
+_POPULARITY_EXPONENT = 0.9
+_SHARE_OF_NEW_ITEMS = 0.15
 _MEAN_SESSION_ROWS, _MAX_SESSION_ROWS = 12, 40
 _EXAMINED_EXPONENT = 0.5  # examined(position) = position ** -0.5
 
@@ -78,7 +78,7 @@ class SampleLogSpec:
     """
 
     num_rows: int = 200_000
-    num_users: int = 2_500
+    num_users: int = 2_000
     num_items: int = 1_000
     num_days: int = 10
     relatedness: float = 0.5
@@ -268,7 +268,7 @@ def _task_weights(relatedness: float) -> dict[str, np.ndarray]:
 def _draw_users(rng: np.random.Generator, num_users: int) -> _Users:
     age = np.clip(np.round(15 + rng.gamma(3.0, 7.0, num_users)), 16, 85)
     country = rng.choice(len(_COUNTRIES), num_users, p=_COUNTRY_SHARES)
-    activity = rng.lognormal(0.0, 0.8, num_users)
+    activity = rng.lognormal(0.0, 1.0, num_users)
     traits = _mix_traits(
         (0.60, _traits_of(rng, np.digitize(age, _AGE_BAND_ENDS), len(_AGE_BAND_ENDS) + 1)),
         (0.30, _traits_of(rng, country, len(_COUNTRIES))),

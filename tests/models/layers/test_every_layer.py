@@ -2,6 +2,7 @@
 
 import importlib
 import inspect
+import itertools
 import pkgutil
 from dataclasses import dataclass
 from typing import Any
@@ -201,7 +202,7 @@ class TestEveryTrunk:
             values = matrix.values.numpy()
             assert values.shape == (len(matrix.upper), len(matrix.lower))
             assert np.all((values >= 0) & (values <= 1))
-        for below, above in zip(matrices, matrices[1:], strict=False):
+        for below, above in itertools.pairwise(matrices):
             assert above.lower == below.upper
 
     def test_routing_variables_are_its_own_trainable_weights(self, case):

@@ -1,0 +1,1 @@
+"""Puts a blessed model where the servers look for it."""

@@ -1,0 +1,81 @@
+"""ModelPusher: the interface of the component."""
+
+from tfx import types
+from tfx.dsl.components.base import base_component, executor_spec
+from tfx.types import component_spec, standard_artifacts
+
+from taskroute.components.model_pusher import executor
+
+
+class ModelPusherSpec(component_spec.ComponentSpec):
+    """Inputs, outputs and properties of ModelPusher."""
+
+    PARAMETERS = {
+        executor.DESTINATION_KEY: component_spec.ExecutionParameter(type=str),
+        executor.MODEL_NAME_KEY: component_spec.ExecutionParameter(type=str),
+        "serving_state": component_spec.ExecutionParameter(type=str),
+        "code_digest": component_spec.ExecutionParameter(type=str),
+    }
+    INPUTS = {
+        executor.MODEL_KEY: component_spec.ChannelParameter(type=standard_artifacts.Model),
+        executor.BLESSING_KEY: component_spec.ChannelParameter(
+            type=standard_artifacts.ModelBlessing
+        ),
+    }
+    OUTPUTS = {
+        executor.PUSHED_MODEL_KEY: component_spec.ChannelParameter(
+            type=standard_artifacts.PushedModel
+        ),
+    }
+
+
+class ModelPusher(base_component.BaseComponent):
+    """Puts a blessed model into the serving folder as its newest version.
+
+    A model without a blessing is not pushed, and that is no error: `pushed_model` then has the
+    property `pushed` at 0, and what serves now goes on serving.
+    """
+
+    SPEC_CLASS = ModelPusherSpec
+    EXECUTOR_SPEC = executor_spec.ExecutorClassSpec(executor.Executor)
+
+    def __init__(
+        self,
+        model: types.BaseChannel,
+        blessing: types.BaseChannel,
+        destination: str,
+        model_name: str,
+        serving_state: str,
+        code_digest: str,
+    ):
+        """Constructs the component.
+
+        Args:
+            model: `Model`, the candidate.
+            blessing: `ModelBlessing` of that candidate.
+            destination: Local folder that holds the model's versions, e.g. serving/demo.
+            model_name: Name under which the model is served.
+            serving_state: What serves when the pipeline is made: where it differs from the last
+                run's, e.g. after a rollback, TFX's cache runs this step again.
+            code_digest: Digest of our code: a change of it makes TFX's cache run this step again.
+
+        Raises:
+            ValueError: If `destination` or `model_name` is empty, or `destination` is not local.
+        """
+        if not destination or "://" in destination:
+            raise ValueError(
+                f"`destination` must be a local folder. Received: destination={destination!r}"
+            )
+        if not model_name:
+            raise ValueError("`model_name` must not be empty. Received: model_name=''")
+        super().__init__(
+            spec=ModelPusherSpec(
+                model=model,
+                blessing=blessing,
+                destination=destination,
+                model_name=model_name,
+                serving_state=serving_state,
+                code_digest=code_digest,
+                pushed_model=types.Channel(type=standard_artifacts.PushedModel),
+            )
+        )

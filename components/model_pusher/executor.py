@@ -1,0 +1,60 @@
+"""ModelPusher: the work of the component."""
+
+from pathlib import Path
+from typing import Any
+
+from tfx import types
+from tfx.dsl.components.base import base_executor
+from tfx.types import artifact_utils
+from tfx.utils import path_utils
+
+from taskroute.components.model_pusher import registry
+
+MODEL_KEY = "model"
+BLESSING_KEY = "blessing"
+PUSHED_MODEL_KEY = "pushed_model"
+DESTINATION_KEY = "destination"
+MODEL_NAME_KEY = "model_name"
+
+
+class Executor(base_executor.BaseExecutor):
+    """Pushes the model if it is blessed."""
+
+    def Do(  # noqa: N802
+        self,
+        input_dict: dict[str, list[types.Artifact]],
+        output_dict: dict[str, list[types.Artifact]],
+        exec_properties: dict[str, Any],
+    ) -> None:
+        """Runs the component.
+
+        Args:
+            input_dict: `model`, the candidate; `blessing`, pushed only if its property `blessed`
+                is 1.
+            output_dict: `pushed_model`, gets the properties of TFX's Pusher: `pushed`, and where
+                it is 1 `pushed_destination` and `pushed_version`. The model is not copied to it.
+            exec_properties: `destination`, a local folder; `model_name`.
+
+        Raises:
+            UserError: If the model cannot be pushed.
+        """
+        pushed_model = artifact_utils.get_single_instance(output_dict[PUSHED_MODEL_KEY])
+        if not _is_blessed(input_dict.get(BLESSING_KEY, [])):
+            pushed_model.set_int_custom_property("pushed", 0)
+            return
+        model = artifact_utils.get_single_instance(input_dict[MODEL_KEY])
+        source = path_utils.serving_model_path(model.uri, path_utils.is_old_model_artifact(model))
+        destination = Path(exec_properties[DESTINATION_KEY]).absolute()
+        version = registry.push(source, destination, exec_properties[MODEL_NAME_KEY])
+        pushed_model.set_int_custom_property("pushed", 1)
+        pushed_model.set_string_custom_property(
+            "pushed_destination", str(destination / str(version))
+        )
+        pushed_model.set_string_custom_property("pushed_version", str(version))
+
+
+def _is_blessed(blessings: list[types.Artifact]) -> bool:
+    """Whether there is a blessing and none says no."""
+    return bool(blessings) and all(
+        blessing.get_int_custom_property("blessed") == 1 for blessing in blessings
+    )

@@ -1,0 +1,89 @@
+"""TaskEvaluator: the interface of the component."""
+
+from collections.abc import Sequence
+
+from tfx import types
+from tfx.dsl.components.base import base_component, executor_spec
+from tfx.types import component_spec, standard_artifacts
+
+from taskroute.components.task_evaluator import executor
+from taskroute.schemas.recommender import Gate
+from taskroute.schemas.tasks import Task
+
+
+class TaskEvaluatorSpec(component_spec.ComponentSpec):
+    """Inputs, outputs and properties of TaskEvaluator; `tasks` and `gates` are JSON."""
+
+    PARAMETERS = {
+        executor.TASKS_KEY: component_spec.ExecutionParameter(type=str),
+        executor.GATES_KEY: component_spec.ExecutionParameter(type=str),
+        "code_digest": component_spec.ExecutionParameter(type=str),
+    }
+    INPUTS = {
+        executor.EXAMPLES_KEY: component_spec.ChannelParameter(type=standard_artifacts.Examples),
+        executor.MODEL_KEY: component_spec.ChannelParameter(type=standard_artifacts.Model),
+        executor.TRANSFORM_GRAPH_KEY: component_spec.ChannelParameter(
+            type=standard_artifacts.TransformGraph
+        ),
+    }
+    OUTPUTS = {
+        executor.EVALUATION_KEY: component_spec.ChannelParameter(
+            type=standard_artifacts.ModelEvaluation
+        ),
+        executor.BLESSING_KEY: component_spec.ChannelParameter(
+            type=standard_artifacts.ModelBlessing
+        ),
+    }
+
+
+class TaskEvaluator(base_component.BaseComponent):
+    """Measures a model per task on the test split and blesses it if every gate passes.
+
+    The model is scored through the signature that servers call, on log rows that it has not seen;
+    labels and weights come from the transform graph. `evaluation` holds metrics.json and
+    verdict.json, `blessing` what TFX's Evaluator would put there.
+    """
+
+    SPEC_CLASS = TaskEvaluatorSpec
+    EXECUTOR_SPEC = executor_spec.ExecutorClassSpec(executor.Executor)
+
+    def __init__(
+        self,
+        examples: types.BaseChannel,
+        model: types.BaseChannel,
+        transform_graph: types.BaseChannel,
+        tasks: Sequence[Task],
+        gates: Sequence[Gate],
+        code_digest: str,
+    ):
+        """Constructs the component.
+
+        Args:
+            examples: Raw `Examples` with a `test` split.
+            model: `Model` whose SavedModel has one output per task.
+            transform_graph: `TransformGraph` that makes the labels and the weights.
+            tasks: What the model predicts.
+            gates: Bounds that the model must keep. Without any, every model is blessed.
+            code_digest: Digest of our code: a change of it makes TFX's cache run this step again.
+
+        Raises:
+            ValueError: If there is no task, or a gate is on none of the tasks.
+        """
+        if not tasks:
+            raise ValueError("`tasks` must hold at least one task. Received: tasks=()")
+        names = {task.name for task in tasks}
+        for gate in gates:
+            if gate.task not in names:
+                raise ValueError(f"`gates` must be on the tasks. Received: task={gate.task!r}")
+        super().__init__(
+            spec=TaskEvaluatorSpec(
+                examples=examples,
+                model=model,
+                transform_graph=transform_graph,
+                tasks=executor.TASKS.dump_json(tuple(tasks)).decode(),
+                gates=executor.GATES.dump_json(tuple(gates)).decode(),
+                code_digest=code_digest,
+                evaluation=types.Channel(type=standard_artifacts.ModelEvaluation),
+                blessing=types.Channel(type=standard_artifacts.ModelBlessing),
+            )
+        )

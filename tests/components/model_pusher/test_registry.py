@@ -1,0 +1,212 @@
+"""The serving folder: what a server may see, and which version comes next."""
+
+import json
+import shutil
+import subprocess
+import sys
+import uuid
+from datetime import UTC, datetime
+
+import pytest
+
+from taskroute.components.model_pusher import registry
+from taskroute.schemas.errors import UserError
+
+
+@pytest.fixture
+def model(tmp_path):
+    source = tmp_path / "model"
+    (source / "variables").mkdir(parents=True)
+    (source / "assets").mkdir()
+    (source / "saved_model.pb").write_bytes(b"graph")
+    (source / "variables" / "variables.index").write_bytes(b"index")
+    (source / "variables" / "variables.data-00000-of-00001").write_bytes(bytes(range(256)))
+    return source
+
+
+@pytest.fixture
+def destination(tmp_path):
+    return tmp_path / "serving" / "demo"
+
+
+def _content(folder):
+    return {
+        str(path.relative_to(folder)): path.read_bytes() if path.is_file() else None
+        for path in folder.rglob("*")
+    }
+
+
+def push_next(model, destination):
+    """Pushes the model as another training would have left it."""
+    (model / "saved_model.pb").write_bytes(uuid.uuid4().bytes)
+    return registry.push(model, destination, "demo")
+
+
+def test_the_first_push_is_version_1_and_holds_every_file(model, destination):
+    assert push_next(model, destination) == 1
+    assert registry.versions(destination) == (1,)
+    assert _content(destination / "1") == _content(model)
+
+
+def test_the_pointer_names_the_newest_version_and_when_it_came(model, destination):
+    assert registry.latest(destination) is None
+    before = datetime.now(UTC)
+    push_next(model, destination)
+    push_next(model, destination)
+    pointer = registry.latest(destination)
+    assert (pointer.model_name, pointer.version, pointer.path) == ("demo", 2, "2")
+    assert (destination / pointer.path / "saved_model.pb").is_file()
+    assert before <= pointer.pushed_at <= datetime.now(UTC)
+    written = json.loads((destination / registry.POINTER_FILE).read_text())
+    assert set(written) == {"model_name", "version", "path", "model_digest", "pushed_at"}
+    assert written["pushed_at"].endswith("Z")
+
+
+def test_the_model_that_serves_is_not_pushed_again(model, destination):
+    assert registry.push(model, destination, "demo") == 1
+    assert registry.push(model, destination, "demo") == 1
+    assert registry.versions(destination) == (1,)
+
+
+def test_the_model_that_serves_is_pushed_again_where_its_folder_is_gone(model, destination):
+    registry.push(model, destination, "demo")
+    shutil.rmtree(destination / "1")
+    assert registry.push(model, destination, "demo") == 2
+
+
+def test_versions_rise_past_9_by_number_and_not_by_name(model, destination):
+    for expected in range(1, 12):
+        assert push_next(model, destination) == expected
+    assert registry.versions(destination) == tuple(range(1, 12))
+
+
+def test_a_deleted_newest_version_is_not_used_again(model, destination):
+    for _ in range(3):
+        push_next(model, destination)
+    shutil.rmtree(destination / "3")
+    assert registry.versions(destination) == (1, 2)
+    assert push_next(model, destination) == 4
+
+
+def test_a_version_that_the_pointer_does_not_know_is_not_overwritten(model, destination):
+    push_next(model, destination)
+    (destination / "7").mkdir()
+    assert push_next(model, destination) == 8
+    assert list((destination / "7").iterdir()) == []
+
+
+def test_what_is_no_version_is_left_alone(model, destination):
+    (destination / "notes").mkdir(parents=True)
+    (destination / "12").write_text("a file")
+    assert registry.versions(destination) == ()
+    assert push_next(model, destination) == 1
+    assert (destination / "12").read_text() == "a file"
+
+
+def test_there_are_no_versions_before_the_first_push(destination):
+    assert registry.versions(destination) == ()
+
+
+@pytest.mark.parametrize("failing_file", ["saved_model.pb", "variables.index"])
+def test_a_copy_that_fails_leaves_what_serves_as_it_was(
+    model, destination, monkeypatch, failing_file
+):
+    push_next(model, destination)
+    before = _content(destination)
+    copyfile = shutil.copyfile
+
+    def copy_until_the_disk_is_full(source, target):
+        assert registry.versions(destination) == (1,)
+        if source.name == failing_file:
+            raise OSError(28, "No space left on device", str(target))
+        copyfile(source, target)
+
+    monkeypatch.setattr(shutil, "copyfile", copy_until_the_disk_is_full)
+    with pytest.raises(UserError, match="No space left on device"):
+        push_next(model, destination)
+    assert _content(destination) == before
+    monkeypatch.undo()
+    assert push_next(model, destination) == 2
+
+
+def test_a_version_appears_only_when_it_is_whole(model, destination, monkeypatch):
+    seen = []
+    copyfile = shutil.copyfile
+
+    def look_and_copy(source, target):
+        seen.append((registry.versions(destination), registry.latest(destination)))
+        copyfile(source, target)
+
+    monkeypatch.setattr(shutil, "copyfile", look_and_copy)
+    push_next(model, destination)
+    assert seen == [((), None)] * 3
+
+
+# The pushing process dies, as by SIGKILL, when it copies its second file.
+_KILLED_PUSH = """
+import os, shutil, sys
+from taskroute.components.model_pusher import registry
+copyfile, copied = shutil.copyfile, []
+def copy_and_die(source, target):
+    copyfile(source, target)
+    copied.append(source)
+    if len(copied) == 2:
+        os._exit(9)
+shutil.copyfile = copy_and_die
+registry.push(sys.argv[1], sys.argv[2], "demo")
+"""
+
+
+def test_the_next_push_removes_what_a_killed_push_left(model, destination):
+    push_next(model, destination)
+    (model / "saved_model.pb").write_bytes(b"the next model")
+    killed = subprocess.run(
+        [sys.executable, "-c", _KILLED_PUSH, str(model), str(destination)], check=False
+    )
+    assert killed.returncode == 9
+    assert len(list(destination.glob(".incoming-*"))) == 1
+    assert registry.versions(destination) == (1,)
+    assert registry.latest(destination).version == 1
+    (destination / ".incoming-pointer.json").write_text("{")
+
+    assert push_next(model, destination) == 2
+    assert list(destination.glob(".incoming-*")) == []
+
+
+def test_a_push_during_a_push_is_refused_and_disturbs_nothing(model, destination, monkeypatch):
+    refusals = []
+    copyfile = shutil.copyfile
+
+    def push_again_and_copy(source, target):
+        with pytest.raises(UserError, match="another push to this folder is under way") as refusal:
+            registry.push(model, destination, "demo")
+        refusals.append(refusal)
+        copyfile(source, target)
+
+    monkeypatch.setattr(shutil, "copyfile", push_again_and_copy)
+    assert push_next(model, destination) == 1
+    assert len(refusals) == 3
+    assert registry.versions(destination) == (1,)
+    assert _content(destination / "1") == _content(model)
+    monkeypatch.undo()
+    assert push_next(model, destination) == 2
+
+
+def test_a_folder_without_a_saved_model_is_refused(tmp_path, destination):
+    with pytest.raises(UserError, match=r"lacks saved_model\.pb"):
+        registry.push(tmp_path, destination, "demo")
+    assert not destination.exists()
+
+
+def test_a_destination_that_is_a_file_is_named(model, tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UserError, match=r"file: the model cannot be pushed: File exists"):
+        registry.push(model, tmp_path / "file", "demo")
+
+
+def test_a_pointer_that_cannot_be_understood_stops_the_push(model, destination):
+    push_next(model, destination)
+    (destination / registry.POINTER_FILE).write_text("3")
+    with pytest.raises(UserError, match="does not say which version serves"):
+        push_next(model, destination)
+    assert registry.versions(destination) == (1,)

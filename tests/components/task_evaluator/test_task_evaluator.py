@@ -1,0 +1,311 @@
+"""The component on real TFRecords, a real transform graph and a small exported model."""
+
+import gc
+import json
+from pathlib import Path
+
+import apache_beam as beam
+import numpy as np
+import pytest
+import tensorflow as tf
+import tensorflow_transform as tft
+import tensorflow_transform.beam as tft_beam
+from sklearn import metrics as oracle
+from tensorflow_transform.tf_metadata import dataset_metadata, schema_utils
+from tfx import types
+from tfx.types import standard_artifacts
+
+from taskroute.components.task_evaluator import executor
+from taskroute.components.task_evaluator.component import TaskEvaluator
+from taskroute.components.task_evaluator.gate import METRICS_FILE, VERDICT_FILE, read_evaluation
+from taskroute.schemas.errors import DataError
+from taskroute.schemas.recommender import Gate
+from taskroute.schemas.tasks import Label, Task
+
+TASKS = (
+    Task(name="click", label=Label(column="clicked")),
+    Task(
+        name="watch_time",
+        kind="regression",
+        label=Label(column="watch_seconds", transform="log1p"),
+        trained_where="click",
+    ),
+)
+NUM_ROWS = 1000
+_SPEC = {name: tf.io.VarLenFeature(tf.float32) for name in ("x", "clicked", "watch_seconds")}
+
+
+def _dense(column):
+    shape = tf.stack([column.dense_shape[0], tf.ones([], tf.int64)])
+    return tf.sparse.to_dense(tf.SparseTensor(column.indices, column.values, shape))
+
+
+def _preprocess(inputs):
+    """Labels (B,) and weights (B, 1): the evaluator takes both shapes."""
+    clicked, known = (
+        _dense(inputs["clicked"]),
+        tf.sparse.map_values(tf.ones_like, inputs["clicked"]),
+    )
+    return {
+        "z": tft.scale_to_z_score(_dense(inputs["x"])),
+        "label/click": tf.reshape(clicked, [-1]),
+        "weight/click": _dense(known),
+        "label/watch_time": tf.reshape(tf.math.log1p(_dense(inputs["watch_seconds"])), [-1]),
+        "weight/watch_time": clicked,
+    }
+
+
+class _Ranker(tf.Module):
+    """`click` = sigmoid(scale x), (B, 1); `watch_time` = 30 + scale x, (B,)."""
+
+    def __init__(self, scale):
+        super().__init__()
+        self.scale = tf.Variable(scale)
+
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="examples")])
+    def serve(self, examples):
+        x = _dense(tf.io.parse_example(examples, {"x": _SPEC["x"]})["x"])
+        return {
+            "click": tf.sigmoid(self.scale * x),
+            "watch_time": tf.reshape(30.0 + self.scale * x, [-1]),
+        }
+
+
+def _rows(num_rows):
+    random = np.random.default_rng(1)
+    x = random.normal(size=num_rows).astype(np.float32)
+    clicked = (random.random(num_rows) < 1 / (1 + np.exp(-x))).astype(np.float32)
+    watch_seconds = random.exponential(30, num_rows).astype(np.float32)
+    known = random.random(num_rows) < 0.9
+    return x, clicked, watch_seconds, known
+
+
+def _serialize(x, clicked, watch_seconds, known):
+    def floats(*values):
+        return tf.train.Feature(float_list=tf.train.FloatList(value=values))
+
+    for row in zip(x, clicked, watch_seconds, known, strict=True):
+        feature = {"x": floats(row[0]), "watch_seconds": floats(row[2])}
+        if row[3]:
+            feature["clicked"] = floats(row[1])
+        yield tf.train.Example(features=tf.train.Features(feature=feature)).SerializeToString()
+
+
+def _write(folder, num_shards, records):
+    folder.mkdir(parents=True)
+    for shard in range(num_shards):
+        path = str(folder / f"data-{shard:05d}-of-{num_shards:05d}.gz")
+        with tf.io.TFRecordWriter(path, "GZIP") as writer:
+            for record in records[shard::num_shards]:
+                writer.write(record)
+
+
+@pytest.fixture(scope="module")
+def transform_folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("transform_graph")
+    metadata = dataset_metadata.DatasetMetadata(schema_utils.schema_from_feature_spec(_SPEC))
+    rows = [
+        {"x": [float(i)], "clicked": [float(i % 2)], "watch_seconds": [float(i)]} for i in range(4)
+    ]
+    with beam.Pipeline("FnApiRunner") as pipeline, tft_beam.Context(str(folder / "temporary")):
+        data = pipeline | beam.Create(rows)
+        transform = (data, metadata) | tft_beam.AnalyzeDataset(_preprocess)
+        _ = transform | tft_beam.WriteTransformFn(str(folder))
+        _ = metadata | tft_beam.WriteMetadata(str(folder / "metadata"), pipeline)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def model_folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("model")
+    _export(_Ranker(1.0), folder)
+    return folder
+
+
+def _export(ranker, folder):
+    path = str(folder / "Format-Serving")
+    tf.saved_model.save(ranker, path, signatures={"serving_default": ranker.serve})
+
+
+@pytest.fixture
+def examples_folder(tmp_path):
+    """Two files of test rows, and a train split that cannot be read."""
+    folder = tmp_path / "examples"
+    _write(folder / "Split-test", 2, list(_serialize(*_rows(NUM_ROWS))))
+    (folder / "Split-train").mkdir()
+    (folder / "Split-train" / "data-00000-of-00001.gz").write_bytes(b"these rows were trained on")
+    return folder
+
+
+def _artifact(kind, uri):
+    artifact = kind()
+    artifact.uri = str(uri)
+    return artifact
+
+
+@pytest.fixture
+def evaluate(tmp_path, examples_folder, model_folder, transform_folder):
+    """Runs the executor; returns (blessing, (measurements, verdict))."""
+
+    def run(gates=(), tasks=TASKS, model=model_folder):
+        examples = _artifact(standard_artifacts.Examples, examples_folder)
+        examples.splits = ["train", "test"]
+        inputs = {
+            "examples": [examples],
+            "model": [_artifact(standard_artifacts.Model, model)],
+            "transform_graph": [_artifact(standard_artifacts.TransformGraph, transform_folder)],
+        }
+        blessing = _artifact(standard_artifacts.ModelBlessing, tmp_path / "blessing")
+        evaluation = _artifact(standard_artifacts.ModelEvaluation, tmp_path / "evaluation")
+        component = TaskEvaluator(
+            **{name: types.Channel(type=artifacts[0].type) for name, artifacts in inputs.items()},
+            tasks=tasks,
+            gates=gates,
+            code_digest="1",
+        )
+        executor.Executor().Do(
+            inputs, {"evaluation": [evaluation], "blessing": [blessing]}, component.exec_properties
+        )
+        return blessing, read_evaluation(evaluation.uri)
+
+    return run
+
+
+def test_the_outputs_are_what_tfx_evaluator_has():
+    component = TaskEvaluator(
+        examples=types.Channel(type=standard_artifacts.Examples),
+        model=types.Channel(type=standard_artifacts.Model),
+        transform_graph=types.Channel(type=standard_artifacts.TransformGraph),
+        tasks=TASKS,
+        gates=(Gate(task="click", at_least=0.6),),
+        code_digest="1",
+    )
+    outputs = {name: channel.type for name, channel in component.outputs.items()}
+    assert outputs == {
+        "evaluation": standard_artifacts.ModelEvaluation,
+        "blessing": standard_artifacts.ModelBlessing,
+    }
+
+
+@pytest.mark.parametrize(
+    ("tasks", "gates", "complaint"),
+    [
+        ((), (), "`tasks` must hold at least one task"),
+        (TASKS, (Gate(task="share", at_least=0.6),), "Received: task='share'"),
+    ],
+)
+def test_a_component_that_could_not_run_is_refused(tasks, gates, complaint):
+    with pytest.raises(ValueError, match=complaint):
+        TaskEvaluator(
+            examples=types.Channel(type=standard_artifacts.Examples),
+            model=types.Channel(type=standard_artifacts.Model),
+            transform_graph=types.Channel(type=standard_artifacts.TransformGraph),
+            tasks=tasks,
+            gates=gates,
+            code_digest="1",
+        )
+
+
+def test_metrics_are_those_of_the_labelled_test_rows_in_the_column_s_units(evaluate, monkeypatch):
+    monkeypatch.setattr(executor, "BATCH_SIZE", 64)
+    _, (measurements, _) = evaluate()
+    x, clicked, watch_seconds, known = _rows(NUM_ROWS)
+    probability = 1 / (1 + np.exp(-x.astype(np.float64)))
+    click, watch_time = measurements.tasks["click"], measurements.tasks["watch_time"]
+
+    assert (measurements.split, measurements.num_examples) == ("test", NUM_ROWS)
+    assert measurements.seconds > 0
+    assert click.num_examples == known.sum()
+    auc = oracle.roc_auc_score(clicked[known], probability[known])
+    log_loss = oracle.log_loss(clicked[known], probability[known])
+    assert click.values["auc"] == pytest.approx(auc, abs=1e-4)
+    assert click.values["log_loss"] == pytest.approx(log_loss, rel=1e-6)
+
+    watched = known & (clicked == 1)
+    label, prediction = watch_seconds[watched], 30 + x[watched]
+    assert watch_time.num_examples == watched.sum()
+    assert watch_time.values["mean_label"] == pytest.approx(label.mean(), rel=1e-5)
+    mae = oracle.mean_absolute_error(label, prediction)
+    rmse = oracle.root_mean_squared_error(label, prediction)
+    assert watch_time.values["mae"] == pytest.approx(mae, rel=1e-5)
+    assert watch_time.values["rmse"] == pytest.approx(rmse, rel=1e-5)
+
+
+def test_the_size_of_a_batch_changes_nothing(evaluate, monkeypatch):
+    _, (whole, _) = evaluate()
+    monkeypatch.setattr(executor, "BATCH_SIZE", 17)
+    _, (in_parts, _) = evaluate()
+    for name, measured in whole.tasks.items():
+        assert in_parts.tasks[name].values == pytest.approx(measured.values, rel=1e-7)
+
+
+def test_a_model_that_passes_every_gate_is_blessed(evaluate, model_folder):
+    gates = (
+        Gate(task="click", at_least=0.6),
+        Gate(task="watch_time", metric="mae", at_most=1000.0),
+    )
+    blessing, (_, verdict) = evaluate(gates)
+    assert verdict.blessed
+    assert [gate.passed for gate in verdict.gates] == [True, True]
+    assert blessing.get_int_custom_property("blessed") == 1
+    assert blessing.get_string_custom_property("current_model") == str(model_folder)
+    assert _files(blessing.uri) == ["BLESSED"]
+
+
+def test_a_model_that_fails_one_gate_is_not_blessed(evaluate):
+    gates = (Gate(task="click", at_least=0.6), Gate(task="click", at_least=0.99))
+    blessing, (_, verdict) = evaluate(gates)
+    assert not verdict.blessed
+    assert [gate.passed for gate in verdict.gates] == [True, False]
+    assert blessing.has_custom_property("blessed")
+    assert blessing.get_int_custom_property("blessed") == 0
+    assert _files(blessing.uri) == ["NOT_BLESSED"]
+
+
+def test_a_model_that_predicts_nan_is_not_blessed_and_the_files_stay_strict_json(
+    evaluate, tmp_path
+):
+    _export(_Ranker(float("nan")), tmp_path / "nan")
+    gates = (Gate(task="watch_time", metric="mae", at_most=1e9),)
+    blessing, (measurements, verdict) = evaluate(gates, model=tmp_path / "nan")
+    assert not verdict.blessed
+    assert verdict.gates[0].value is None
+    assert measurements.tasks["watch_time"].num_invalid == NUM_ROWS
+    assert _files(blessing.uri) == ["NOT_BLESSED"]
+    for name in (METRICS_FILE, VERDICT_FILE):
+        json.loads((tmp_path / "evaluation" / name).read_text(), parse_constant=pytest.fail)
+
+
+def test_an_empty_test_split_is_refused(evaluate, examples_folder):
+    for path in (examples_folder / "Split-test").iterdir():
+        path.unlink()
+    with pytest.raises(DataError, match="the test split holds no row"):
+        evaluate()
+
+
+def test_a_label_that_is_neither_0_nor_1_is_refused_with_its_column(evaluate, examples_folder):
+    _write(examples_folder / "more", 1, list(_serialize([0.0], [2.0], [1.0], [True])))
+    (examples_folder / "more" / "data-00000-of-00001.gz").rename(
+        examples_folder / "Split-test" / "more.gz"
+    )
+    with pytest.raises(DataError, match=r"label column 'clicked' of task 'click'.*Received: 2\.0"):
+        evaluate()
+
+
+def test_a_model_without_an_output_for_a_task_is_refused(evaluate):
+    tasks = (*TASKS, Task(name="share", label=Label(column="shared")))
+    with pytest.raises(ValueError, match=r"must have an output for every task.*'share'"):
+        evaluate(tasks=tasks)
+
+
+def test_a_scorer_outlives_what_it_was_made_from(model_folder, transform_folder):
+    score = executor.make_scorer(str(model_folder / "Format-Serving"), str(transform_folder), TASKS)
+    gc.collect()
+    prediction, label, weight = score(tf.constant(list(_serialize([0.0], [1.0], [1.0], [True]))))[
+        "click"
+    ]
+    assert (prediction.numpy(), label.numpy(), weight.numpy()) == ([0.5], [1.0], [1.0])
+
+
+def _files(folder):
+    return sorted(path.name for path in Path(folder).iterdir())
