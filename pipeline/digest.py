@@ -1,16 +1,18 @@
 """A digest of our code, so that TFX's cache sees an edit."""
 
 import hashlib
-from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 
 
-def code_digest(*packages: str) -> str:
-    """Digest of every module of `packages`, e.g. `taskroute.models`."""
+def code_digest(*names: str) -> str:
+    """Digest of modules, and of packages with all their modules, e.g. `taskroute.models`."""
     digest = hashlib.sha256()
-    for package in packages:
-        folder = Path(str(import_module(package).__file__)).parent
-        for path in sorted(folder.rglob("*.py")):
-            digest.update(path.relative_to(folder).as_posix().encode() + b"\0")
-            digest.update(path.read_bytes() + b"\0")
+    for name in names:
+        # Not imported: a module may need TensorFlow.
+        path = Path(str(find_spec(name).origin))
+        is_package = path.name == "__init__.py"
+        for file in sorted(path.parent.rglob("*.py")) if is_package else [path]:
+            digest.update(file.relative_to(path.parent).as_posix().encode() + b"\0")
+            digest.update(file.read_bytes() + b"\0")
     return digest.hexdigest()[:16]
