@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
 import tensorflow as tf
 import tensorflow_transform as tft
 import tf_keras as keras
@@ -18,6 +19,8 @@ from taskroute.schemas.recommender import DataConfig, ModelConfig, Training
 
 if TYPE_CHECKING:
     from tfx.components.trainer.fn_args_utils import FnArgs
+
+_BASE_RATE_BATCHES = 50
 
 
 def run_fn(fn_args: "FnArgs") -> None:
@@ -64,8 +67,29 @@ def build_ranker(
     """Makes the ranker, its weights and its optimizer; `dataset` gives the shapes."""
     ranker = MultiTaskRanker(config, ids)
     ranker(next(iter(dataset.take(1))))
+    start_heads_at_base_rates(ranker, dataset.take(_BASE_RATE_BATCHES))
     ranker.compile(optimizer=make_optimizer(ranker, config))
     return ranker
+
+
+def start_heads_at_base_rates(ranker: MultiTaskRanker, dataset: tf.data.Dataset) -> None:
+    """Sets each head's bias to its task's mean label, as a logit for binary tasks.
+
+    Training then does not spend its first epochs, and its embeddings, on finding the base rates.
+    """
+    sums = {task.name: np.zeros(2) for task in ranker.tasks}
+    for batch in dataset:
+        for task in ranker.tasks:
+            labels, weights = batch[task.label_key].numpy(), batch[task.weight_key].numpy()
+            sums[task.name] += np.sum(labels * weights), np.sum(weights)
+    for task in ranker.tasks:
+        total, weight = sums[task.name]
+        if task.kind == "binary":
+            rate = (total + 0.5) / (weight + 1.0)
+            bias = np.log(rate / (1 - rate))
+        else:
+            bias = total / max(weight, 1.0)
+        ranker.heads[task.name].bias.assign([bias])
 
 
 def fit(

@@ -1,0 +1,214 @@
+"""The whole way on a small log: one run, and what the later calls make of it.
+
+One pipeline root is shared by all tests of this file, in the order they stand.
+"""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+import yaml
+
+from taskroute.pipeline.sample_log import SampleLogSpec, make_sample_log, write_sample_log
+
+pytestmark = pytest.mark.e2e
+
+NUM_ROWS = 6_000
+STAGES = [
+    "LogExampleGen",
+    "LogSchemaGen",
+    "StatisticsGen",
+    "ExampleValidator",
+    "AnomalyGate",
+    "Transform",
+    "Trainer",
+    "TaskEvaluator",
+    "ModelPusher",
+]
+
+
+class World:
+    """A log, a config and a pipeline root."""
+
+    def __init__(self, folder: Path):
+        self.folder = folder
+        self.root = folder / "root"
+        self.config = yaml.safe_load(Path("examples/demo.yaml").read_text())
+        self.config["training"] = {"batch_size": 256, "epochs": 2}
+        self.config["source"] |= {"path": "log.parquet", "format": "parquet"}
+        self.set_gates({"task": "click", "metric": "auc", "at_least": 0.5})
+        log = make_sample_log(SampleLogSpec(num_rows=NUM_ROWS, num_users=300, num_items=100))
+        write_sample_log(log, folder / "log.parquet", "parquet")
+
+    def set_gates(self, *gates):
+        self.config["evaluation"] = {"gates": list(gates)}
+
+    def run(self, code):
+        path = self.folder / "demo.yaml"
+        path.write_text(yaml.safe_dump(self.config))
+        program = [sys.executable, "-m", "taskroute.pipeline", "run", path, "--root", self.root]
+        ended = subprocess.run(program, capture_output=True, text=True, check=False)
+        assert ended.returncode == code, ended.stdout + ended.stderr
+        return ended
+
+    @property
+    def report(self):
+        return json.loads((self.root / "last_run.json").read_text())
+
+    @property
+    def serving(self):
+        return self.root / "serving" / "demo"
+
+    def artifact(self, pattern):
+        (found,) = sorted((self.root / "artifacts").glob(pattern))
+        return found
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory):
+    made = World(tmp_path_factory.mktemp("world"))
+    made.first = made.run(0)
+    made.first_report = made.report
+    return made
+
+
+def test_the_first_run_says_what_it_did_and_nothing_else(world):
+    lines = world.first.stdout.splitlines()
+    assert world.first.stderr == ""
+    for stage in STAGES:
+        assert any(line.strip().startswith(stage) for line in lines)
+    assert "BLESSED" in world.first.stdout
+    assert len(lines) < 30
+    assert all(len(line) <= 100 for line in lines if "/" not in line)
+
+
+def test_every_row_of_the_log_is_in_one_split(world):
+    assert sum(world.first_report["rows"].values()) == NUM_ROWS
+    assert set(world.first_report["rows"]) == {"train", "validation", "test"}
+
+
+def test_the_report_holds_stages_metrics_and_verdict(world):
+    report = world.first_report
+    assert [stage["name"] for stage in report["stages"]] == STAGES
+    tasks = [task["name"] for task in world.config["tasks"]]
+    assert list(report["metrics"]) == tasks
+    assert report["metrics"]["click"]["num_examples"] == report["rows"]["test"]
+    assert report["metrics"]["like"]["num_examples"] < report["rows"]["test"] / 2
+    assert report["verdict"]["blessed"]
+    assert report["exit_code"] == 0
+    assert report["pushed_version"] == 1
+    assert Path(report["pushed_path"], "saved_model.pb").is_file()
+
+
+def test_vocabularies_hold_terms_of_the_train_split_only(world):
+    log = pq.read_table(world.folder / "log.parquet").sort_by("event_time")
+    items = log["item_id"].to_pylist()
+    num_train = world.first_report["rows"]["train"]
+    file = world.artifact("Transform/transform_graph/*/transform_fn/assets/vocabulary_item_id")
+    vocabulary = set(file.read_text().split())
+    assert vocabulary <= set(items[:num_train])
+    assert vocabulary
+    # The log must have items that came later, or this test shows nothing.
+    assert set(items[num_train:]) - set(items[:num_train])
+
+
+SCORE_ALONE = """
+import json, sys
+import tensorflow as tf
+examples = list(tf.data.TFRecordDataset(sys.argv[2], "GZIP").take(100).as_numpy_iterator())
+model = tf.saved_model.load(sys.argv[1])
+raw = json.load(open(sys.argv[3]))
+scores = {
+    "serving_default": model.signatures["serving_default"](examples=tf.constant(examples)),
+    "raw_features": model.signatures["raw_features"](
+        **{name: tf.constant(values, tf.string if kind != "number" else tf.float32)
+           for name, (kind, values) in raw.items()}),
+}
+assert not any(name.startswith(("taskroute", "tf_keras", "tfx")) for name in sys.modules)
+print(json.dumps({s: {t: v.numpy().tolist() for t, v in o.items()} for s, o in scores.items()}))
+"""
+
+
+def test_the_pushed_model_scores_raw_rows_as_the_trainer_does(world):
+    import tensorflow as tf
+    import tensorflow_transform as tft
+
+    from taskroute.models.ranker import MultiTaskRanker
+    from taskroute.models.trainer import num_ids
+    from taskroute.schemas.columns import feature_columns
+    from taskroute.schemas.recommender import load_config
+
+    config = load_config(world.folder / "demo.yaml")
+    examples_file = world.artifact("LogExampleGen/examples/*/Split-test/*-00000-of-*.gz")
+    examples = list(
+        tf.data.TFRecordDataset(str(examples_file), "GZIP").take(100).as_numpy_iterator()
+    )
+    transform = tft.TFTransformOutput(str(world.artifact("Transform/transform_graph/*")))
+    rows = tf.io.parse_example(examples, transform.raw_feature_spec())
+
+    # The trainer's own model with the weights it left.
+    features = dict(transform.transform_features_layer()(rows))
+    for name in ("genres",):
+        features[name] = tf.RaggedTensor.from_sparse(features[name])
+    ranker = MultiTaskRanker(config, num_ids(config, transform))
+    ranker(features)
+    loaded = tf.saved_model.load(str(world.serving / "1"))
+    for weight, saved in zip(ranker.model_weights(), loaded.model_weights, strict=True):
+        weight.assign(saved)
+    expected = ranker.predict_values(features)
+
+    raw = {}
+    for column in feature_columns(config):
+        values = tf.RaggedTensor.from_sparse(rows[column.name])
+        empty = "" if column.kind != "number" else float("nan")
+        dense = values.to_tensor(empty).numpy()
+        if column.kind != "texts":
+            dense = np.concatenate([dense, np.full((100, 1), empty, dense.dtype)], axis=1)[:, 0]
+        if dense.dtype == object:
+            dense = np.vectorize(bytes.decode, otypes=[object])(dense)
+        raw[column.name] = (column.kind, dense.tolist())
+    (world.folder / "raw.json").write_text(json.dumps(raw))
+    (world.folder / "alone.py").write_text(SCORE_ALONE)
+    environment = {k: v for k, v in os.environ.items() if k != "TF_USE_LEGACY_KERAS"}
+    program = [world.folder / "alone.py", world.serving / "1", examples_file]
+    alone = subprocess.run(
+        [sys.executable, *program, world.folder / "raw.json"],
+        capture_output=True,
+        text=True,
+        check=True,
+        env=environment,
+        cwd=world.folder,
+    )
+    scores = json.loads(alone.stdout.splitlines()[-1])
+    for signature in ("serving_default", "raw_features"):
+        for task in config.tasks:
+            np.testing.assert_allclose(
+                scores[signature][task.name], expected[task.name], rtol=1e-5, atol=1e-5
+            )
+
+
+def test_a_second_run_reuses_every_stage_and_pushes_nothing_new(world):
+    ended = world.run(0)
+    assert ended.stdout.count("reused") >= len(STAGES) - 2
+    cached = {stage["name"] for stage in world.report["stages"] if stage["cached"]}
+    assert {"LogExampleGen", "StatisticsGen", "Transform", "Trainer", "TaskEvaluator"} <= cached
+    assert world.report["pushed_version"] == 1
+    assert sorted(path.name for path in world.serving.glob("[0-9]*")) == ["1"]
+
+
+def test_a_candidate_below_its_gate_is_not_pushed(world):
+    world.set_gates(
+        {"task": "click", "metric": "auc", "at_least": 0.5},
+        {"task": "long_view", "metric": "auc", "at_least": 0.999},
+    )
+    ended = world.run(4)
+    assert "NOT BLESSED" in ended.stdout
+    assert "long_view" in ended.stdout
+    assert not world.report["verdict"]["blessed"]
+    assert world.report["pushed_version"] is None
+    assert sorted(path.name for path in world.serving.glob("[0-9]*")) == ["1"]
