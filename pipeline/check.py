@@ -63,7 +63,7 @@ def check_log(config: RecommenderConfig, data_folder: Path) -> LogSample:
             rows += batch.num_rows
             for column in columns:
                 _count(sample, column, converted[column.name])
-            labels = read_labels(batch, converted, config.binary_labels())
+            labels = read_labels(batch, converted, config.tasks)
             for name, values in labels.items():
                 sample.labels[name] = sample.labels.get(name, LabelCounts()) + count_labels(values)
         sample.num_rows += rows

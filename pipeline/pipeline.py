@@ -40,7 +40,7 @@ def create_pipeline(
     examples = LogExampleGen(
         source=source,
         columns=raw_columns(config),
-        binary_labels=config.binary_labels(),
+        tasks=config.tasks,
         data_fingerprint=data_fingerprint,
         code_digest=code_digest(schemas, "taskroute.components.log_example_gen"),
     )

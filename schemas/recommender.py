@@ -103,12 +103,6 @@ class DataConfig(Config):
                 )
         return self
 
-    def binary_labels(self) -> dict[str, float | None]:
-        """Columns that a binary task reads, with `at_least` where the task sets one."""
-        return {
-            task.label.column: task.label.at_least for task in self.tasks if task.kind == "binary"
-        }
-
     @model_validator(mode="after")
     def _conditions_are_binary_tasks(self) -> Self:
         tasks = {task.name: task for task in self.tasks}

@@ -273,6 +273,11 @@ class TestSeconds:
             to_seconds(values)
         assert error.value.index == 1
 
+    def test_a_missing_number_beside_other_forms_is_named(self):
+        with pytest.raises(BadValue, match="is missing") as error:
+            to_seconds(pa.array(["2024-01-01", "5", "nan"]))
+        assert error.value.index == 2
+
     def test_what_is_no_timestamp_is_named(self):
         with pytest.raises(BadValue, match="'yesterday' is not a timestamp") as error:
             to_seconds(pa.array(["2024-01-01", "yesterday"]))

@@ -15,12 +15,14 @@ from taskroute.components.log_example_gen.labels import (
 from taskroute.components.log_example_gen.log_reader import LogBatch
 from taskroute.schemas.columns import RawColumn
 from taskroute.schemas.errors import DataError
+from taskroute.schemas.tasks import Label, Task
 
 
 def _labels(values, at_least=None):
     batch = LogBatch(Path("log.csv"), 11, pa.record_batch({"y": pa.array(values)}))
     converted = batch.convert([RawColumn("y", "number")])
-    return read_labels(batch, converted, {"y": at_least})["y"]
+    task = Task(name="click", label=Label(column="y", at_least=at_least))
+    return read_labels(batch, converted, [task])["click"]
 
 
 def test_zeros_ones_and_missing_are_told_apart():
@@ -63,7 +65,7 @@ def test_both_classes_are_enough():
     ],
 )
 def test_a_label_of_one_class_is_refused(counts, only):
-    with pytest.raises(DataError, match=f"label column 'y' {only}") as error:
+    with pytest.raises(DataError, match=f"task 'y': the label {only}") as error:
         check_both_classes({"x": LabelCounts(1, 1), "y": counts})
     assert error.value.exit_code == 3
 

@@ -1,0 +1,1 @@
+"""Reads log files into tf.Examples, split into train, validation and test."""

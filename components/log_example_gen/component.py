@@ -1,0 +1,73 @@
+"""LogExampleGen: the interface of the component that reads the log."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+
+from tfx import types
+from tfx.dsl.components.base import base_beam_component, executor_spec
+from tfx.types import standard_artifacts
+from tfx.types.component_spec import ChannelParameter, ExecutionParameter
+
+from taskroute.components.log_example_gen.executor import Executor
+from taskroute.schemas.columns import RawColumn
+from taskroute.schemas.source import Source
+from taskroute.schemas.tasks import Task
+
+
+class LogExampleGenSpec(types.ComponentSpec):
+    """Spec of LogExampleGen; all parameters are texts, the first three JSON."""
+
+    PARAMETERS = {
+        "source": ExecutionParameter(type=str),
+        "columns": ExecutionParameter(type=str),
+        "tasks": ExecutionParameter(type=str),
+        "data_fingerprint": ExecutionParameter(type=str),
+        "code_digest": ExecutionParameter(type=str),
+    }
+    INPUTS = {}
+    OUTPUTS = {"examples": ChannelParameter(type=standard_artifacts.Examples)}
+
+
+class LogExampleGen(base_beam_component.BaseBeamComponent):
+    """Reads log files into tf.Examples, split into train, validation and test.
+
+    Output `examples` is an Examples artifact of gzipped TFRecords with the splits `train`,
+    `validation` and `test`; its custom properties `num_rows_<split>` count their rows.
+
+    Args:
+        source: Where the log is, with absolute paths, and how it is split.
+        columns: What a tf.Example holds; see `taskroute.schemas.columns.raw_columns`.
+        tasks: Their label columns are all among `columns`. Both classes of a binary task must
+            occur in the train split.
+        data_fingerprint: Changes with the files, so that TFX's cache sees it.
+        code_digest: Changes with our code, so that TFX's cache sees it.
+
+    Raises:
+        ValueError: If a label column is not among the columns.
+    """
+
+    SPEC_CLASS = LogExampleGenSpec
+    EXECUTOR_SPEC = executor_spec.BeamExecutorSpec(Executor)
+
+    def __init__(
+        self,
+        source: Source,
+        columns: Sequence[RawColumn],
+        tasks: Sequence[Task],
+        data_fingerprint: str,
+        code_digest: str,
+    ):
+        unread = {task.label.column for task in tasks} - {column.name for column in columns}
+        if unread:
+            raise ValueError(f"`columns` must hold every label column. Received: without {unread}")
+        super().__init__(
+            LogExampleGenSpec(
+                source=source.model_dump_json(),
+                columns=json.dumps([asdict(column) for column in columns]),
+                tasks=json.dumps([task.model_dump(mode="json") for task in tasks]),
+                data_fingerprint=data_fingerprint,
+                code_digest=code_digest,
+                examples=types.Channel(type=standard_artifacts.Examples),
+            )
+        )

@@ -1,0 +1,129 @@
+"""Says which split a row belongs to: by the hash of a key, or by time. Arrays only."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+
+from taskroute.schemas.source import SPLITS
+
+_TRAIN, _VALIDATION, _TEST = (np.int8(SPLITS.index(s)) for s in ("train", "validation", "test"))
+
+# SplitMix64 (Steele, Lea and Flood, OOPSLA 2014): its increment and its finaliser.
+_INCREMENT = np.uint64(0x9E3779B97F4A7C15)
+_FACTORS = (np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB))
+
+_MERGED_AT = 1_000_000
+
+
+@dataclass(frozen=True)
+class Cutoffs:
+    """First second of the validation and of the test split; `test` is None where there is none."""
+
+    validation: int
+    test: int | None
+
+
+def hash_texts(offsets: np.ndarray, data: np.ndarray) -> np.ndarray:
+    """Hashes texts; the same text has the same hash in every run, batch and machine.
+
+    A text is taken as little-endian words of 8 bytes, filled up with zeros; each word is added
+    to the hash, which SplitMix64's finaliser then mixes; the length comes last.
+
+    Args:
+        offsets: (N + 1,) integers: text i is the bytes offsets[i] to offsets[i + 1] of `data`.
+        data: uint8.
+
+    Returns:
+        (N,) uint64.
+    """
+    starts = offsets[:-1].astype(np.int64)
+    lengths = np.diff(offsets).astype(np.int64)
+    padded = np.concatenate([data, np.zeros(8, np.uint8)])
+    hashes = np.zeros(len(starts), np.uint64)
+    rows, position = np.flatnonzero(lengths), 0
+    while len(rows):
+        places = (starts[rows] + position)[:, None] + np.arange(8)
+        inside = np.arange(8) < (lengths[rows] - position)[:, None]
+        words = np.where(inside, padded[places], 0).astype(np.uint8).view("<u8")[:, 0]
+        hashes[rows] = _mix(hashes[rows] + words.astype(np.uint64))
+        position += 8
+        rows = rows[lengths[rows] > position]
+    return _mix(hashes + lengths.astype(np.uint64))
+
+
+def split_by_hash(hashes: np.ndarray, validation: float, test: float) -> np.ndarray:
+    """Index into SPLITS of each hash, int8: hashes count from test to validation to train."""
+    shares = (hashes >> np.uint64(11)).astype(np.float64) * 2.0**-53
+    splits = np.full(len(hashes), _TRAIN)
+    splits[shares < test + validation] = _VALIDATION
+    splits[shares < test] = _TEST
+    return splits
+
+
+def merge_counts(
+    counted: Iterable[tuple[np.ndarray, np.ndarray]],
+) -> tuple[np.ndarray, np.ndarray]:
+    """Adds up rows per second: (S,) distinct seconds, rising, int64, and (S,) rows, int64."""
+    merged = (np.empty(0, np.int64), np.empty(0, np.int64))
+    waiting, num_waiting = [merged], 0
+    for pair in counted:
+        waiting.append(pair)
+        num_waiting += len(pair[0])
+        # Rarely, so that the sorting stays linear in what comes in.
+        if num_waiting > len(waiting[0][0]) + _MERGED_AT:
+            waiting, num_waiting = [_add_up(waiting)], 0
+    return _add_up(waiting)
+
+
+def find_cutoffs(
+    seconds: np.ndarray, counts: np.ndarray, validation: float, test: float
+) -> Cutoffs | None:
+    """Cuts the log where the newest rows are nearest to the asked fractions.
+
+    Rows of one second stay together, so the fractions are met only as closely as the seconds
+    allow; each split gets at least one second.
+
+    Args:
+        seconds: (S,) distinct, rising.
+        counts: (S,) rows in each.
+        validation: Fraction of all rows.
+        test: Fraction of all rows; 0 for no test split.
+
+    Returns:
+        The cut-offs, or None where there are fewer seconds than splits.
+    """
+    last = len(seconds) - 1
+    if last < (2 if test else 1):
+        return None
+    earlier = np.cumsum(counts) - counts  # rows before each second
+    total = counts.sum()
+
+    def nearest(newest: float) -> int:
+        return int(np.abs(earlier - (1 - newest) * total).argmin())
+
+    test_at = max(nearest(test), 2) if test else last + 1
+    validation_at = min(max(nearest(test + validation), 1), test_at - 1)
+    return Cutoffs(int(seconds[validation_at]), int(seconds[test_at]) if test else None)
+
+
+def split_by_time(seconds: np.ndarray, cutoffs: Cutoffs) -> np.ndarray:
+    """Index into SPLITS for each row, int8."""
+    splits = np.full(len(seconds), _TRAIN)
+    splits[seconds >= cutoffs.validation] = _VALIDATION
+    if cutoffs.test is not None:
+        splits[seconds >= cutoffs.test] = _TEST
+    return splits
+
+
+def _add_up(counted: list[tuple[np.ndarray, np.ndarray]]) -> tuple[np.ndarray, np.ndarray]:
+    seconds, places = np.unique(np.concatenate([pair[0] for pair in counted]), return_inverse=True)
+    counts = np.concatenate([pair[1] for pair in counted])
+    return seconds, np.bincount(places, counts, len(seconds)).astype(np.int64)
+
+
+def _mix(hashes: np.ndarray) -> np.ndarray:
+    hashes = hashes + _INCREMENT
+    hashes = (hashes ^ (hashes >> np.uint64(30))) * _FACTORS[0]
+    hashes = (hashes ^ (hashes >> np.uint64(27))) * _FACTORS[1]
+    return hashes ^ (hashes >> np.uint64(31))

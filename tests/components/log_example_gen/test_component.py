@@ -1,0 +1,51 @@
+"""The interface of LogExampleGen."""
+
+import json
+
+import pytest
+from tfx.types import standard_artifacts
+
+from taskroute.components.log_example_gen.component import LogExampleGen
+from taskroute.schemas.columns import RawColumn
+from taskroute.schemas.source import Source, Split
+from taskroute.schemas.tasks import Label, Task
+
+SOURCE = Source(
+    path="/logs/*.csv", format="csv", split=Split(by="hash", key="user", validation=0.2, test=0.1)
+)
+
+CLICK = Task(name="click", label=Label(column="clicked"))
+
+
+def _make(**changes) -> LogExampleGen:
+    arguments = {
+        "source": SOURCE,
+        "columns": [RawColumn("genres", "texts", "|"), RawColumn("clicked", "number")],
+        "tasks": [CLICK],
+        "data_fingerprint": "abc",
+        "code_digest": "def",
+    }
+    return LogExampleGen(**{**arguments, **changes})
+
+
+def test_it_gives_examples():
+    outputs = _make().outputs
+    assert list(outputs) == ["examples"]
+    assert outputs["examples"].type is standard_artifacts.Examples
+
+
+def test_its_parameters_are_texts_that_can_be_read_back():
+    properties = _make().exec_properties
+    assert Source.model_validate_json(properties["source"]) == SOURCE
+    assert [RawColumn(**column) for column in json.loads(properties["columns"])] == [
+        RawColumn("genres", "texts", "|"),
+        RawColumn("clicked", "number"),
+    ]
+    assert [Task.model_validate(task) for task in json.loads(properties["tasks"])] == [CLICK]
+    assert properties["data_fingerprint"] == "abc"
+    assert properties["code_digest"] == "def"
+
+
+def test_a_label_must_be_among_the_columns():
+    with pytest.raises(ValueError, match="`columns` must hold"):
+        _make(tasks=[Task(name="buy", label=Label(column="bought"))])
