@@ -1,12 +1,13 @@
 """`taskroute demo`: a log whose truth is known, through the whole pipeline."""
 
-from importlib.resources import files
+from importlib.resources import as_file, files
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 
 from taskroute.components.log_example_gen import splits
+from taskroute.components.log_example_gen.conversions import to_seconds
 from taskroute.pipeline.run import RunReport, run
 from taskroute.pipeline.sample_log import (
     SampleLog,
@@ -16,6 +17,7 @@ from taskroute.pipeline.sample_log import (
     write_sample_log,
 )
 from taskroute.schemas.recommender import RecommenderConfig, load_config
+from taskroute.schemas.source import SPLITS
 
 
 def run_demo(
@@ -32,8 +34,8 @@ def run_demo(
     The log is made anew only where the same call has not made it yet, so that a second demo reuses
     every stage.
     """
-    with_path = files("taskroute.examples") / "demo.yaml"
-    config = load_config(Path(str(with_path)))
+    with as_file(files("taskroute.examples") / "demo.yaml") as path:
+        config = load_config(path)
     log = make_sample_log(SampleLogSpec(num_rows=num_rows, relatedness=relatedness, seed=seed))
     path = root / f"log-{num_rows}-{relatedness}-{seed}.{log_format}"
     if not path.exists():
@@ -46,7 +48,10 @@ def run_demo(
 
 def best_test_aucs(config: RecommenderConfig, log: SampleLog) -> dict[str, float]:
     """By binary task: the AUC of the true probabilities on the rows of the test split."""
-    times = log.table[config.source.timestamp]
-    is_test = splits.time_split(times, config.source.split) == "test"
-    rows = np.flatnonzero(is_test)
+    split = config.source.split
+    seconds = to_seconds(log.table[config.source.timestamp].combine_chunks())
+    cutoffs = splits.find_cutoffs(
+        *np.unique(seconds, return_counts=True), split.validation, split.test
+    )
+    rows = np.flatnonzero(splits.split_by_time(seconds, cutoffs) == SPLITS.index("test"))
     return {name: best_auc(log, name, rows) for name in log.true_probabilities}

@@ -37,7 +37,7 @@ _AGE_BAND_ENDS = (20, 26, 34, 45, 58)
 _DEVICES = ("phone", "desktop", "tablet", "tv")
 _DEVICE_SHARES = (0.62, 0.2, 0.1, 0.08)
 _DEVICE_CLICK = np.array([0.1, 0.0, -0.1, -0.3])
-_DEVICE_WATCH = np.array([-0.15, 0.1, 0.1, 0.5])
+_DEVICE_WATCH = np.array([-0.3, 0.2, 0.2, 1.0])
 _CATEGORIES = (
     "beauty", "comedy", "film", "food", "gaming", "music", "news", "science", "sport", "travel",
 )  # fmt: skip
@@ -50,16 +50,16 @@ _MAX_GENRES = 3
 
 _UTILITIES = ("click", "like", "share", "watch")
 _NUM_TRAITS = 1 + len(_UTILITIES)
-_APPEAL, _READINESS, _TASTE = 1.0, 0.5, 0.4  # standard deviations in a utility
+_APPEAL, _READINESS, _TASTE = 0.9, 0.45, 0.4  # standard deviations in a utility
 
 _POPULARITY_EXPONENT = 0.9
 _SHARE_OF_NEW_ITEMS = 0.15
 _MEAN_SESSION_ROWS, _MAX_SESSION_ROWS = 12, 40
 _EXAMINED_EXPONENT = 0.5  # examined(position) = position ** -0.5
 
-_CLICK_RATE, _LIKE_RATE, _SHARE_RATE = 0.10, 0.08, 0.025
-_MEDIAN_VIDEO_SECONDS, _MEDIAN_WATCH_SECONDS = 90.0, 24.0
-_WATCH_SPREAD = 0.5  # scale of the logistic noise on log seconds
+_CLICK_RATE, _LIKE_RATE, _SHARE_RATE, _LONG_VIEW_RATE = 0.10, 0.08, 0.025, 0.43
+_MEDIAN_VIDEO_SECONDS = 90.0
+_WATCH_SPREAD = 0.5  # log seconds per unit of the watch utility and of its logistic noise
 
 
 @dataclass(frozen=True)
@@ -67,8 +67,8 @@ class SampleLogSpec:
     """What to draw.
 
     Attributes:
-        relatedness: Cosine between the trait weights of any two tasks, in [0, 1]. 1: whoever
-            clicks an item also likes it; 0: a click says nothing about a like.
+        relatedness: Cosine between the trait weights of any two tasks, in [0, 1]. 1: what
+            draws clicks draws likes too; 0: the one says nothing about the other.
         missing_fraction: Share of rows without a value, in each of user_age, country and
             video_seconds: look-ups that failed when the row was logged.
         seed: The same spec gives the same log.
@@ -86,11 +86,11 @@ class SampleLogSpec:
     seed: int = 1
 
     def __post_init__(self) -> None:
-        # Fewer items than this would fill a session with items already shown in it.
+        # A session shows no item twice, and not all items are out on the first day.
         least = {
             "num_rows": 1,
             "num_users": 2 * _NUM_TRAITS,
-            "num_items": 4 * _MAX_SESSION_ROWS,
+            "num_items": 2 * _MAX_SESSION_ROWS,
             "num_days": 1,
             "seed": 0,
         }
@@ -419,15 +419,17 @@ def _draw_outcomes(
 
     # Log seconds have logistic noise, so that the chance of a long view is a sigmoid.
     video_seconds = items.video_seconds[shown.item]
-    log_seconds = (
-        np.log(_MEDIAN_WATCH_SECONDS)
-        + 0.4 * np.log(video_seconds / _MEDIAN_VIDEO_SECONDS)
-        + 0.6 * utility["watch"]
+    watch_utility = (
+        utility["watch"]
+        + np.log(video_seconds / _MEDIAN_VIDEO_SECONDS)
         + _DEVICE_WATCH[shown.device]
     )
-    long_view = _sigmoid((log_seconds - np.log(LONG_VIEW_SECONDS)) / _WATCH_SPREAD)
+    watch_utility += _intercept(watch_utility, _LONG_VIEW_RATE, click)
+    long_view = _sigmoid(watch_utility)
     long_view[video_seconds < LONG_VIEW_SECONDS] = 0.0
-    seconds = np.exp(log_seconds + rng.logistic(0.0, _WATCH_SPREAD, num_rows))
+    seconds = LONG_VIEW_SECONDS * np.exp(
+        _WATCH_SPREAD * (watch_utility + rng.logistic(size=num_rows))
+    )
     # Rounding down never moves a row across a whole number of seconds.
     seconds = np.floor(10 * np.minimum(seconds, video_seconds)) / 10
     return _Outcomes(

@@ -1,0 +1,1 @@
+"""Configs that run; a package, so that the installed command finds them."""
