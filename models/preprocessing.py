@@ -76,10 +76,10 @@ def _at_most_one(values: tf.SparseTensor, default: int | float) -> tf.Tensor:
 def _term_ids(
     column: tf.SparseTensor, feature: CategoricalFeature | MultivalentFeature
 ) -> tf.SparseTensor:
-    if feature.hash_buckets is not None:
+    vocabulary = feature.vocabulary
+    if vocabulary is None:
         ids = tft.hash_strings(column, feature.hash_buckets)
     else:
-        vocabulary = feature.vocabulary
         ids = tft.compute_and_apply_vocabulary(
             column,
             top_k=vocabulary.max_size,

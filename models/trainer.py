@@ -52,11 +52,11 @@ def num_ids(data: DataConfig, transform: tft.TFTransformOutput) -> dict[str, int
                 continue
             case BucketFeature():
                 terms = feature.num_buckets
-            case _ if feature.hash_buckets is not None:
-                terms = feature.hash_buckets
-            case _:
+            case _ if feature.vocabulary is not None:
                 terms = transform.vocabulary_size_by_name(vocabulary_name(feature.name))
                 terms += feature.vocabulary.oov_buckets
+            case _:
+                terms = feature.hash_buckets or 0
         sizes[feature.name] = terms + 1
     return sizes
 

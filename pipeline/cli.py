@@ -8,7 +8,7 @@ import traceback
 from collections.abc import Callable
 from functools import wraps
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import click
 
@@ -103,7 +103,12 @@ def run(config: Path, data: Path | None, root: Path | None, verbose: bool) -> in
 @_verbose
 @_sentence_for_errors
 def demo(
-    rows: int, relatedness: float, seed: int, format_: str, root: Path | None, verbose: bool
+    rows: int,
+    relatedness: float,
+    seed: int,
+    format_: Literal["parquet", "csv"],
+    root: Path | None,
+    verbose: bool,
 ) -> int:
     """Makes a sample log and runs the whole pipeline on it."""
     from taskroute.pipeline.demo import run_demo

@@ -53,5 +53,7 @@ def best_test_aucs(config: RecommenderConfig, log: SampleLog) -> dict[str, float
     cutoffs = splits.find_cutoffs(
         *np.unique(seconds, return_counts=True), split.validation, split.test
     )
+    if cutoffs is None:
+        return {}
     rows = np.flatnonzero(splits.split_by_time(seconds, cutoffs) == SPLITS.index("test"))
     return {name: best_auc(log, name, rows) for name in log.true_probabilities}

@@ -10,7 +10,10 @@ def code_digest(*names: str) -> str:
     digest = hashlib.sha256()
     for name in names:
         # Not imported: a module may need TensorFlow.
-        path = Path(str(find_spec(name).origin))
+        spec = find_spec(name)
+        if spec is None or spec.origin is None:
+            raise ValueError(f"`names` must be modules. Received: {name}")
+        path = Path(spec.origin)
         is_package = path.name == "__init__.py"
         for file in sorted(path.parent.rglob("*.py")) if is_package else [path]:
             digest.update(file.relative_to(path.parent).as_posix().encode() + b"\0")

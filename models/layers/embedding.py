@@ -76,7 +76,9 @@ class FeatureEmbedding(keras.layers.Layer):
         features: Sequence[Feature],
         inputs: Mapping[str, tf.Tensor | tf.RaggedTensor],
     ) -> tf.Tensor:
-        single, multivalent, offset = [], [], 0
+        single: list[tf.Tensor] = []
+        multivalent: list[tf.RaggedTensor] = []
+        offset = 0
         for feature in features:
             ids = inputs[feature.name] + offset
             (multivalent if isinstance(feature, MultivalentFeature) else single).append(ids)
