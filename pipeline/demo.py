@@ -8,6 +8,7 @@ import numpy as np
 
 from taskroute.components.log_example_gen import splits
 from taskroute.components.log_example_gen.conversions import to_seconds
+from taskroute.pipeline.digest import code_digest
 from taskroute.pipeline.run import RunReport, run
 from taskroute.pipeline.sample_log import (
     SampleLog,
@@ -37,7 +38,8 @@ def run_demo(
     with as_file(files("taskroute.examples") / "demo.yaml") as path:
         config = load_config(path)
     log = make_sample_log(SampleLogSpec(num_rows=num_rows, relatedness=relatedness, seed=seed))
-    path = root / f"log-{num_rows}-{relatedness}-{seed}.{log_format}"
+    version = code_digest("taskroute.pipeline.sample_log")[:8]
+    path = root / f"log-{num_rows}-{relatedness}-{seed}-{version}.{log_format}"
     if not path.exists():
         root.mkdir(parents=True, exist_ok=True)
         write_sample_log(log, path, log_format)

@@ -13,6 +13,7 @@ the user.
 Shape letters: R rows, S sessions, U users, I items, F traits.
 """
 
+import contextlib
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -210,7 +211,8 @@ def write_sample_log(
             "choose another folder"
         ) from None
     finally:
-        beside.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            beside.unlink()
 
 
 def best_auc(log: SampleLog, task_name: str, rows: np.ndarray | None = None) -> float:
@@ -324,8 +326,8 @@ def _traits_of(rng: np.random.Generator, group: np.ndarray, num_groups: int) -> 
 def _mix_traits(*parts: tuple[float, np.ndarray]) -> np.ndarray:
     """Sums parts by their share of the variance, then makes the traits uncorrelated.
 
-    With mean 0 and covariance 1 the utilities of two tasks correlate by the cosine of their
-    weights, whatever the seed.
+    With mean 0 and covariance 1 over the users, or items, the appeal (or readiness) in two tasks
+    correlates by the cosine of their weights, whatever the seed.
     """
     traits = sum(np.sqrt(share) * part for share, part in parts)
     traits = traits - traits.mean(axis=0)
