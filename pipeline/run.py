@@ -3,6 +3,7 @@
 import json
 import os
 import time
+import traceback
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -30,6 +31,7 @@ class RunReport:
     started: str
     exit_code: int = 1
     error: str | None = None
+    failed_stage: str | None = None
     stages: list[dict[str, Any]] = field(default_factory=list)
     rows: dict[str, int] = field(default_factory=dict)
     metrics: dict[str, Any] = field(default_factory=dict)
@@ -80,6 +82,9 @@ def run(
         try:
             _run_stages(config, source, fingerprint, paths, report, console)
         except Exception as error:
+            traceback.print_exc()  # into the log
+            stage = report.failed_stage or "preparation"
+            console.print(f"  {stage:<17}[red]  failed[/red]; log in {_short(log)}", soft_wrap=True)
             report.error = str(error) if isinstance(error, UserError) else repr(error)
             report.exit_code = getattr(error, "exit_code", 1)
             raise
@@ -111,6 +116,7 @@ def _run_stages(
     console.print(f"[bold]{config.name}[/bold]  {config.trunk.kind}, {len(config.tasks)} tasks")
 
     def on_start(name: str) -> None:
+        report.failed_stage = name
         status.update(name)
         status.start()
 
@@ -136,6 +142,7 @@ def _run_stages(
         stages = run_stages(pipeline, on_start, on_finish)
     finally:
         status.stop()
+    report.failed_stage = None
     evaluator, pusher = stages["TaskEvaluator"].outputs, stages["ModelPusher"].outputs
     measured, verdict = read_evaluation(evaluator["evaluation"][0].uri)
     report.metrics = measured.model_dump(mode="json")["tasks"]

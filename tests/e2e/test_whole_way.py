@@ -212,3 +212,33 @@ def test_a_candidate_below_its_gate_is_not_pushed(world):
     assert not world.report["verdict"]["blessed"]
     assert world.report["pushed_version"] is None
     assert sorted(path.name for path in world.serving.glob("[0-9]*")) == ["1"]
+
+
+def test_a_bad_row_that_no_sample_holds_stops_the_run_and_is_named(tmp_path):
+    rows = 60_000
+    lines = [f"u{row % 7},{'old' if row == 55_000 else 30},{row % 2}" for row in range(rows)]
+    (tmp_path / "log.csv").write_text("\n".join(["user,age,clicked", *lines]) + "\n")
+    config = {
+        "name": "shop",
+        "source": {
+            "path": "log.csv",
+            "format": "csv",
+            "split": {"by": "hash", "key": "user", "validation": 0.2, "test": 0.2},
+        },
+        "features": [
+            {"name": "user", "kind": "categorical", "hash_buckets": 10},
+            {"name": "age", "kind": "dense"},
+        ],
+        "tasks": [{"name": "click", "label": {"column": "clicked"}}],
+    }
+    path = tmp_path / "shop.yaml"
+    path.write_text(yaml.safe_dump(config))
+    program = [sys.executable, "-m", "taskroute.pipeline", "run", path, "--root", tmp_path / "root"]
+    ended = subprocess.run(program, capture_output=True, text=True, check=False)
+    assert ended.returncode == 3
+    assert ended.stderr.count("\n") == 1
+    assert "log.csv: row 55001, column 'age': 'old' is not a number" in ended.stderr
+    report = json.loads((tmp_path / "root" / "last_run.json").read_text())
+    assert report["failed_stage"] == "LogExampleGen"
+    assert report["exit_code"] == 3
+    assert not list((tmp_path / "root" / "artifacts").rglob("*tfrecord*"))
