@@ -10,6 +10,7 @@ import tensorflow as tf
 import tensorflow_transform as tft
 import tf_keras as keras
 
+from taskroute.models.callbacks import RoutingLog
 from taskroute.models.dataset import make_dataset
 from taskroute.models.export import export
 from taskroute.models.preprocessing import vocabulary_name
@@ -100,7 +101,9 @@ def fit(
     log_dir: str,
 ) -> dict[str, list[float]]:
     """Trains until the validation loss stops falling and keeps the best epoch's weights."""
+    routing = RoutingLog(log_dir)
     callbacks = [
+        routing,
         keras.callbacks.EarlyStopping(
             monitor="val_loss", mode="min", patience=training.patience, restore_best_weights=True
         ),
@@ -113,7 +116,8 @@ def fit(
         callbacks=callbacks,
         verbose=2,
     )
-    return {name: [float(value) for value in values] for name, values in history.history.items()}
+    curves = history.history | {f"open_routes/{n}": v for n, v in routing.history.items()}
+    return {name: [float(value) for value in values] for name, values in curves.items()}
 
 
 def write_summary(ranker: MultiTaskRanker, history: dict[str, list[float]], log_dir: str) -> None:
