@@ -31,7 +31,8 @@ class MultiTaskRanker(tfrs.models.Model):
         super().__init__(name="ranker")
         self.tasks = config.tasks
         self.embedding = FeatureEmbedding(config.features, num_ids, name="embedding")
-        self.trunk: Trunk = build_trunk(config.trunk, [task.name for task in config.tasks])
+        task_names = [task.name for task in config.tasks]
+        self.trunk: Trunk = build_trunk(config.trunk, task_names, self.embedding.output_width)
         self.towers = {
             task.name: Mlp(config.towers.units, name=f"tower_{task.name}") for task in self.tasks
         }
@@ -122,7 +123,9 @@ def make_optimizer(ranker: MultiTaskRanker, config: ModelConfig) -> Any:
     """Adagrad for tables, Adam for dense weights, Adam of its own for routing.
 
     Adam keeps moments of every row and updates them all at every step; Adagrad touches the rows of
-    the batch only. The variables must exist: call the ranker once before.
+    the batch only. Its accumulator starts near zero, because the gradient of a row in a mean over
+    the batch is small: Keras's 0.1 would hold a row still for its first hundreds of updates. The
+    variables must exist: call the ranker once before.
     """
     routing = {variable.ref() for variable in ranker.trunk.routing_variables}
     tables = {variable.ref() for variable in ranker.embedding.trainable_variables}
@@ -133,7 +136,7 @@ def make_optimizer(ranker: MultiTaskRanker, config: ModelConfig) -> Any:
     groups = [(keras.optimizers.Adam(config.training.learning_rate), dense_variables)]
     if tables:
         adagrad = keras.optimizers.Adagrad(
-            config.training.embedding_learning_rate, initial_accumulator_value=0.1
+            config.training.embedding_learning_rate, initial_accumulator_value=1e-5
         )
         groups.append((adagrad, lambda: ranker.embedding.trainable_variables))
     if routing:

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,6 +13,7 @@ import tf_keras as keras
 
 from taskroute.models.callbacks import RoutingLog
 from taskroute.models.dataset import make_dataset
+from taskroute.models.describe import describe
 from taskroute.models.export import export
 from taskroute.models.preprocessing import vocabulary_name
 from taskroute.models.ranker import MultiTaskRanker, make_optimizer
@@ -121,7 +123,7 @@ def fit(
 
 
 def write_summary(ranker: MultiTaskRanker, history: dict[str, list[float]], log_dir: str) -> None:
-    """Writes `training.json`: learning curves, best epoch, parameters and routes."""
+    """Writes `training.json`: learning curves, best epoch, cost by part, routes."""
     routes = [
         {
             "name": matrix.name,
@@ -136,8 +138,7 @@ def write_summary(ranker: MultiTaskRanker, history: dict[str, list[float]], log_
         "epochs": len(losses),
         "best_epoch": losses.index(min(losses)) + 1,
         "history": history,
-        "parameters": sum(weight.shape.num_elements() for weight in ranker.model_weights()),
-        "trunk_parameters": ranker.trunk.count_params(),
+        "cost": [asdict(part) for part in describe(ranker)],
         "routing": routes,
     }
     Path(log_dir).mkdir(parents=True, exist_ok=True)

@@ -1,36 +1,205 @@
 """From a trunk's config to its layer: the one place that names them all."""
 
 from collections.abc import Sequence
+from itertools import pairwise
+from typing import Any, TypeVar
 
+from taskroute.models.layers.cross_stitch import CrossStitch
+from taskroute.models.layers.gumbel_matrix import GumbelMatrix
+from taskroute.models.layers.mmoe import Mmoe
+from taskroute.models.layers.mtnas import MtnasDerived, MtnasSupernet
+from taskroute.models.layers.ple import Ple
 from taskroute.models.layers.shared_bottom import SharedBottom
-from taskroute.models.layers.sub_network_routing import SnrTrans
+from taskroute.models.layers.single_task import SingleTask
+from taskroute.models.layers.sub_network_routing import SnrAver, SnrTrans
 from taskroute.models.layers.trunk import Trunk
 from taskroute.schemas import trunks
+from taskroute.schemas.base import Config
+
+ConfigT = TypeVar("ConfigT", bound=Config)
 
 
-def build_trunk(config: trunks.Trunk, task_names: Sequence[str]) -> Trunk:
-    """Makes the trunk that `config` describes."""
+def build_trunk(config: trunks.Trunk, task_names: Sequence[str], input_width: int) -> Trunk:
+    """Makes the trunk that `config` describes.
+
+    Args:
+        config: Decides the layers.
+        task_names: The keys of what it returns.
+        input_width: Width of what it reads, by which `match_parameters` chooses the units.
+    """
+    config = match_width(config, input_width, len(task_names))
+    common: dict[str, Any] = {
+        "activation": config.activation,
+        "dropout": config.dropout,
+        "name": "trunk",
+    }
     match config:
+        case trunks.SingleTaskTrunk():
+            return SingleTask(task_names, units=config.units, **common)
         case trunks.SharedBottomTrunk():
-            return SharedBottom(
-                task_names, units=config.units, dropout=config.dropout, name="trunk"
-            )
+            return SharedBottom(task_names, units=config.units, **common)
+        case trunks.CrossStitchTrunk():
+            return CrossStitch(task_names, units=config.units, own_start=config.own_start, **common)
+        case trunks.MmoeTrunk():
+            return Mmoe(task_names, layers=_expert_sizes(config.layers), **common)
+        case trunks.PleTrunk():
+            levels = [(x.task_experts, x.shared_experts, x.units) for x in config.levels]
+            return Ple(task_names, levels=levels, **common)
         case trunks.SnrTransTrunk():
             return SnrTrans(
-                task_names,
-                layers=[(layer.sub_networks, layer.units) for layer in config.layers],
-                task_units=config.task_units or config.layers[-1].units,
-                l0_penalty=config.l0_penalty,
-                gate={
-                    "temperature": config.temperature,
-                    "stretch": config.stretch,
-                    "log_alpha_start": config.log_alpha_start,
-                },
-                dropout=config.dropout,
-                name="trunk",
+                task_names, task_units=_task_units(config), **_snr_arguments(config), **common
             )
+        case trunks.SnrAverTrunk():
+            return SnrAver(task_names, **_snr_arguments(config), **common)
+        case trunks.GumbelMatrixTrunk():
+            return GumbelMatrix(
+                task_names,
+                layers=_expert_sizes(config.layers),
+                start_probability=config.start_probability,
+                temperature_start=config.temperature_start,
+                temperature_end=config.temperature_end,
+                budget=config.budget,
+                budget_penalty=config.budget_penalty,
+                **common,
+            )
+        case trunks.MtnasTrunk():
+            return _mtnas(config, task_names, **common)
 
 
 def routing_learning_rate(config: trunks.Trunk) -> float | None:
     """Learning rate of the weights that decide the routing; None where there are none."""
     return getattr(config, "gate_learning_rate", None)
+
+
+def match_width(config: ConfigT, input_width: int, num_tasks: int) -> ConfigT:
+    """Gives a trunk the widths that bring its parameters nearest to `match_parameters`.
+
+    All widths are multiplied by one factor and rounded, at least 1. Without `match_parameters` the
+    config is returned as it is; the result has none, so that it says itself what was chosen.
+    """
+    target = config.match_parameters
+    if target is None:
+        return config
+    config = config.model_copy(update={"match_parameters": None})
+
+    def count(factor: float) -> int:
+        return parameter_count(_scaled(config, factor), input_width, num_tasks)
+
+    low, high = 0.0, 1.0
+    while count(high) < target:
+        low, high = high, 2 * high
+    # Past this precision no width below 2^20 changes any more.
+    while high - low > high * 2**-21 and high > 2**-40:
+        middle = (low + high) / 2
+        low, high = (middle, high) if count(middle) < target else (low, middle)
+    nearest = min((low, high), key=lambda factor: abs(count(factor) - target))
+    return _scaled(config, nearest)
+
+
+def parameter_count(config: trunks.Trunk, input_width: int, num_tasks: int) -> int:
+    """The number of trained scalars of the trunk that `config` describes, without building it."""
+    match config:
+        case trunks.SingleTaskTrunk():
+            return num_tasks * _mlp(input_width, config.units)
+        case trunks.SharedBottomTrunk():
+            return _mlp(input_width, config.units)
+        case trunks.CrossStitchTrunk():
+            mixing = num_tasks**2 * len(config.units)
+            return num_tasks * _mlp(input_width, config.units) + mixing
+        case trunks.MmoeTrunk():
+            uppers = [*(layer.experts for layer in config.layers[1:]), num_tasks]
+            total, width = 0, input_width
+            for layer, upper in zip(config.layers, uppers, strict=True):
+                total += layer.experts * _mlp(width, layer.units)
+                total += upper * layer.experts * input_width
+                width = layer.units[-1]
+            return total
+        case trunks.PleTrunk():
+            total, width = 0, input_width
+            for index, level in enumerate(config.levels, start=1):
+                seen = level.task_experts + level.shared_experts
+                experts = num_tasks * level.task_experts + level.shared_experts
+                shared_gate = experts if index < len(config.levels) else 0
+                total += experts * _mlp(width, level.units)
+                total += (num_tasks * seen + shared_gate) * width
+                width = level.units[-1]
+            return total
+        case trunks.SnrTransTrunk():
+            rows = [(layer.sub_networks, layer.units) for layer in config.layers]
+            rows.append((num_tasks, _task_units(config)))
+            widths = [input_width, *(count * units for count, units in rows)]
+            gates = sum(lower * upper for (lower, _), (upper, _) in pairwise(rows))
+            return _mlp(widths[0], widths[1:]) + gates
+        case trunks.SnrAverTrunk():
+            counts = [layer.sub_networks for layer in config.layers]
+            widths = [input_width, *(layer.units for layer in config.layers)]
+            gates = sum(lower * upper for lower, upper in pairwise([*counts, num_tasks]))
+            return gates + sum(
+                count * _mlp(width, [units])
+                for count, (width, units) in zip(counts, pairwise(widths), strict=True)
+            )
+        case trunks.GumbelMatrixTrunk():
+            total, width = 0, input_width
+            for layer in config.layers:
+                total += layer.experts * (_mlp(width, layer.units) + 2 * num_tasks)
+                width = layer.units[-1]
+            return total
+        case trunks.MtnasTrunk():
+            return _mtnas(config, _task_names(config, num_tasks)).cost(input_width).parameters
+
+
+def _mtnas(
+    config: trunks.MtnasTrunk, task_names: Sequence[str], **kwargs: Any
+) -> MtnasSupernet | MtnasDerived:
+    """The network of the config's route; without one, the supernet to search in."""
+    layers = [(layer.sub_networks, layer.units) for layer in config.layers]
+    if config.route is None:
+        return MtnasSupernet(task_names, layers=layers, queries=config.queries, **kwargs)
+    return MtnasDerived(task_names, layers=layers, blocks=config.route.blocks, **kwargs)
+
+
+def _task_names(config: trunks.MtnasTrunk, num_tasks: int) -> Sequence[str]:
+    return config.route.tasks if config.route else [f"task_{index}" for index in range(num_tasks)]
+
+
+def _mlp(width: int, units: Sequence[int]) -> int:
+    return sum((lower + 1) * upper for lower, upper in pairwise([width, *units]))
+
+
+def _expert_sizes(layers: Sequence[trunks.ExpertLayer]) -> list[tuple[int, tuple[int, ...]]]:
+    return [(layer.experts, layer.units) for layer in layers]
+
+
+def _task_units(config: trunks.SnrTransTrunk) -> int:
+    return config.task_units or config.layers[-1].units
+
+
+def _snr_arguments(config: trunks.SnrTransTrunk | trunks.SnrAverTrunk) -> dict[str, Any]:
+    return {
+        "layers": [(layer.sub_networks, layer.units) for layer in config.layers],
+        "l0_penalty": config.l0_penalty,
+        "l0_warmup_steps": config.l0_warmup_steps,
+        "gate": {
+            "temperature": config.temperature,
+            "stretch": config.stretch,
+            "log_alpha_start": config.log_alpha_start,
+        },
+    }
+
+
+def _scaled(config: ConfigT, factor: float) -> ConfigT:
+    """`config` with every width times `factor`, however deep it lies."""
+
+    def scale(width: int) -> int:
+        return max(1, round(width * factor))
+
+    changed: dict[str, Any] = {}
+    for name, value in config:
+        match value:
+            case int() if name in ("units", "task_units"):
+                changed[name] = scale(value)
+            case tuple() if name == "units":
+                changed[name] = tuple(map(scale, value))
+            case tuple() if value and isinstance(value[0], Config):
+                changed[name] = tuple(_scaled(part, factor) for part in value)
+    return config.model_copy(update=changed)

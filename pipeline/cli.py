@@ -124,6 +124,20 @@ def demo(
 
 
 @cli.command()
+@_config
+@_root
+@_sentence_for_errors
+def describe(config: Path, root: Path | None) -> None:
+    """Says what the model of CONFIG's last run costs and which routes it uses."""
+    from taskroute.pipeline.describe import print_description, read_training
+    from taskroute.pipeline.paths import RunPaths
+    from taskroute.schemas.recommender import load_config
+
+    name = load_config(config).name
+    print_description(read_training(RunPaths((root or Path("runs") / name).resolve(), name)))
+
+
+@cli.command()
 @_sentence_for_errors
 def doctor() -> int:
     """Says which versions and tools are here, what is wrong, and how to mend it."""

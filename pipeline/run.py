@@ -34,6 +34,7 @@ class RunReport:
     failed_stage: str | None = None
     stages: list[dict[str, Any]] = field(default_factory=list)
     rows: dict[str, int] = field(default_factory=dict)
+    training: str | None = None
     metrics: dict[str, Any] = field(default_factory=dict)
     verdict: dict[str, Any] | None = None
     pushed_version: int | None = None
@@ -127,6 +128,8 @@ def _run_stages(
             report.rows = {
                 split: examples.get_int_custom_property(f"num_rows_{split}") for split in SPLITS
             }
+        if stage.name == "Trainer":
+            report.training = str(Path(stage.outputs["model_run"][0].uri) / "training.json")
         rows = _rows_seen(stage.name, report.rows)
         report.stages.append(
             {

@@ -18,9 +18,10 @@ from pydantic import (
 from taskroute.schemas.base import Config, Name
 from taskroute.schemas.errors import ConfigError
 from taskroute.schemas.features import DenseFeature, Feature, missing_key
+from taskroute.schemas.routes import load_route
 from taskroute.schemas.source import Source
 from taskroute.schemas.tasks import Task
-from taskroute.schemas.trunks import SharedBottomTrunk, Trunk
+from taskroute.schemas.trunks import MtnasTrunk, SharedBottomTrunk, Trunk
 
 PartT = TypeVar("PartT", bound=Config)
 
@@ -40,7 +41,7 @@ class Training(Config):
         2, description="Epochs without a lower validation loss before training stops."
     )
     learning_rate: PositiveFloat = Field(1e-3, description="Of the dense weights (Adam).")
-    embedding_learning_rate: PositiveFloat = Field(0.05, description="Of the tables (Adagrad).")
+    embedding_learning_rate: PositiveFloat = Field(0.02, description="Of the tables (Adagrad).")
     seed: NonNegativeInt = 1
 
 
@@ -125,6 +126,28 @@ class ModelConfig(DataConfig):
     towers: Towers = Towers()
     training: Training = Training()
 
+    @model_validator(mode="after")
+    def _routes_fit_tasks(self) -> Self:
+        if not isinstance(self.trunk, MtnasTrunk):
+            return self
+        names = tuple(task.name for task in self.tasks)
+        if self.trunk.route is not None:
+            if self.trunk.route.tasks != names:
+                raise ValueError(
+                    f"trunk.route: is for the tasks {', '.join(self.trunk.route.tasks)}; this "
+                    f"config has {', '.join(names)}"
+                )
+            return self
+        if len(names) < 2:
+            raise ValueError(
+                "trunk.kind: mtnas searches what tasks share and needs at least two of them; add a "
+                "task or choose another trunk"
+            )
+        binary = any(task.kind == "binary" for task in self.tasks)
+        if self.trunk.search.reward == "auc" and not binary:
+            raise ValueError("trunk.search.reward: auc needs a binary task; choose `loss`")
+        return self
+
 
 class RecommenderConfig(ModelConfig):
     """Everything about one ranker except where it runs."""
@@ -179,7 +202,7 @@ def load_config(path: str | Path) -> RecommenderConfig:
     if not isinstance(content, dict):
         raise ConfigError(f"{path}: must hold a mapping of fields, such as `name: demo`")
     try:
-        return RecommenderConfig.model_validate(content)
+        return RecommenderConfig.model_validate(_with_route(content, Path(path).parent))
     except ValidationError as error:
         first = error.errors()[0]
         place = _field_path(content, first["loc"])
@@ -187,6 +210,15 @@ def load_config(path: str | Path) -> RecommenderConfig:
         tail = f" (and {more} more)" if more else ""
         message = first["msg"].removeprefix("Value error, ")
         raise ConfigError(f"{path}: {place}{': ' if place else ''}{message}{tail}") from None
+
+
+def _with_route(content: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """`content` with its trunk's route in place of the name of the file that holds it."""
+    trunk = content.get("trunk")
+    if not isinstance(trunk, dict) or not isinstance(trunk.get("route"), str):
+        return content
+    route = load_route(folder / trunk["route"])
+    return {**content, "trunk": {**trunk, "route": route.model_dump()}}
 
 
 def _field_path(content: Any, location: tuple[int | str, ...]) -> str:

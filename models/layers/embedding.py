@@ -51,6 +51,12 @@ class FeatureEmbedding(keras.layers.Layer):
                 )
             self._by_width.setdefault(feature.embedding_dim, []).append(feature)
 
+    @property
+    def output_width(self) -> int:
+        """D, which follows from the features alone."""
+        tables = sum(width * len(features) for width, features in self._by_width.items())
+        return tables + 2 * len(self.dense)
+
     def build(self, input_shape: Any = None) -> None:
         self.tables = {}
         for width, features in self._by_width.items():

@@ -1,10 +1,23 @@
-"""Stochastic gates with learnable sparsity."""
+"""Gates: how much an upper part takes from a lower one.
+
+Shape letters: B batch, G groups that read the same input, O upper parts, I lower parts, T tasks,
+C experts.
+"""
 
 import math
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 import tf_keras as keras
+
+from taskroute.models.layers.experts import (
+    glorot_uniform,
+    grouped_product,
+    join_groups,
+)
+
+_USAGE_MOMENTUM = 0.99
 
 
 @keras.utils.register_keras_serializable(package="taskroute")
@@ -30,6 +43,10 @@ class HardConcreteGate(keras.layers.Layer):
         stretch: `(left, right)` with `left < 0` and `right > 1`, or no gate can close or open.
         log_alpha_start: Where `log_alpha` starts; 0 gives gates of one half. Ours: neither paper
             states it.
+        keep_one: Whether a row whose every gate is closed at inference keeps its strongest, fully
+            open. Ours: without it a penalty that is too large cuts a task off from its input. The
+            kept gate is not penalised, or it would sink below the next one and they would take
+            turns.
 
     Call arguments:
         training: Whether to draw the noise.
@@ -48,6 +65,7 @@ class HardConcreteGate(keras.layers.Layer):
         temperature: float = 2 / 3,
         stretch: tuple[float, float] = (-0.1, 1.1),
         log_alpha_start: float = 2.0,
+        keep_one: bool = False,
         **kwargs: Any,
     ):
         if not shape or any(size <= 0 for size in shape):
@@ -66,6 +84,7 @@ class HardConcreteGate(keras.layers.Layer):
         self.temperature = temperature
         self.stretch = (left, right)
         self.log_alpha_start = log_alpha_start
+        self.keep_one = keep_one
 
     def build(self, input_shape: Any = None) -> None:
         self.log_alpha = self.add_weight(
@@ -76,14 +95,19 @@ class HardConcreteGate(keras.layers.Layer):
         super().build(input_shape)
 
     def call(self, inputs: Any = None, training: bool = False) -> tf.Tensor:
-        left, right = self.stretch
         logits = self.log_alpha
         if training:
             # An open interval: the logarithm of either end would make the gate NaN.
             uniform = tf.random.uniform(self.shape, 1e-6, 1 - 1e-6)
             noise = tf.math.log(uniform) - tf.math.log1p(-uniform)
             logits = (logits + noise) / self.temperature
-        return tf.clip_by_value(tf.sigmoid(logits) * (right - left) + left, 0.0, 1.0)
+        gates = self._stretched(logits)
+        return tf.where(self.kept(), 1.0, gates) if self.keep_one else gates
+
+    def kept(self) -> tf.Tensor:
+        """Which gates are open only because their row would have none: bool, of shape `shape`."""
+        closed_O1 = tf.reduce_all(self._stretched(self.log_alpha) <= 0, axis=-1, keepdims=True)
+        return closed_O1 & _strongest(self.log_alpha)
 
     def expected_l0(self) -> tf.Tensor:
         """Expected number of open gates while training: a differentiable float32 scalar.
@@ -93,7 +117,14 @@ class HardConcreteGate(keras.layers.Layer):
         """
         left, right = self.stretch
         shift = self.temperature * math.log(-left / right)
-        return tf.reduce_sum(tf.sigmoid(self.log_alpha - shift))
+        probabilities = tf.sigmoid(self.log_alpha - shift)
+        if self.keep_one:
+            probabilities = tf.where(self.kept(), 1.0, probabilities)
+        return tf.reduce_sum(probabilities)
+
+    def _stretched(self, logits: tf.Tensor) -> tf.Tensor:
+        left, right = self.stretch
+        return tf.clip_by_value(tf.sigmoid(logits) * (right - left) + left, 0.0, 1.0)
 
     def get_config(self) -> dict[str, Any]:
         return {
@@ -102,7 +133,182 @@ class HardConcreteGate(keras.layers.Layer):
             "temperature": self.temperature,
             "stretch": self.stretch,
             "log_alpha_start": self.log_alpha_start,
+            "keep_one": self.keep_one,
         }
+
+
+@keras.utils.register_keras_serializable(package="taskroute")
+class GumbelMatrixGate(keras.layers.Layer):
+    """A binary matrix that allocates experts to tasks, drawn anew for every mini-batch.
+
+    A cell has two logits, on and off, that start at `log p, log(1 - p)`. While training, with
+    Gumbel noise g of its own for each logit:
+
+        soft = softmax((logits + g) / temperature)_on,  hard = [on + g_on >= off + g_off]
+
+    The value is `hard`, the gradient that of `soft` (straight-through), so a cell that is off
+    learns too. At inference there is no noise, and a tie is on. Each row is divided by
+    max(number of its experts, 1), through which gradients pass as well: a task takes the mean of
+    its experts (Maziarz et al., arXiv 1910.04915, and the authors' code).
+
+    Ours: there a mini-batch holds one task and its row is drawn; here all tasks share the examples,
+    so the whole matrix is drawn once a mini-batch. And a task that would have no expert at
+    inference keeps the one it most likely uses, while training too. (A draw that happens to be
+    empty gives zeros, as theirs does.)
+
+    Args:
+        num_tasks: Number of rows.
+        num_experts: Number of columns.
+        start_probability: Probability of a cell to be on at the start, p.
+
+    Call arguments:
+        temperature: float32 scalar; without effect at inference.
+        training: Whether to draw.
+
+    Returns:
+        float32 (num_tasks, num_experts); a row's positive cells are equal and sum to 1.
+
+    Raises:
+        ValueError: If a size is not positive or the probability is not within (0, 1).
+    """
+
+    def __init__(
+        self, num_tasks: int, num_experts: int, *, start_probability: float = 0.5, **kwargs: Any
+    ):
+        if min(num_tasks, num_experts) <= 0:
+            raise ValueError(
+                "`num_tasks` and `num_experts` must be positive. Received: "
+                f"num_tasks={num_tasks}, num_experts={num_experts}"
+            )
+        if not 0 < start_probability < 1:
+            raise ValueError(
+                "`start_probability` must be in (0, 1). Received: "
+                f"start_probability={start_probability}"
+            )
+        super().__init__(dtype="float32", **_without_dtype(kwargs))
+        self.num_tasks, self.num_experts = num_tasks, num_experts
+        self.start_probability = start_probability
+
+    def build(self, input_shape: Any = None) -> None:
+        start = [math.log(self.start_probability), math.log(1 - self.start_probability)]
+        shape = (self.num_tasks, self.num_experts, 2)
+        self.logits = self.add_weight(
+            name="logits",
+            shape=shape,
+            initializer=keras.initializers.Constant(np.broadcast_to(start, shape)),
+        )
+        super().build(input_shape)
+
+    def call(self, temperature: tf.Tensor, training: bool = False) -> tf.Tensor:
+        matrix_TC = self.allocation(temperature, training)
+        return matrix_TC / tf.maximum(tf.reduce_sum(matrix_TC, axis=1, keepdims=True), 1.0)
+
+    def allocation(self, temperature: tf.Tensor, training: bool = False) -> tf.Tensor:
+        """The binary matrix, float32 (T, C), with the gradient of `soft` while training."""
+        logits_TC2 = self.logits
+        if training:
+            # Gumbel noise -log(-log u): u is never 0, where it would be infinite.
+            uniform_TC2 = tf.random.uniform(logits_TC2.shape, np.finfo(np.float32).tiny, 1.0)
+            logits_TC2 = logits_TC2 - tf.math.log(-tf.math.log(uniform_TC2))
+        lead_TC = logits_TC2[..., 0] - logits_TC2[..., 1]
+        hard_TC = tf.cast((lead_TC >= 0) | self.kept(), tf.float32)
+        if not training:
+            return hard_TC
+        soft_TC = tf.sigmoid(lead_TC / temperature)
+        return hard_TC + (soft_TC - tf.stop_gradient(soft_TC))
+
+    def probabilities(self) -> tf.Tensor:
+        """P(on), float32 (T, C): how often a cell is on while training."""
+        return tf.nn.softmax(self.logits)[..., 0]
+
+    def kept(self) -> tf.Tensor:
+        """Which cells are on only because their task would have no expert: bool (T, C)."""
+        lead_TC = self.logits[..., 0] - self.logits[..., 1]
+        return tf.reduce_all(lead_TC < 0, axis=1, keepdims=True) & _strongest(lead_TC)
+
+    def get_config(self) -> dict[str, Any]:
+        return {
+            **super().get_config(),
+            "num_tasks": self.num_tasks,
+            "num_experts": self.num_experts,
+            "start_probability": self.start_probability,
+        }
+
+
+@keras.utils.register_keras_serializable(package="taskroute")
+class SoftmaxGate(keras.layers.Layer):
+    """For each example, how each upper part mixes the lower ones: `softmax(W x)`.
+
+    Ma et al., KDD 2018, Eq. 8: linear, without a bias. Ours: the mean over recent training batches
+    is kept as a weight that is not trained, `usage`, so that a model can say what it uses without
+    being shown examples.
+
+    Args:
+        num_upper: Number of softmaxes, O.
+        num_lower: Number of parts that each mixes, I.
+        num_inputs: Number of inputs, G: 1 that all read, or one for each.
+
+    Call arguments:
+        inputs: float tensor (G, B, D), or (B, D) for one input.
+        training: Whether to keep account of the usage.
+
+    Returns:
+        float32 (B, O, I), summing to 1 over the last axis.
+
+    Raises:
+        ValueError: If a size is not positive, or `num_inputs` is neither 1 nor `num_upper`.
+    """
+
+    def __init__(self, num_upper: int, num_lower: int, *, num_inputs: int = 1, **kwargs: Any):
+        if min(num_upper, num_lower) <= 0 or num_inputs not in (1, num_upper):
+            raise ValueError(
+                "`num_upper` and `num_lower` must be positive, and `num_inputs` 1 or `num_upper`. "
+                f"Received: num_upper={num_upper}, num_lower={num_lower}, num_inputs={num_inputs}"
+            )
+        super().__init__(dtype="float32", **_without_dtype(kwargs))
+        self.num_upper, self.num_lower, self.num_inputs = num_upper, num_lower, num_inputs
+
+    def build(self, input_shape: Any) -> None:
+        width = int(input_shape[-1])
+        self.kernel = self.add_weight(
+            name="kernel",
+            shape=(self.num_inputs, width, self.num_upper * self.num_lower // self.num_inputs),
+            initializer=glorot_uniform(width, self.num_lower),
+        )
+        self.usage = self.add_weight(
+            name="usage",
+            shape=(self.num_upper, self.num_lower),
+            initializer=keras.initializers.Constant(1 / self.num_lower),
+            trainable=False,
+            synchronization=tf.VariableSynchronization.ON_READ,
+            aggregation=tf.VariableAggregation.MEAN,
+        )
+        super().build(input_shape)
+
+    def call(self, inputs: tf.Tensor, training: bool = False) -> tf.Tensor:
+        logits = join_groups(grouped_product(inputs, self.kernel))
+        gates_BOI = tf.nn.softmax(tf.reshape(logits, [-1, self.num_upper, self.num_lower]))
+        if training:
+            change = tf.stop_gradient(tf.reduce_mean(gates_BOI, axis=0)) - self.usage
+            self.usage.assign_add((1 - _USAGE_MOMENTUM) * change)
+        return gates_BOI
+
+    def macs(self) -> int:
+        """Multiply-accumulates of a row, once built."""
+        return self.kernel.shape.num_elements()
+
+    def get_config(self) -> dict[str, Any]:
+        return {
+            **super().get_config(),
+            "num_upper": self.num_upper,
+            "num_lower": self.num_lower,
+            "num_inputs": self.num_inputs,
+        }
+
+
+def _strongest(logits: tf.Tensor) -> tf.Tensor:
+    """The largest of each row: bool, of the same shape."""
+    return tf.one_hot(tf.argmax(logits, axis=-1), logits.shape[-1], on_value=True, off_value=False)
 
 
 def _without_dtype(kwargs: dict[str, Any]) -> dict[str, Any]:

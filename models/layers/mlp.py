@@ -9,10 +9,11 @@ import tf_keras as keras
 
 @keras.utils.register_keras_serializable(package="taskroute")
 class Mlp(keras.layers.Layer):
-    """Dense layers with ReLU, each followed by dropout where asked.
+    """Dense layers, each followed by an activation and by dropout where asked.
 
     Args:
         units: Width of each layer, bottom up; empty passes the input through.
+        activation: Name of the activation.
         dropout: Share of units dropped after each layer while training, in [0, 1).
 
     Call arguments:
@@ -26,13 +27,20 @@ class Mlp(keras.layers.Layer):
         ValueError: If a width is not positive.
     """
 
-    def __init__(self, units: Sequence[int], *, dropout: float = 0.0, **kwargs: Any):
+    def __init__(
+        self,
+        units: Sequence[int],
+        *,
+        activation: str = "relu",
+        dropout: float = 0.0,
+        **kwargs: Any,
+    ):
         if any(width <= 0 for width in units):
             raise ValueError(f"`units` must be positive. Received: units={units}")
         super().__init__(**kwargs)
         self.units = tuple(units)
-        self.dropout = dropout
-        self._layers = [keras.layers.Dense(width, activation="relu") for width in self.units]
+        self.activation, self.dropout = activation, dropout
+        self._layers = [keras.layers.Dense(width, activation=activation) for width in self.units]
         self._drop = keras.layers.Dropout(dropout)
 
     def call(self, inputs: tf.Tensor, training: bool = False) -> tf.Tensor:
@@ -40,5 +48,14 @@ class Mlp(keras.layers.Layer):
             inputs = self._drop(layer(inputs), training=training)
         return inputs
 
+    def macs(self) -> int:
+        """Multiply-accumulates of a row, once built."""
+        return sum(layer.kernel.shape.num_elements() for layer in self._layers)
+
     def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "units": self.units, "dropout": self.dropout}
+        return {
+            **super().get_config(),
+            "units": self.units,
+            "activation": self.activation,
+            "dropout": self.dropout,
+        }

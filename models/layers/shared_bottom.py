@@ -19,6 +19,7 @@ class SharedBottom(Trunk):
     Args:
         task_names: The keys of the result.
         units: Width of each layer, bottom up.
+        activation: Name of the activation after each layer.
         dropout: Share of units dropped after each layer while training.
 
     Call arguments:
@@ -37,11 +38,12 @@ class SharedBottom(Trunk):
         task_names: Sequence[str],
         *,
         units: Sequence[int],
+        activation: str = "relu",
         dropout: float = 0.0,
         **kwargs: Any,
     ):
         super().__init__(task_names, **kwargs)
-        self.body = Mlp(units, dropout=dropout, name="body")
+        self.body = Mlp(units, activation=activation, dropout=dropout, name="body")
 
     def call(self, inputs: tf.Tensor, training: bool = False) -> dict[str, tf.Tensor]:
         return dict.fromkeys(self.task_names, self.body(inputs, training=training))
@@ -50,5 +52,13 @@ class SharedBottom(Trunk):
         everything = tf.ones([len(self.task_names), 1])
         return (RoutingMatrix("tasks", self.task_names, ("shared",), everything),)
 
+    def macs(self) -> int:
+        return self.body.macs()
+
     def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "units": self.body.units, "dropout": self.body.dropout}
+        return {
+            **super().get_config(),
+            "units": self.body.units,
+            "activation": self.body.activation,
+            "dropout": self.body.dropout,
+        }

@@ -3,17 +3,21 @@
 Reference: Ma, Zhao, Chen, Li, Hong, Chi, "SNR: Sub-Network Routing for Flexible Parameter Sharing
 in Multi-Task Learning", AAAI 2019.
 
-Shape letters: B batch, I lower sub-networks, O upper sub-networks, U units in, V units out.
+Shape letters: B batch, I lower sub-networks, O upper ones or tasks, U units in, V units out.
 """
 
+import abc
+import math
 from collections.abc import Sequence
 from typing import Any
 
 import tensorflow as tf
 import tf_keras as keras
 
+from taskroute.models.layers.experts import Experts, mix
 from taskroute.models.layers.gates import HardConcreteGate
-from taskroute.models.layers.trunk import RoutingMatrix, Trunk
+from taskroute.models.layers.trunk import RoutingMatrix, Trunk, part_names
+from taskroute.models.schedules import add_step_counter, linear_warm_up, next_step
 
 
 @keras.utils.register_keras_serializable(package="taskroute")
@@ -28,9 +32,8 @@ class SnrTransConnection(keras.layers.Layer):
         num_upper: Number of upper sub-networks, O.
         units: Width of each, V.
         num_lower: Number of lower sub-networks, I, whose outputs lie side by side in the input.
-        keep_one: Whether an upper sub-network whose every gate is closed keeps its strongest
-            connection, fully open. Ours: it prevents a task from losing all its input.
         gate: Arguments of `HardConcreteGate`.
+        activation: Name of the activation.
 
     Call arguments:
         inputs: float tensor (B, I * U).
@@ -49,8 +52,8 @@ class SnrTransConnection(keras.layers.Layer):
         units: int,
         *,
         num_lower: int,
-        keep_one: bool = False,
         gate: dict[str, Any] | None = None,
+        activation: str = "relu",
         **kwargs: Any,
     ):
         if min(num_upper, units, num_lower) <= 0:
@@ -60,10 +63,9 @@ class SnrTransConnection(keras.layers.Layer):
             )
         super().__init__(**kwargs)
         self.num_upper, self.units, self.num_lower = num_upper, units, num_lower
-        self.keep_one = keep_one
-        self.gate_arguments = dict(gate or {})
-        self.gate = HardConcreteGate((num_upper, num_lower), name="gate", **self.gate_arguments)
-        self.gate.build()
+        self.gate_arguments, self.activation = dict(gate or {}), activation
+        self.gate = _make_gate(num_upper, num_lower, self.gate_arguments)
+        self._activate = keras.activations.get(activation)
 
     def build(self, input_shape: Any) -> None:
         width = int(input_shape[-1])
@@ -80,21 +82,17 @@ class SnrTransConnection(keras.layers.Layer):
         )
         super().build(input_shape)
 
-    def coding_matrix(self, training: bool = False) -> tf.Tensor:
-        """The gates z, float32 (O, I)."""
-        coding_OI = self.gate(None, training=training)
-        if not self.keep_one:
-            return coding_OI
-        closed_O1 = tf.reduce_all(self.gate(None) <= 0, axis=1, keepdims=True)
-        strongest_OI = tf.one_hot(tf.argmax(self.gate.log_alpha, axis=1), self.num_lower)
-        return tf.where(closed_O1 & (strongest_OI > 0), 1.0, coding_OI)
-
     def call(self, inputs: tf.Tensor, training: bool = False) -> tf.Tensor:
-        coding_IO = tf.transpose(tf.cast(self.coding_matrix(training), self.compute_dtype))
+        coding_OI = tf.cast(self.gate(None, training=training), self.compute_dtype)
+        coding_IO = tf.transpose(coding_OI)
         blocks_IUOV = tf.reshape(self.kernel, [self.num_lower, -1, self.num_upper, self.units])
         gated_IUOV = blocks_IUOV * coding_IO[:, tf.newaxis, :, tf.newaxis]
-        outputs = tf.matmul(inputs, tf.reshape(gated_IUOV, tf.shape(self.kernel))) + self.bias
-        return tf.nn.relu(outputs)
+        outputs = tf.matmul(inputs, tf.reshape(gated_IUOV, self.kernel.shape))
+        return self._activate(tf.nn.bias_add(outputs, self.bias))
+
+    def macs(self) -> int:
+        """Multiply-accumulates of a row, closed connections included, once built."""
+        return self.kernel.shape.num_elements()
 
     def get_config(self) -> dict[str, Any]:
         return {
@@ -102,98 +100,136 @@ class SnrTransConnection(keras.layers.Layer):
             "num_upper": self.num_upper,
             "units": self.units,
             "num_lower": self.num_lower,
-            "keep_one": self.keep_one,
             "gate": self.gate_arguments,
+            "activation": self.activation,
         }
 
 
 @keras.utils.register_keras_serializable(package="taskroute")
-class SnrTrans(Trunk):
-    """SNR with transformations: layers of sub-networks joined by gated matrices.
+class SnrAverConnection(keras.layers.Layer):
+    """Gated sums: `v_o = sum_i z_oi u_i`, without a transformation (Ma et al. 2019, p. 218).
 
-    As in the paper's Fig. 1, the way from the input to the first layer is not routed; those from
-    layer to layer and from the last layer to each task are. Adds `l0_penalty` times the expected
-    number of open connections to the loss (p. 219), once a step. All gates open is a shared bottom;
-    a diagonal coding is a separate network for each task.
+    The paper calls it an average, but its formula does not divide by the sum of the gates, and
+    neither do we.
 
     Args:
-        task_names: The keys of the result.
-        layers: `(sub_networks, units)` of each layer, bottom up.
-        task_units: Width of what each task receives.
-        l0_penalty: Lambda, beside a loss that is a mean over examples; the paper tries 1e-3 to
-            1e-5.
+        num_upper: Number of upper sub-networks or tasks, O.
+        num_lower: Number of lower sub-networks, I, of equal width.
         gate: Arguments of `HardConcreteGate`.
-        dropout: Share of units dropped after each layer while training.
 
     Call arguments:
-        inputs: float tensor (B, D).
-        training: Whether gates draw noise and units are dropped.
+        inputs: float tensor (I, B, U).
+        training: Whether gates draw noise.
 
     Returns:
-        {task: (B, task_units)}.
+        (O, B, U).
 
     Raises:
-        ValueError: If a size is not positive, or `l0_penalty` is negative.
+        ValueError: If a size is not positive.
     """
+
+    def __init__(
+        self, num_upper: int, *, num_lower: int, gate: dict[str, Any] | None = None, **kwargs: Any
+    ):
+        if min(num_upper, num_lower) <= 0:
+            raise ValueError(
+                "`num_upper` and `num_lower` must be positive. Received: "
+                f"num_upper={num_upper}, num_lower={num_lower}"
+            )
+        super().__init__(**kwargs)
+        self.num_upper, self.num_lower = num_upper, num_lower
+        self.gate_arguments = dict(gate or {})
+        self.gate = _make_gate(num_upper, num_lower, self.gate_arguments)
+
+    def call(self, inputs: tf.Tensor, training: bool = False) -> tf.Tensor:
+        coding_OI = tf.cast(self.gate(None, training=training), self.compute_dtype)
+        return mix(coding_OI, inputs)
+
+    def get_config(self) -> dict[str, Any]:
+        return {
+            **super().get_config(),
+            "num_upper": self.num_upper,
+            "num_lower": self.num_lower,
+            "gate": self.gate_arguments,
+        }
+
+
+class _Snr(Trunk):
+    """What SNR-Trans and SNR-Aver have in common: gates, their penalty, and what they report."""
+
+    connections: list[Any]
 
     def __init__(
         self,
         task_names: Sequence[str],
-        *,
         layers: Sequence[tuple[int, int]],
-        task_units: int,
-        l0_penalty: float = 1e-4,
-        gate: dict[str, Any] | None = None,
-        dropout: float = 0.0,
+        l0_penalty: float,
+        l0_warmup_steps: int,
+        gate: dict[str, Any] | None,
+        activation: str,
+        dropout: float,
         **kwargs: Any,
     ):
         if not layers or any(min(layer) <= 0 for layer in layers):
             raise ValueError(f"`layers` must hold positive sizes. Received: layers={layers}")
-        if l0_penalty < 0:
-            raise ValueError(f"`l0_penalty` must be >= 0. Received: l0_penalty={l0_penalty}")
+        if min(l0_penalty, l0_warmup_steps) < 0:
+            raise ValueError(
+                "`l0_penalty` and `l0_warmup_steps` must be >= 0. Received: "
+                f"l0_penalty={l0_penalty}, l0_warmup_steps={l0_warmup_steps}"
+            )
         super().__init__(task_names, **kwargs)
         self.layer_sizes = tuple((int(count), int(units)) for count, units in layers)
-        self.task_units, self.l0_penalty = task_units, l0_penalty
-        self.gate_arguments, self.dropout = dict(gate or {}), dropout
-        count, units = self.layer_sizes[0]
-        self.first = keras.layers.Dense(count * units, activation="relu", name="layer_1")
-        self.connections = []
-        for index, (upper, units) in enumerate(self.layer_sizes[1:], start=2):
-            self.connections.append(self._connection(upper, units, count, name=f"layer_{index}"))
-            count = upper
-        tasks = len(self.task_names)
-        self.connections.append(
-            self._connection(tasks, task_units, count, name="tasks", keep_one=True)
-        )
-        self._drop = keras.layers.Dropout(dropout)
+        self.l0_penalty, self.l0_warmup_steps = l0_penalty, l0_warmup_steps
+        self.gate_arguments = dict(gate or {})
+        self.activation, self.dropout = activation, dropout
 
-    def _connection(
-        self, upper: int, units: int, lower: int, *, name: str, keep_one: bool = False
-    ) -> SnrTransConnection:
-        return SnrTransConnection(
-            upper, units, num_lower=lower, keep_one=keep_one, gate=self.gate_arguments, name=name
-        )
+    def build(self, input_shape: Any) -> None:
+        self.step = add_step_counter(self)
+        super().build(input_shape)
 
     def call(self, inputs: tf.Tensor, training: bool = False) -> dict[str, tf.Tensor]:
-        outputs = self._drop(self.first(inputs), training=training)
-        for connection in self.connections:
-            outputs = self._drop(connection(outputs, training=training), training=training)
+        outputs = self.features(inputs, training)
         if training:
-            open_connections = tf.add_n([c.gate.expected_l0() for c in self.connections])
-            self.add_loss(self.l0_penalty * open_connections)
-        by_task = tf.split(outputs, len(self.task_names), axis=1)
-        return dict(zip(self.task_names, by_task, strict=True))
+            weight = self._penalty_weight(next_step(self.step))
+            self.add_loss(weight * self.expected_open() / self.num_connections)
+        return outputs
+
+    @abc.abstractmethod
+    def features(self, inputs: tf.Tensor, training: bool) -> dict[str, tf.Tensor]:
+        """What each task receives."""
+
+    @property
+    def num_connections(self) -> int:
+        return sum(math.prod(connection.gate.shape) for connection in self.connections)
+
+    def expected_open(self) -> tf.Tensor:
+        """Expected number of open connections while training: float32 scalar."""
+        return tf.add_n([connection.gate.expected_l0() for connection in self.connections])
+
+    def _penalty_weight(self, step: tf.Tensor) -> tf.Tensor:
+        return self.l0_penalty * linear_warm_up(step, steps=self.l0_warmup_steps)
+
+    def schedule(self) -> dict[str, tf.Tensor]:
+        """The penalty's weight at the next step, and the expected share of open connections."""
+        return {
+            "l0_penalty": self._penalty_weight(self.step),
+            "expected_open_share": self.expected_open() / self.num_connections,
+        }
 
     def routing(self) -> tuple[RoutingMatrix, ...]:
         matrices = []
-        lower = _sub_network_names(1, self.layer_sizes[0][0])
+        lower = part_names(1, self.layer_sizes[0][0])
         for index, connection in enumerate(self.connections, start=2):
             last = connection is self.connections[-1]
-            upper = self.task_names if last else _sub_network_names(index, connection.num_upper)
-            coding = connection.coding_matrix()
+            upper = self.task_names if last else part_names(index, connection.num_upper)
+            coding = connection.gate(None)
             matrices.append(RoutingMatrix(connection.name, upper, lower, coding))
             lower = upper
         return tuple(matrices)
+
+    def guarded_tasks(self) -> tuple[str, ...]:
+        kept = tf.reduce_any(self.connections[-1].gate.kept(), axis=1)
+        return tuple(task for task, is_kept in zip(self.task_names, kept, strict=True) if is_kept)
 
     @property
     def routing_variables(self) -> list[tf.Variable]:
@@ -203,12 +239,182 @@ class SnrTrans(Trunk):
         return {
             **super().get_config(),
             "layers": self.layer_sizes,
-            "task_units": self.task_units,
             "l0_penalty": self.l0_penalty,
+            "l0_warmup_steps": self.l0_warmup_steps,
             "gate": self.gate_arguments,
+            "activation": self.activation,
             "dropout": self.dropout,
         }
 
 
-def _sub_network_names(layer: int, count: int) -> tuple[str, ...]:
-    return tuple(f"{layer}.{index}" for index in range(1, count + 1))
+@keras.utils.register_keras_serializable(package="taskroute")
+class SnrTrans(_Snr):
+    """SNR with transformations: layers of sub-networks joined by gated matrices.
+
+    As in the paper's Fig. 1, the way from the input to the first layer is not routed; those from
+    layer to layer and from the last layer to each task are. All gates open is a shared bottom; a
+    diagonal coding is a separate network for each task.
+
+    The penalty (p. 219), added once a step, is lambda times the expected number of open
+    connections. Ours: lambda is `l0_penalty` divided by the number of connections, so that its
+    meaning does not change with the size of the trunk, and grows linearly from 0 over
+    `l0_warmup_steps`. Ours as well: a sub-network or task whose every connection closed keeps its
+    strongest.
+
+    Args:
+        task_names: The keys of the result.
+        layers: `(sub_networks, units)` of each layer, bottom up.
+        task_units: Width of what each task receives.
+        l0_penalty: Cost of all connections being open, beside a loss that is a mean over examples.
+        l0_warmup_steps: Training steps until the penalty has its full weight.
+        gate: Arguments of `HardConcreteGate`.
+        activation: Name of the activation after each layer.
+        dropout: Share of units dropped after each layer while training.
+
+    Call arguments:
+        inputs: float tensor (B, D).
+        training: Whether gates draw noise, a step is counted and units are dropped.
+
+    Returns:
+        {task: (B, task_units)}.
+
+    Raises:
+        ValueError: If a size is not positive, or the penalty or its steps are negative.
+    """
+
+    def __init__(
+        self,
+        task_names: Sequence[str],
+        *,
+        layers: Sequence[tuple[int, int]],
+        task_units: int,
+        l0_penalty: float = 0.02,
+        l0_warmup_steps: int = 1000,
+        gate: dict[str, Any] | None = None,
+        activation: str = "relu",
+        dropout: float = 0.0,
+        **kwargs: Any,
+    ):
+        super().__init__(
+            task_names, layers, l0_penalty, l0_warmup_steps, gate, activation, dropout, **kwargs
+        )
+        self.task_units = task_units
+        count, units = self.layer_sizes[0]
+        self.first = keras.layers.Dense(count * units, activation=activation, name="layer_1")
+        uppers = [*self.layer_sizes[1:], (len(self.task_names), task_units)]
+        self.connections = []
+        for index, (upper, units) in enumerate(uppers, start=2):
+            self.connections.append(
+                SnrTransConnection(
+                    upper,
+                    units,
+                    num_lower=count,
+                    gate=self.gate_arguments,
+                    activation=activation,
+                    name="tasks" if index == len(uppers) + 1 else f"layer_{index}",
+                )
+            )
+            count = upper
+        self._drop = keras.layers.Dropout(dropout)
+
+    def features(self, inputs: tf.Tensor, training: bool) -> dict[str, tf.Tensor]:
+        outputs = self._drop(self.first(inputs), training=training)
+        for connection in self.connections:
+            outputs = self._drop(connection(outputs, training=training), training=training)
+        return self._by_task(
+            tf.reshape(outputs, [-1, len(self.task_names), self.task_units]), axis=1
+        )
+
+    def macs(self) -> int:
+        first = self.first.kernel.shape.num_elements()
+        return first + sum(connection.macs() for connection in self.connections)
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "task_units": self.task_units}
+
+
+@keras.utils.register_keras_serializable(package="taskroute")
+class SnrAver(_Snr):
+    """SNR with sums: an upper sub-network reads the gated sum of the lower ones.
+
+    As in the paper's Fig. 1(c), each sub-network is a dense layer of its own, the first layer's
+    read the input, an upper one reads `sum_i z_oi u_i`, and so does each task's tower. The penalty
+    and the guard are those of `SnrTrans`.
+
+    Args:
+        task_names: The keys of the result.
+        layers: `(sub_networks, units)` of each layer, bottom up.
+        l0_penalty: Cost of all connections being open, beside a loss that is a mean over examples.
+        l0_warmup_steps: Training steps until the penalty has its full weight.
+        gate: Arguments of `HardConcreteGate`.
+        activation: Name of the activation after each layer.
+        dropout: Share of units dropped after each layer while training.
+
+    Call arguments:
+        inputs: float tensor (B, D).
+        training: Whether gates draw noise, a step is counted and units are dropped.
+
+    Returns:
+        {task: (B, U)}, U the width of the last layer.
+
+    Raises:
+        ValueError: If a size is not positive, or the penalty or its steps are negative.
+    """
+
+    def __init__(
+        self,
+        task_names: Sequence[str],
+        *,
+        layers: Sequence[tuple[int, int]],
+        l0_penalty: float = 0.02,
+        l0_warmup_steps: int = 1000,
+        gate: dict[str, Any] | None = None,
+        activation: str = "relu",
+        dropout: float = 0.0,
+        **kwargs: Any,
+    ):
+        super().__init__(
+            task_names, layers, l0_penalty, l0_warmup_steps, gate, activation, dropout, **kwargs
+        )
+        self.sub_networks = [
+            Experts(
+                count,
+                (units,),
+                num_inputs=1 if index == 1 else count,
+                experts_first=True,
+                activation=activation,
+                dropout=dropout,
+                name=f"sub_networks_{index}",
+            )
+            for index, (count, units) in enumerate(self.layer_sizes, start=1)
+        ]
+        counts = [count for count, _ in self.layer_sizes]
+        self.connections = []
+        for index, lower in enumerate(counts, start=2):
+            last = index == len(counts) + 1
+            self.connections.append(
+                SnrAverConnection(
+                    len(self.task_names) if last else counts[index - 1],
+                    num_lower=lower,
+                    gate=self.gate_arguments,
+                    name="tasks" if last else f"layer_{index}",
+                )
+            )
+
+    def features(self, inputs: tf.Tensor, training: bool) -> dict[str, tf.Tensor]:
+        for sub_networks, connection in zip(self.sub_networks, self.connections, strict=True):
+            inputs = connection(sub_networks(inputs, training=training), training=training)
+        return self._by_task(inputs, axis=0)
+
+    def macs(self) -> int:
+        sums = sum(
+            connection.num_upper * connection.num_lower * units
+            for connection, (_, units) in zip(self.connections, self.layer_sizes, strict=True)
+        )
+        return sums + sum(sub_networks.macs() for sub_networks in self.sub_networks)
+
+
+def _make_gate(num_upper: int, num_lower: int, arguments: dict[str, Any]) -> HardConcreteGate:
+    gate = HardConcreteGate((num_upper, num_lower), keep_one=True, name="gate", **arguments)
+    gate.build()
+    return gate

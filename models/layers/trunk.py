@@ -46,9 +46,33 @@ class Trunk(keras.layers.Layer, abc.ABC):
     def routing(self) -> tuple[RoutingMatrix, ...]:
         """The routes in use at inference, bottom up; the rows of the last are the tasks."""
 
+    @abc.abstractmethod
+    def macs(self) -> int:
+        """Multiply-accumulates of a row at inference, closed routes included, once built."""
+
+    def parameters(self) -> int:
+        """Number of trained scalars, once built."""
+        return sum(weight.shape.num_elements() for weight in self.trainable_weights)
+
+    def schedule(self) -> dict[str, tf.Tensor]:
+        """What changes by the step and a log should show, by name: float32 scalars."""
+        return {}
+
+    def guarded_tasks(self) -> tuple[str, ...]:
+        """Tasks that closed all their routes and keep the strongest only because a guard does."""
+        return ()
+
     @property
     def routing_variables(self) -> list[tf.Variable]:
         return []
 
+    def _by_task(self, outputs: tf.Tensor, axis: int) -> dict[str, tf.Tensor]:
+        return dict(zip(self.task_names, tf.unstack(outputs, axis=axis), strict=True))
+
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "task_names": self.task_names}
+
+
+def part_names(layer: int, count: int) -> tuple[str, ...]:
+    """Names of the parallel parts of one layer: `2.1`, `2.2`, ..."""
+    return tuple(f"{layer}.{index}" for index in range(1, count + 1))

@@ -105,6 +105,17 @@ def test_the_report_holds_stages_metrics_and_verdict(world):
     assert Path(report["pushed_path"], "saved_model.pb").is_file()
 
 
+def test_describe_prints_cost_and_routes_of_the_last_run(world):
+    program = [sys.executable, "-m", "taskroute.pipeline", "describe", world.folder / "demo.yaml"]
+    ended = subprocess.run(
+        [*program, "--root", world.root], capture_output=True, text=True, check=True
+    )
+    lines = ended.stdout.splitlines()
+    for part in ("embedding", "trunk", "tower click", "total"):
+        assert any(line.startswith(part) for line in lines)
+    assert any(line.startswith("tasks: ") and "routes open" in line for line in lines)
+
+
 def test_vocabularies_hold_terms_of_the_train_split_only(world):
     log = pq.read_table(world.folder / "log.parquet").sort_by("event_time")
     items = log["item_id"].to_pylist()

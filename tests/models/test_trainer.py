@@ -34,7 +34,6 @@ CONFIG = ModelConfig.model_validate(
             "batch_size": 128,
             "epochs": 12,
             "patience": 3,
-            "embedding_learning_rate": 0.1,
         },
     }
 )
@@ -157,7 +156,9 @@ def test_the_summary_holds_curves_parameters_and_routes(trained):
     ranker, history, folder = trained
     summary = json.loads((folder / "training.json").read_text())
     assert summary["epochs"] == len(history["val_loss"])
-    assert summary["parameters"] == sum(w.shape.num_elements() for w in ranker.model_weights())
+    weights = sum(weight.shape.num_elements() for weight in ranker.trainable_variables)
+    assert summary["cost"][-1]["part"] == "total"
+    assert summary["cost"][-1]["parameters"] == weights
     assert summary["routing"][-1]["upper"] == ["click", "like", "watch"]
     assert len(summary["history"]["open_routes/tasks"]) == summary["epochs"]
 

@@ -13,11 +13,28 @@ import tensorflow as tf
 import tf_keras as keras
 
 from taskroute.models import layers
+from taskroute.models.layers.cross_stitch import CrossStitch
 from taskroute.models.layers.embedding import FeatureEmbedding
-from taskroute.models.layers.gates import HardConcreteGate
+from taskroute.models.layers.experts import Experts
+from taskroute.models.layers.gates import GumbelMatrixGate, HardConcreteGate, SoftmaxGate
+from taskroute.models.layers.gumbel_matrix import GumbelMatrix, RoutedExperts
 from taskroute.models.layers.mlp import Mlp
+from taskroute.models.layers.mmoe import Mmoe
+from taskroute.models.layers.mtnas import (
+    MtnasDerived,
+    MtnasSupernet,
+    RoutedBlocks,
+    SearchBlocks,
+)
+from taskroute.models.layers.ple import Ple, PleLevel
 from taskroute.models.layers.shared_bottom import SharedBottom
-from taskroute.models.layers.sub_network_routing import SnrTrans, SnrTransConnection
+from taskroute.models.layers.single_task import SingleTask
+from taskroute.models.layers.sub_network_routing import (
+    SnrAver,
+    SnrAverConnection,
+    SnrTrans,
+    SnrTransConnection,
+)
 from taskroute.models.layers.trunk import Trunk
 from taskroute.schemas.features import (
     BucketFeature,
@@ -25,6 +42,7 @@ from taskroute.schemas.features import (
     DenseFeature,
     MultivalentFeature,
 )
+from taskroute.schemas.routes import BlockRoute
 
 BATCH = 16
 TASKS = ("click", "like", "share")
@@ -40,6 +58,14 @@ class LayerCase:
 
 def vectors(width):
     return np.random.default_rng(0).normal(size=(BATCH, width)).astype("float32")
+
+
+def lower_outputs(count, width):
+    return np.transpose(stacked(count, width), [1, 0, 2])
+
+
+def stacked(count, width):
+    return np.stack([vectors(width) + index for index in range(count)])
 
 
 FEATURES = (
@@ -67,9 +93,31 @@ def each_task(units):
     return dict.fromkeys(TASKS, (BATCH, units))
 
 
+ROUTE = (
+    BlockRoute(block="2.1", lower=("1.1", "1.3")),
+    BlockRoute(block="2.2", lower=("1.2",)),
+    BlockRoute(block="click", lower=("2.1",)),
+    BlockRoute(block="like", lower=("2.1", "2.2"), query="lower"),
+    BlockRoute(block="share", lower=("2.1", "2.2")),
+)
 CASES = [
-    LayerCase("gate", lambda: HardConcreteGate((2, 3)), None, (2, 3)),
+    LayerCase("hard_concrete_gate", lambda: HardConcreteGate((2, 3)), None, (2, 3)),
+    LayerCase("gumbel_matrix_gate", lambda: GumbelMatrixGate(2, 3), tf.constant(2.0), (2, 3)),
+    LayerCase("softmax_gate", lambda: SoftmaxGate(2, 3), vectors(4), (BATCH, 2, 3)),
+    LayerCase(
+        "softmax_gate_of_own_inputs",
+        lambda: SoftmaxGate(2, 3, num_inputs=2),
+        stacked(2, 4),
+        (BATCH, 2, 3),
+    ),
     LayerCase("mlp", lambda: Mlp((5, 3), dropout=0.5), vectors(4), (BATCH, 3)),
+    LayerCase("experts", lambda: Experts(4, (6, 5), dropout=0.1), vectors(8), (BATCH, 4, 5)),
+    LayerCase(
+        "experts_of_two_inputs",
+        lambda: Experts(4, (6, 5), num_inputs=2, experts_first=True),
+        stacked(2, 8),
+        (4, BATCH, 5),
+    ),
     LayerCase("embedding", lambda: FeatureEmbedding(FEATURES, NUM_IDS), rows(), (BATCH, 12)),
     LayerCase(
         "snr_trans_connection",
@@ -77,12 +125,88 @@ CASES = [
         vectors(12),
         (BATCH, 10),
     ),
+    LayerCase(
+        "snr_aver_connection",
+        lambda: SnrAverConnection(2, num_lower=3),
+        stacked(3, 4),
+        (2, BATCH, 4),
+    ),
+    LayerCase(
+        "ple_level",
+        lambda: PleLevel(3, 2, 1, (5,), first=False, last=False),
+        stacked(4, 4),
+        (BATCH, 4, 5),
+    ),
+    LayerCase(
+        "routed_experts",
+        lambda: RoutedExperts(4, (5,)),
+        (stacked(3, 8), tf.constant(np.full((3, 4), 0.25, "float32"))),
+        (3, BATCH, 5),
+    ),
+    LayerCase(
+        "deep_routed_experts",
+        lambda: RoutedExperts(4, (6, 5), activation="gelu", dropout=0.1),
+        (stacked(3, 8), tf.constant(np.full((3, 4), 0.25, "float32"))),
+        (3, BATCH, 5),
+    ),
+    LayerCase("single_task", lambda: SingleTask(TASKS, units=(8, 6)), vectors(4), each_task(6)),
     LayerCase("shared_bottom", lambda: SharedBottom(TASKS, units=(8, 6)), vectors(4), each_task(6)),
+    LayerCase("cross_stitch", lambda: CrossStitch(TASKS, units=(8, 6)), vectors(4), each_task(6)),
+    LayerCase("mmoe", lambda: Mmoe(TASKS, layers=((4, (8, 6)),)), vectors(4), each_task(6)),
+    LayerCase(
+        "ml_mmoe",
+        lambda: Mmoe(TASKS, layers=((4, (8,)), (2, (7, 6))), dropout=0.1),
+        vectors(4),
+        each_task(6),
+    ),
+    LayerCase("cgc", lambda: Ple(TASKS, levels=((2, 1, (6,)),)), vectors(4), each_task(6)),
+    LayerCase(
+        "ple",
+        lambda: Ple(TASKS, levels=((1, 2, (8,)), (2, 1, (7,)), (2, 2, (6, 5))), dropout=0.1),
+        vectors(4),
+        each_task(5),
+    ),
     LayerCase(
         "snr_trans",
         lambda: SnrTrans(TASKS, layers=((4, 8), (2, 6)), task_units=5, dropout=0.1),
         vectors(4),
         each_task(5),
+    ),
+    LayerCase(
+        "snr_aver",
+        lambda: SnrAver(TASKS, layers=((4, 8), (2, 6)), dropout=0.1),
+        vectors(4),
+        each_task(6),
+    ),
+    LayerCase(
+        "gumbel_matrix",
+        lambda: GumbelMatrix(TASKS, layers=((4, (8,)), (3, (7, 6))), dropout=0.1, budget=0.3),
+        vectors(4),
+        each_task(6),
+    ),
+    LayerCase(
+        "search_blocks",
+        lambda: SearchBlocks(3, 4),
+        (vectors(4), lower_outputs(4, 5)),
+        (BATCH, 3, 5),
+    ),
+    LayerCase(
+        "routed_blocks",
+        lambda: RoutedBlocks([((0, 2), "input"), ((1,), "input"), ((0, 1, 2), "lower")], 3),
+        (vectors(4), lower_outputs(3, 5)),
+        (BATCH, 3, 5),
+    ),
+    LayerCase(
+        "mtnas_supernet",
+        lambda: MtnasSupernet(TASKS, layers=((4, 8), (3, 6)), dropout=0.1),
+        vectors(4),
+        each_task(6),
+    ),
+    LayerCase(
+        "mtnas_derived",
+        lambda: MtnasDerived(TASKS, layers=((3, 8), (2, 6)), blocks=ROUTE, dropout=0.1),
+        vectors(4),
+        each_task(6),
     ),
 ]
 
@@ -156,7 +280,7 @@ class TestEveryLayer:
         finally:
             keras.mixed_precision.set_global_policy("float32")
         assert all(np.all(np.isfinite(value.astype("float32"))) for value in outputs)
-        assert all(weight.dtype == tf.float32 for weight in layer.weights)
+        assert all(weight.dtype == tf.float32 for weight in layer.trainable_weights)
 
     def test_xla_compiles_the_training_call(self, case):
         if case.name == "embedding":
@@ -185,7 +309,8 @@ def test_every_layer_has_a_case():
         for _, member in inspect.getmembers(importlib.import_module(module.name), inspect.isclass):
             if issubclass(member, keras.layers.Layer) and member.__module__ == module.name:
                 classes.add(member)
-    assert classes - {Trunk} == {type(case.make()) for case in CASES}
+    concrete = {layer for layer in classes if not inspect.isabstract(layer)}
+    assert concrete == {type(case.make()) for case in CASES}
 
 
 TRUNKS = [case for case in CASES if isinstance(case.make(), Trunk)]
@@ -203,7 +328,8 @@ class TestEveryTrunk:
             assert values.shape == (len(matrix.upper), len(matrix.lower))
             assert np.all((values >= 0) & (values <= 1))
         for below, above in itertools.pairwise(matrices):
-            assert above.lower == below.upper
+            # A layer is routed either to the next one or, in every layer, to the tasks.
+            assert below.upper in (above.lower, TASKS)
 
     def test_routing_variables_are_its_own_trainable_weights(self, case):
         trunk = case.make()

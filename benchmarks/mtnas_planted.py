@@ -1,0 +1,199 @@
+"""A planted problem that an architecture search must solve: two groups of tasks that should part.
+
+Two tasks read products of the first half of the input, two of the second half, and the second group
+weighs ten times as much in the loss: in one body it takes the units that the first group needs. For
+each seed: does the derived route part the groups (no sub-network serves both)? And what is the mean
+test AUC of the network trained anew from it, of a shared bottom with as many parameters, and of the
+best of as many random routes? The last line is one JSON object.
+"""
+
+import argparse
+import json
+import platform
+import time
+
+from taskroute.schemas import environment
+
+environment.prepare()
+
+import numpy as np  # noqa: E402
+import tensorflow as tf  # noqa: E402
+import tf_keras as keras  # noqa: E402
+
+from taskroute.models.search import auc, search  # noqa: E402
+from taskroute.models.trainer import build_ranker  # noqa: E402
+from taskroute.schemas.recommender import ModelConfig  # noqa: E402
+from taskroute.schemas.routes import ShareRoute  # noqa: E402
+
+TASKS = ("a1", "a2", "b1", "b2")
+HALF = 3
+ROWS = {"train": 8_192, "validation": 4_096, "test": 16_384}
+
+
+def make_rows(rows, seed):
+    """Columns of one split, as transformed features."""
+    random = np.random.default_rng(seed)
+    x = random.normal(size=(rows, 2 * HALF)).astype("float32")
+    columns = {f"x{i}": x[:, i] for i in range(2 * HALF)}
+    columns |= {f"x{i}_missing": np.zeros(rows, "float32") for i in range(2 * HALF)}
+    for group, part in (("a", x[:, :HALF]), ("b", x[:, HALF:])):
+        for name, score in ((f"{group}1", part[:, 0] + part[:, 1]), (f"{group}2", part[:, 2])):
+            rate = 1 / (1 + np.exp(-3 * score))
+            columns[f"label/{name}"] = (random.random(rows) < rate).astype("float32")
+            columns[f"weight/{name}"] = np.ones(rows, "float32")
+    return columns
+
+
+def passes(columns, batch_size, seed):
+    """The rows in batches, in an order of its own for each pass."""
+    rows = len(columns["x0"])
+
+    def make(index):
+        order = np.random.default_rng((seed, index)).permutation(rows)
+        table = {name: values[order] for name, values in columns.items()}
+        return tf.data.Dataset.from_tensor_slices(table).batch(batch_size)
+
+    return make
+
+
+def make_config(trunk, seed, epochs):
+    return ModelConfig.model_validate(
+        {
+            "features": [
+                {"name": f"x{i}", "kind": "dense", "transform": "none"} for i in range(2 * HALF)
+            ],
+            "tasks": [{"name": name, "label": {"column": name}} for name in TASKS],
+            "trunk": trunk,
+            "towers": {"units": []},
+            "training": {
+                "seed": seed,
+                "batch_size": 256,
+                "epochs": epochs,
+                "learning_rate": 0.02,
+            },
+        }
+    )
+
+
+def built(config, dataset):
+    keras.utils.set_random_seed(config.training.seed)
+    return build_ranker(config, {}, dataset)
+
+
+def trained_auc(config, splits):
+    """Mean test AUC over the tasks, and the seconds of training."""
+    started = time.perf_counter()
+    train = passes(splits["train"], config.training.batch_size, config.training.seed)
+    ranker = built(config, train(0))
+    for index in range(config.training.epochs):
+        ranker.fit(train(index), verbose=0)
+    seconds = time.perf_counter() - started
+    test = splits["test"]
+    (batch,) = passes(test, len(test["x0"]), 0)(0)
+    logits = ranker(batch)
+    aucs = [
+        auc(batch[f"label/{name}"], logits[name].numpy(), batch[f"weight/{name}"]) for name in TASKS
+    ]
+    return float(np.mean(aucs)), seconds, ranker
+
+
+def parted(route: ShareRoute) -> bool:
+    """Whether no sub-network, at any depth, serves a task of each group."""
+    lower = {block.block: set(block.lower) for block in route.blocks}
+
+    def served(names):
+        found, layer = set(), set(names)
+        while layer:
+            layer = {below for name in layer for below in lower.get(name, ())}
+            found |= layer
+        return found
+
+    return not served(TASKS[:2]) & served(TASKS[2:])
+
+
+def run(seed, layers, search_config, epochs):
+    splits = {
+        name: make_rows(rows, (seed, place)) for place, (name, rows) in enumerate(ROWS.items())
+    }
+    trunk = {
+        "kind": "mtnas",
+        "activation": "tanh",
+        "layers": [{"sub_networks": count, "units": units} for count, units in layers],
+        "search": search_config,
+    }
+    config = make_config(trunk, seed, epochs)
+    train = passes(splits["train"], config.training.batch_size, seed)
+    validation = passes(splits["validation"], config.trunk.search.batch_size, seed)
+    ranker = built(config, train(0))
+    result = search(ranker, config, train, validation)
+
+    def retrained(route):
+        fixed = {**trunk, "route": route.model_dump()}
+        return trained_auc(make_config(fixed, seed, epochs), splits)
+
+    found, seconds, _ = retrained(result.route)
+    control, _, _ = retrained(result.control.best) if result.control else (None, None, None)
+    bottom = {
+        "kind": "shared_bottom",
+        "activation": "tanh",
+        "units": [units for _, units in layers],
+    }
+    shared, _, _ = trained_auc(make_config(bottom, seed, epochs), splits)
+    bottom["match_parameters"] = result.derived.parameters
+    matched, _, _ = trained_auc(make_config(bottom, seed, epochs), splits)
+    return {
+        "seed": seed,
+        "parted": parted(result.route),
+        "route": {
+            block.block: f"{'+'.join(block.lower)} {block.query}" for block in result.route.blocks
+        },
+        "auc": found,
+        "shared_bottom": shared,
+        "shared_bottom_of_equal_parameters": matched,
+        "random": control,
+        "random_parted": parted(result.control.best) if result.control else None,
+        "reward": result.reward,
+        "random_reward": result.control.best_reward if result.control else None,
+        "parameters": result.derived.parameters,
+        "search_seconds": result.seconds,
+        "training_seconds": seconds,
+    }
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--epochs", type=int, default=20, help="of each training")
+    parser.add_argument("--layers", default="4x2", help="e.g. 4x8,4x8")
+    parser.add_argument("--search", default="{}", help="fields of trunk.search, JSON")
+    arguments = parser.parse_args()
+    layers = [tuple(map(int, layer.split("x"))) for layer in arguments.layers.split(",")]
+    settings = {
+        "warmup_epochs": 2,
+        "epochs": 20,
+        "weight_steps": 2,
+        **json.loads(arguments.search),
+    }
+    results = []
+    for seed in range(1, arguments.seeds + 1):
+        results.append(run(seed, layers, settings, arguments.epochs))
+        print(json.dumps(results[-1]), flush=True)
+    gains = np.array([result["auc"] - result["shared_bottom"] for result in results])
+    error = gains.std(ddof=1) / np.sqrt(len(gains)) if len(gains) > 1 else 0.0
+    summary = {
+        "parted": sum(result["parted"] for result in results),
+        "seeds": len(results),
+        "auc": np.mean([result["auc"] for result in results]),
+        "shared_bottom": np.mean([result["shared_bottom"] for result in results]),
+        "gain": gains.mean(),
+        "gain_standard_error": error,
+        "search_to_training": np.mean(
+            [result["search_seconds"] / result["training_seconds"] for result in results]
+        ),
+        "machine": f"{platform.machine()}, {len(tf.config.list_logical_devices('GPU'))} GPUs",
+    }
+    print(json.dumps(summary))
+
+
+if __name__ == "__main__":
+    main()

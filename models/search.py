@@ -1,0 +1,418 @@
+"""The search for a share route: weights and policy in turn, then the most probable route.
+
+After Chen et al. (arXiv 2009.00387), as far as it is known: routes are drawn from a multinomial a
+block, whose parameters are learned by REINFORCE, in turn with the supernet's weights by gradients;
+the route with the largest probability in each block is derived. Ours: what rewards a route and what
+it is held against, the entropy bonus, the budget, and every figure. That the derived network is
+trained anew, from scratch, is the custom of the field.
+"""
+
+import io
+import itertools
+import json
+import logging
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+import tensorflow as tf
+
+from taskroute.models.layers.mtnas import MtnasSupernet, derived_cost
+from taskroute.models.losses import task_loss
+from taskroute.models.ranker import Batch, MultiTaskRanker
+from taskroute.models.route_policy import RoutePolicy
+from taskroute.schemas.errors import ConfigError, DataError
+from taskroute.schemas.recommender import ModelConfig
+from taskroute.schemas.routes import (
+    BlockChoices,
+    NetworkCost,
+    RandomControl,
+    SearchResult,
+    SearchStep,
+)
+from taskroute.schemas.search import SearchConfig
+from taskroute.schemas.trunks import MtnasTrunk
+
+_LOG = logging.getLogger(__name__)
+
+# From the number of a pass, from 0, to a dataset of one pass over a split in that pass's order.
+Passes = Callable[[int], tf.data.Dataset]
+
+
+@dataclass
+class _Progress:
+    """Where a search is; with the weights and the policy, all that a checkpoint holds."""
+
+    train_pass: int = 0
+    train_batches: int = 0  # of this pass
+    validation_batches: int = 0  # of all passes
+    steps: int = 0
+    evaluations: int = 0
+    baseline: float | None = None
+    seconds: float = 0.0
+    loss_sum: float = 0.0
+    loss_count: int = 0
+    stopped_by: Literal["epochs", "max_steps", "max_seconds"] | None = None
+    history: list[dict[str, Any]] = field(default_factory=list)
+
+
+def search(
+    ranker: MultiTaskRanker,
+    config: ModelConfig,
+    train: Passes,
+    validation: Passes,
+    *,
+    checkpoint: str | None = None,
+) -> SearchResult:
+    """Searches the share route of `config`'s trunk.
+
+    The ranker must be new: built, compiled, and made with the config's seed. A search that was
+    killed goes on at its checkpoint, and comes to what it would have come to, but for units that
+    dropout draws.
+
+    Args:
+        ranker: With a supernet as trunk; its weights are trained.
+        config: Tasks, seed, and `trunk.search`.
+        train: Rows for the weights, the same in each run for the same pass.
+        validation: Rows for the policy, likewise, in batches of `trunk.search.batch_size`.
+        checkpoint: File to write progress to, and to resume from if it is of the same config.
+
+    Raises:
+        ConfigError: If no route fits the budget, or the limit ends the search before it judged any.
+        DataError: If the validation split is smaller than a batch, or a batch of it lacks positive
+            or negative rows of every task.
+    """
+    return _Search(ranker, config, train, validation, checkpoint).run()
+
+
+class _Search:
+    def __init__(
+        self,
+        ranker: MultiTaskRanker,
+        config: ModelConfig,
+        train: Passes,
+        validation: Passes,
+        checkpoint: str | None,
+    ):
+        if not isinstance(config.trunk, MtnasTrunk) or not isinstance(ranker.trunk, MtnasSupernet):
+            raise ValueError(
+                "`ranker` must have an MTNAS supernet. Received: trunk="
+                f"{config.trunk.kind}, {type(ranker.trunk).__name__}"
+            )
+        self.ranker, self.supernet, self.config = ranker, ranker.trunk, config
+        self.settings: SearchConfig = config.trunk.search
+        self.train, self.validation, self.checkpoint = train, validation, checkpoint
+        self.input_width = ranker.embedding.output_width
+        self._refuse_impossible_budget()
+        self.policy = RoutePolicy(self.supernet.num_routes, self.settings.learning_rate)
+        self.random = np.random.default_rng(config.training.seed)
+        self.progress = _Progress()
+        self.train_spec, self.validation_spec = train(0).element_spec, validation(0).element_spec
+        # One signature whatever the batch: the last one of a pass is smaller.
+        self.weight_step = tf.function(ranker.train_step, input_signature=[self.train_spec])
+        self.judge = tf.function(self._judge, input_signature=[self.validation_spec])
+        self._uniform = RoutePolicy(self.supernet.num_routes, 0.0)
+
+    def run(self) -> SearchResult:
+        self._resume()
+        started = time.perf_counter() - self.progress.seconds
+        validation = itertools.islice(
+            self._validation_batches(), self.progress.validation_batches, None
+        )
+        while self.progress.stopped_by is None:
+            for batch in self._train_batches():
+                self._take_weight_step(batch)
+                self.progress.seconds = time.perf_counter() - started
+                self._take_turn_of_policy(validation)
+                self.progress.stopped_by = self._limit_reached()
+                if self.progress.stopped_by is not None:
+                    break
+                if self.progress.steps % self.settings.checkpoint_steps == 0:
+                    self._save()
+            else:
+                self.progress.train_pass += 1
+                self.progress.train_batches = 0
+                if self.progress.train_pass == self._num_passes:
+                    self.progress.stopped_by = "epochs"
+            self.progress.seconds = time.perf_counter() - started
+        self._save()
+        return self._result(started)
+
+    @property
+    def _num_passes(self) -> int:
+        return self.settings.warmup_epochs + self.settings.epochs
+
+    # The weights.
+
+    def _train_batches(self) -> Iterator[Batch]:
+        """What is left of this pass."""
+        dataset = self.train(self.progress.train_pass).skip(self.progress.train_batches)
+        for batch in dataset:
+            self.progress.train_batches += 1
+            yield batch
+
+    def _take_weight_step(self, batch: Batch) -> None:
+        policy = self._uniform if self._is_uniform() else self.policy
+        (route,) = policy.sample(self.random, 1)
+        self.supernet.set_route(route)
+        self.ranker.loss_mean.reset_state()
+        loss = float(self.weight_step(batch)["loss"])
+        self.progress.steps += 1
+        self.progress.loss_sum += loss
+        self.progress.loss_count += 1
+
+    def _is_uniform(self) -> bool:
+        warming_up = self.progress.train_pass < self.settings.warmup_epochs
+        return warming_up or self.settings.policy == "random"
+
+    # The policy.
+
+    def _take_turn_of_policy(self, validation: Iterator[Batch]) -> None:
+        warming_up = self.progress.train_pass < self.settings.warmup_epochs
+        if warming_up or self.progress.steps % self.settings.weight_steps:
+            return
+        for _ in range(self.settings.policy_steps):
+            self.progress.evaluations += self.settings.samples
+            if self.settings.policy == "reinforce":
+                self.progress.validation_batches += 1
+                self._take_policy_step(next(validation))
+
+    def _take_policy_step(self, batch: Batch) -> None:
+        samples = self.policy.sample(self.random, self.settings.samples)
+        rewards = np.array([self._reward(route, batch) for route in samples])
+        gradient = self.policy.gradient(samples, self._advantages(rewards))
+        gradient += self.settings.entropy_bonus * self.policy.entropy_gradient()
+        self.policy.ascend(gradient)
+        progress = self.progress
+        step = SearchStep(
+            step=progress.steps,
+            train_loss=progress.loss_sum / max(progress.loss_count, 1),
+            reward=float(rewards.mean()),
+            baseline=float(progress.baseline if progress.baseline is not None else rewards.mean()),
+            entropy=self.policy.relative_entropy(),
+        )
+        progress.loss_sum, progress.loss_count = 0.0, 0
+        progress.history.append(step.model_dump())
+        self._update_baseline(float(rewards.mean()))
+        if len(progress.history) % 20 == 1:
+            _LOG.info(
+                "search: step %d, train loss %.4f, reward %.4f, entropy %.3f",
+                step.step,
+                step.train_loss,
+                step.reward,
+                step.entropy,
+            )
+
+    def _advantages(self, rewards: np.ndarray) -> np.ndarray:
+        """Rewards less a baseline that does not depend on the same sample."""
+        if self.settings.baseline == "batch":
+            others = (rewards.sum() - rewards) / (len(rewards) - 1)
+            return rewards - others
+        if self.progress.baseline is None:
+            return rewards - rewards.mean()
+        return rewards - self.progress.baseline
+
+    def _update_baseline(self, reward: float) -> None:
+        before = self.progress.baseline
+        momentum = 0.0 if before is None else self.settings.baseline_momentum
+        self.progress.baseline = momentum * (before or 0.0) + (1 - momentum) * reward
+
+    def _reward(self, route: np.ndarray, batch: Batch) -> float:
+        """What the route earns on the batch, with the present weights."""
+        self.supernet.set_route(route)
+        loss, logits = self.judge(batch)
+        reward = -float(loss)
+        if self.settings.reward == "auc":
+            reward = self._mean_auc(logits, batch)
+        budget = self.settings.macs_budget
+        if budget is not None:
+            excess = self._cost(route).macs / budget - 1
+            reward -= self.settings.macs_penalty * max(0.0, excess)
+        return reward
+
+    def _judge(self, batch: Batch) -> tuple[tf.Tensor, dict[str, tf.Tensor]]:
+        logits = self.ranker(batch, training=False)
+        losses = [
+            task.loss_weight
+            * task_loss(task, logits[task.name], batch[task.label_key], batch[task.weight_key])
+            for task in self.config.tasks
+        ]
+        return tf.add_n(losses), logits
+
+    def _mean_auc(self, logits: Mapping[str, tf.Tensor], batch: Batch) -> float:
+        aucs = [
+            auc(batch[task.label_key].numpy(), logits[task.name].numpy(), batch[task.weight_key])
+            for task in self.config.tasks
+            if task.kind == "binary"
+        ]
+        defined = [value for value in aucs if value is not None]
+        if not defined:
+            raise DataError(
+                f"the validation split: {self.settings.batch_size:,} rows of it lack positive or "
+                "negative rows of every task; raise trunk.search.batch_size"
+            )
+        return float(np.mean(defined))
+
+    def _validation_batches(self) -> Iterator[Batch]:
+        """Whole batches, pass after pass without end."""
+        key, wanted = self.config.tasks[0].label_key, self.settings.batch_size
+        for index in itertools.count():
+            sizes = []
+            for batch in self.validation(index):
+                sizes.append(int(batch[key].shape[0]))
+                if sizes[-1] == wanted:
+                    yield batch
+            if wanted not in sizes:
+                raise DataError(
+                    f"the validation split holds {sum(sizes):,} rows, fewer than the {wanted:,} of "
+                    "trunk.search.batch_size; lower that or give validation a larger share of the "
+                    "log"
+                )
+
+    # The end.
+
+    def _limit_reached(self) -> Literal["max_steps", "max_seconds"] | None:
+        limits, progress = self.settings, self.progress
+        if limits.max_steps is not None and progress.steps >= limits.max_steps:
+            return "max_steps"
+        if limits.max_seconds is not None and progress.seconds >= limits.max_seconds:
+            return "max_seconds"
+        return None
+
+    def _result(self, started: float) -> SearchResult:
+        progress = self.progress
+        if not progress.evaluations:
+            steps = f"after {progress.steps:,} weight steps and before it judged a route"
+            raise ConfigError(
+                f"trunk.search: the search ended {steps}; raise `epochs`, `max_steps` or "
+                "`max_seconds`, or lower `weight_steps`"
+            )
+        rows = next(self._validation_batches())
+        random = self._uniform.sample(self.random, progress.evaluations)
+        rewards = np.array([self._reward(route, rows) for route in random])
+        best = random[np.argmax(rewards)]
+        control = None
+        if self.settings.policy == "random":
+            route, reward = best, float(rewards.max())
+        else:
+            route = self.policy.most_probable()
+            reward = self._reward(route, rows)
+            control = RandomControl(
+                num_routes=len(random),
+                best_reward=rewards.max(),
+                mean_reward=rewards.mean(),
+                best=self.supernet.route(best),
+            )
+        result = SearchResult(
+            route=self.supernet.route(route),
+            policy=self.settings.policy,
+            reward=reward,
+            control=control,
+            num_evaluations=progress.evaluations,
+            probabilities=self._choices(),
+            supernet=self.supernet.cost(self.input_width),
+            derived=self._cost(route),
+            seed=self.config.training.seed,
+            weight_steps=progress.steps,
+            stopped_by=progress.stopped_by or "epochs",
+            seconds=time.perf_counter() - started,
+            history=tuple(SearchStep(**step) for step in progress.history),
+        )
+        _LOG.info(
+            "search: %d weight steps, %d routes judged, reward %.4f, %d of %d MACs left",
+            progress.steps,
+            progress.evaluations,
+            reward,
+            result.derived.macs,
+            result.supernet.macs,
+        )
+        return result
+
+    def _choices(self) -> tuple[BlockChoices, ...]:
+        probabilities = self.policy.probabilities()
+        return tuple(
+            BlockChoices(
+                block=routes[0].block,
+                choices=routes,
+                probabilities=[round(float(value), 6) for value in row[: len(routes)]],
+            )
+            for routes, row in zip(self.supernet.choices(), probabilities, strict=True)
+        )
+
+    def _cost(self, route: np.ndarray) -> NetworkCost:
+        units = [units for _, units in self.supernet.layer_sizes]
+        return derived_cost(self.supernet.route(route), units, self.input_width)
+
+    def _refuse_impossible_budget(self) -> None:
+        budget = self.settings.macs_budget
+        # The first route of a block is its first lower sub-network, without a gate.
+        macs = self._cost(np.zeros(len(self.supernet.num_routes), int)).macs
+        if budget is not None and budget < macs:
+            raise ConfigError(
+                f"trunk.search.macs_budget: the smallest route costs {macs:,} multiply-accumulates "
+                f"a row, more than the budget of {budget:,}; raise it or make `trunk.layers` "
+                "narrower"
+            )
+
+    # Checkpoints: one file, written whole, of arrays and JSON.
+
+    def _save(self) -> None:
+        if self.checkpoint is None:
+            return
+        state = {
+            "config": self.config.model_dump(mode="json"),
+            "progress": asdict(self.progress),
+            "policy": self.policy.state(),
+            "random": self.random.bit_generator.state,
+        }
+        arrays = {f"variable_{i}": v.numpy() for i, v in enumerate(self._variables())}
+        content = io.BytesIO()
+        text = json.dumps(state).encode()
+        np.savez(content, state=np.frombuffer(text, np.uint8), **arrays)
+        beside = f"{self.checkpoint}.tmp"
+        with tf.io.gfile.GFile(beside, "wb") as file:
+            file.write(content.getvalue())
+        tf.io.gfile.rename(beside, self.checkpoint, overwrite=True)
+
+    def _resume(self) -> None:
+        if self.checkpoint is None or not tf.io.gfile.exists(self.checkpoint):
+            return
+        with tf.io.gfile.GFile(self.checkpoint, "rb") as file:
+            arrays = np.load(io.BytesIO(file.read()), allow_pickle=False)
+        state = json.loads(arrays["state"].tobytes())
+        if state["config"] != json.loads(self.config.model_dump_json()):
+            _LOG.info("search: %s is of another config; starting anew", self.checkpoint)
+            return
+        for index, variable in enumerate(self._variables()):
+            variable.assign(arrays[f"variable_{index}"])
+        self.policy.load_state(state["policy"])
+        self.random.bit_generator.state = state["random"]
+        self.progress = _Progress(**state["progress"])
+        _LOG.info("search: goes on after %d weight steps", self.progress.steps)
+
+    def _variables(self) -> list[tf.Variable]:
+        """Weights and optimizer state, in an order that does not change."""
+        variables = list(self.ranker.model_weights())
+        for optimizer, of_optimizer in self.ranker.optimizer._optimizers_and_vars:
+            optimizer.build(of_optimizer())
+            variables += optimizer.variables
+        return variables
+
+
+def auc(labels: np.ndarray, logits: np.ndarray, weights: np.ndarray) -> float | None:
+    """Area under the ROC curve of rows with weights; None while a class has no weight.
+
+    Args:
+        labels: (B,), 0 or 1.
+        logits: (B,); ties count one half.
+        weights: (B,), 0 for rows left out.
+    """
+    labels, weights = np.asarray(labels, np.float64), np.asarray(weights, np.float64)
+    _, places = np.unique(logits, return_inverse=True)
+    positives = np.bincount(places, weights * labels)
+    negatives = np.bincount(places, weights * (1 - labels))
+    pairs = positives.sum() * negatives.sum()
+    below = np.cumsum(negatives) - negatives / 2
+    return float(np.sum(positives * below) / pairs) if pairs > 0 else None

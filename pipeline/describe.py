@@ -1,0 +1,50 @@
+"""`taskroute describe`: what the last run's model costs, and which routes it uses."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from taskroute.pipeline.paths import RunPaths
+from taskroute.schemas.errors import ConfigError
+
+
+def read_training(paths: RunPaths) -> dict[str, Any]:
+    """What the Trainer of the last run wrote of its model.
+
+    Raises:
+        ConfigError: If there was no run, or it did not come as far as training.
+    """
+    if not paths.last_run.is_file():
+        raise ConfigError(f"{paths.root}: holds no run; call `taskroute run` first")
+    training = json.loads(paths.last_run.read_text(encoding="utf-8")).get("training")
+    if training is None or not Path(training).is_file():
+        raise ConfigError(f"{paths.last_run}: the last run did not train; see its `error`")
+    content: dict[str, Any] = json.loads(Path(training).read_text(encoding="utf-8"))
+    return content
+
+
+def print_description(training: dict[str, Any]) -> None:
+    """Prints parameters and MACs by part, then each routing matrix."""
+    console = Console(highlight=False)
+    table = _table("part", "parameters", "MACs a row")
+    for part in training["cost"]:
+        table.add_row(part["part"], f"{part['parameters']:,}", f"{part['macs']:,}")
+    console.print(table)
+    for matrix in training["routing"]:
+        open_routes = sum(value > 0 for row in matrix["values"] for value in row)
+        routes = len(matrix["upper"]) * len(matrix["lower"])
+        console.print(f"\n{matrix['name']}: {open_routes} of {routes} routes open")
+        table = _table("", *matrix["lower"])
+        for upper, values in zip(matrix["upper"], matrix["values"], strict=True):
+            table.add_row(upper, *(f"{value:.2f}" if value > 0 else "." for value in values))
+        console.print(table)
+
+
+def _table(*headers: str) -> Table:
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    for index, header in enumerate(headers):
+        table.add_column(header, justify="right" if index else "left")
+    return table

@@ -1,0 +1,56 @@
+"""How an architecture search spends its steps."""
+
+from typing import Literal
+
+from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
+
+from taskroute.schemas.base import Config
+
+
+class SearchConfig(Config):
+    """The search for a share route; all figures are ours, the paper's could not be had.
+
+    The supernet's weights learn on train rows, each step with routes that are sampled anew; after
+    every `weight_steps` of them the policy takes `policy_steps` on validation rows. The test split
+    is not read.
+    """
+
+    policy: Literal["reinforce", "random"] = Field(
+        "reinforce",
+        description=(
+            "random is the control: uniform routes throughout, then as many of them judged as "
+            "reinforce would have judged, and the best one kept."
+        ),
+    )
+    reward: Literal["auc", "loss"] = Field(
+        "auc", description="The mean AUC of the binary tasks, or minus the training loss."
+    )
+    warmup_epochs: PositiveInt = Field(1, description="Passes over train with uniform routes.")
+    epochs: PositiveInt = Field(2, description="Passes over train with the policy's routes.")
+    weight_steps: PositiveInt = Field(8, description="Between two turns of the policy.")
+    policy_steps: PositiveInt = Field(1, description="In each turn of the policy.")
+    samples: int = Field(4, ge=2, description="Routes that a policy step judges.")
+    batch_size: PositiveInt = Field(2048, description="Validation rows that judge a route.")
+    learning_rate: PositiveFloat = Field(0.1, description="Of the policy's logits (Adam).")
+    baseline: Literal["batch", "moving_average"] = Field(
+        "batch",
+        description=(
+            "What a reward is held against: the other routes' mean on the same rows, or the moving "
+            "average of all rewards, which holds the chance of the rows against the route."
+        ),
+    )
+    baseline_momentum: float = Field(0.9, ge=0, lt=1)
+    entropy_bonus: NonNegativeFloat = Field(
+        1e-4, description="Reward for a policy that is still undecided, per nat and block."
+    )
+    macs_budget: PositiveInt | None = Field(
+        None, description="Multiply-accumulates of a row that the trunk may cost for free."
+    )
+    macs_penalty: PositiveFloat = Field(
+        0.1, description="Reward lost by a route that costs twice the budget."
+    )
+    max_steps: PositiveInt | None = Field(None, description="Weight steps after which to stop.")
+    max_seconds: PositiveFloat | None = Field(None, description="Wall time after which to stop.")
+    checkpoint_steps: PositiveInt = Field(
+        200, description="Weight steps between two checkpoints, from which a killed search resumes."
+    )
