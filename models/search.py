@@ -110,6 +110,7 @@ class _Search:
         self.random = np.random.default_rng(config.training.seed)
         self.progress = _Progress()
         self.train_spec, self.validation_spec = train(0).element_spec, validation(0).element_spec
+        self._variables()  # or the optimizer would make its own while it is traced
         # One signature whatever the batch: the last one of a pass is smaller.
         self.weight_step = tf.function(ranker.train_step, input_signature=[self.train_spec])
         self.judge = tf.function(self._judge, input_signature=[self.validation_spec])

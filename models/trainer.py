@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import tensorflow as tf
@@ -19,6 +19,8 @@ from taskroute.models.preprocessing import vocabulary_name
 from taskroute.models.ranker import MultiTaskRanker, make_optimizer
 from taskroute.schemas.features import BucketFeature, DenseFeature
 from taskroute.schemas.recommender import DataConfig, ModelConfig, Training
+from taskroute.schemas.routes import SearchResult
+from taskroute.schemas.trunks import MtnasTrunk
 
 if TYPE_CHECKING:
     from tfx.components.trainer.fn_args_utils import FnArgs
@@ -29,6 +31,7 @@ _BASE_RATE_BATCHES = 50
 def run_fn(fn_args: "FnArgs") -> None:
     """Trains the ranker and writes its SavedModel, its learning curves and its routes."""
     config = ModelConfig.model_validate_json(fn_args.custom_config["config"])
+    config = with_found_route(config, fn_args.hyperparameters)
     transform = tft.TFTransformOutput(fn_args.transform_graph_path)
     keras.utils.set_random_seed(config.training.seed)
     train = make_dataset(
@@ -44,6 +47,25 @@ def run_fn(fn_args: "FnArgs") -> None:
     history = fit(ranker, train, validation, config.training, fn_args.model_run_dir)
     export(ranker, transform, config, fn_args.serving_model_dir)
     write_summary(ranker, history, fn_args.model_run_dir)
+
+
+def with_found_route(config: ModelConfig, found: Mapping[str, Any] | None) -> ModelConfig:
+    """Gives an mtnas trunk without a route the one that ArchitectureSearch found.
+
+    Args:
+        config: Returned as it is where its trunk needs no route.
+        found: A `SearchResult`, as read from JSON.
+
+    Raises:
+        ValueError: If a route is needed and `found` is None.
+    """
+    if not isinstance(config.trunk, MtnasTrunk) or config.trunk.route is not None:
+        return config
+    if found is None:
+        raise ValueError("an mtnas trunk without a route must be searched. Received: found=None")
+    route = SearchResult.model_validate(found).route
+    trunk = config.trunk.model_copy(update={"route": route})
+    return config.model_copy(update={"trunk": trunk})
 
 
 def num_ids(data: DataConfig, transform: tft.TFTransformOutput) -> dict[str, int]:

@@ -71,7 +71,7 @@ def routing_learning_rate(config: trunks.Trunk) -> float | None:
     return getattr(config, "gate_learning_rate", None)
 
 
-def match_width(config: ConfigT, input_width: int, num_tasks: int) -> ConfigT:
+def match_width(config: trunks.Trunk, input_width: int, num_tasks: int) -> trunks.Trunk:
     """Gives a trunk the widths that bring its parameters nearest to `match_parameters`.
 
     All widths are multiplied by one factor and rounded, at least 1. Without `match_parameters` the

@@ -8,6 +8,7 @@ from tfx.orchestration.pipeline import Pipeline
 from tfx.proto import trainer_pb2
 
 from taskroute.components.anomaly_gate import AnomalyGate
+from taskroute.components.architecture_search.component import ArchitectureSearch
 from taskroute.components.log_example_gen.component import LogExampleGen
 from taskroute.components.log_schema_gen import LogSchemaGen
 from taskroute.components.model_pusher import registry
@@ -18,6 +19,7 @@ from taskroute.pipeline.paths import RunPaths
 from taskroute.schemas.columns import raw_columns
 from taskroute.schemas.recommender import DataConfig, ModelConfig, RecommenderConfig
 from taskroute.schemas.source import Source
+from taskroute.schemas.trunks import MtnasTrunk
 
 # The default runner tries to download a binary first; without an image TFX packs itself up for
 # every stage.
@@ -62,11 +64,23 @@ def create_pipeline(
         disable_analyzer_cache=True,
     )
     transform.add_upstream_node(anomaly_gate)
+    searches = []
+    if isinstance(config.trunk, MtnasTrunk) and config.trunk.route is None:
+        search = ArchitectureSearch(
+            examples=transform.outputs["transformed_examples"],
+            transform_graph=transform.outputs["transform_graph"],
+            search_fn=f"{models}.architecture_search.search_fn",
+            config=config.part(ModelConfig).model_dump_json(),
+            checkpoint_folder=str(paths.root / "search"),
+            code_digest=code_digest(schemas, models),
+        )
+        searches.append(search)
     trainer = Trainer(
         run_fn=f"{models}.trainer.run_fn",
         examples=transform.outputs["transformed_examples"],
         transform_graph=transform.outputs["transform_graph"],
         schema=schema.outputs["schema"],
+        hyperparameters=searches[0].outputs["hyperparameters"] if searches else None,
         train_args=trainer_pb2.TrainArgs(splits=["train"]),
         eval_args=trainer_pb2.EvalArgs(splits=["validation"]),
         custom_config={
@@ -101,6 +115,7 @@ def create_pipeline(
             validator,
             anomaly_gate,
             transform,
+            *searches,
             trainer,
             evaluator,
             pusher,

@@ -172,7 +172,7 @@ class GumbelMatrix(Trunk):
         self.activation, self.dropout = activation, dropout
         self.experts, self.gates = [], []
         for index, (count, units) in enumerate(self.layer_sizes, start=1):
-            arguments = {
+            arguments: dict[str, Any] = {
                 "activation": activation,
                 "dropout": dropout,
                 "name": f"experts_{index}",

@@ -46,7 +46,7 @@ def local_routes(num_lower: int, queries: Sequence[Query] = QUERIES) -> tuple[Lo
     and so counts once. Their number doubles with each lower sub-network: above 6 only single ones,
     pairs and the full set are offered (ours).
     """
-    sizes = range(1, num_lower + 1)
+    sizes: Sequence[int] = range(1, num_lower + 1)
     if num_lower > _ALL_SUBSETS_UP_TO:
         sizes = (1, 2, num_lower)
     return tuple(
@@ -250,6 +250,7 @@ class RoutedBlocks(keras.layers.Layer):
             trainable=False,
             synchronization=tf.VariableSynchronization.ON_READ,
             aggregation=tf.VariableAggregation.MEAN,
+            experimental_autocast=False,
         )
         super().build(input_shape)
 
@@ -376,7 +377,7 @@ class MtnasSupernet(Trunk):
             blocks.route.assign(indices[start : start + blocks.num_upper])
             start += blocks.num_upper
 
-    def route(self, indices: Sequence[int]) -> ShareRoute:
+    def route(self, indices: Sequence[int] | np.ndarray) -> ShareRoute:
         """The network's routes where each block has one of its own by index."""
         chosen = iter(indices)
         routes = []

@@ -185,6 +185,13 @@ class _Snr(Trunk):
 
     def build(self, input_shape: Any) -> None:
         self.step = add_step_counter(self)
+        self.loss_scale = self.add_weight(
+            name="loss_scale",
+            shape=(),
+            initializer="ones",
+            trainable=False,
+            experimental_autocast=False,
+        )
         super().build(input_shape)
 
     def call(self, inputs: tf.Tensor, training: bool = False) -> dict[str, tf.Tensor]:
@@ -207,7 +214,11 @@ class _Snr(Trunk):
         return tf.add_n([connection.gate.expected_l0() for connection in self.connections])
 
     def _penalty_weight(self, step: tf.Tensor) -> tf.Tensor:
-        return self.l0_penalty * linear_warm_up(step, steps=self.l0_warmup_steps)
+        warm_up = linear_warm_up(step, steps=self.l0_warmup_steps)
+        return self.l0_penalty * self.loss_scale * warm_up
+
+    def set_loss_scale(self, loss: float) -> None:
+        self.loss_scale.assign(loss)
 
     def schedule(self) -> dict[str, tf.Tensor]:
         """The penalty's weight at the next step, and the expected share of open connections."""
@@ -256,16 +267,16 @@ class SnrTrans(_Snr):
     diagonal coding is a separate network for each task.
 
     The penalty (p. 219), added once a step, is lambda times the expected number of open
-    connections. Ours: lambda is `l0_penalty` divided by the number of connections, so that its
-    meaning does not change with the size of the trunk, and grows linearly from 0 over
-    `l0_warmup_steps`. Ours as well: a sub-network or task whose every connection closed keeps its
-    strongest.
+    connections. Ours: lambda is `l0_penalty` times the loss of predicting base rates (1 until
+    `set_loss_scale`), divided by the number of connections, so that its meaning depends neither on
+    the tasks nor on the size of the trunk; and it grows linearly from 0 over `l0_warmup_steps`.
+    Ours as well: a sub-network or task whose every connection closed keeps its strongest.
 
     Args:
         task_names: The keys of the result.
         layers: `(sub_networks, units)` of each layer, bottom up.
         task_units: Width of what each task receives.
-        l0_penalty: Cost of all connections being open, beside a loss that is a mean over examples.
+        l0_penalty: Cost of all connections being open, in multiples of the loss scale.
         l0_warmup_steps: Training steps until the penalty has its full weight.
         gate: Arguments of `HardConcreteGate`.
         activation: Name of the activation after each layer.
@@ -288,7 +299,7 @@ class SnrTrans(_Snr):
         *,
         layers: Sequence[tuple[int, int]],
         task_units: int,
-        l0_penalty: float = 0.02,
+        l0_penalty: float = 0.5,
         l0_warmup_steps: int = 1000,
         gate: dict[str, Any] | None = None,
         activation: str = "relu",
@@ -344,7 +355,7 @@ class SnrAver(_Snr):
     Args:
         task_names: The keys of the result.
         layers: `(sub_networks, units)` of each layer, bottom up.
-        l0_penalty: Cost of all connections being open, beside a loss that is a mean over examples.
+        l0_penalty: Cost of all connections being open, in multiples of the loss scale.
         l0_warmup_steps: Training steps until the penalty has its full weight.
         gate: Arguments of `HardConcreteGate`.
         activation: Name of the activation after each layer.
@@ -366,7 +377,7 @@ class SnrAver(_Snr):
         task_names: Sequence[str],
         *,
         layers: Sequence[tuple[int, int]],
-        l0_penalty: float = 0.02,
+        l0_penalty: float = 0.5,
         l0_warmup_steps: int = 1000,
         gate: dict[str, Any] | None = None,
         activation: str = "relu",

@@ -50,6 +50,9 @@ class Trunk(keras.layers.Layer, abc.ABC):
     def macs(self) -> int:
         """Multiply-accumulates of a row at inference, closed routes included, once built."""
 
+    def set_loss_scale(self, loss: float) -> None:
+        """Tells the loss of a model that predicts base rates, to trunks that penalise beside it."""
+
     def parameters(self) -> int:
         """Number of trained scalars, once built."""
         return sum(weight.shape.num_elements() for weight in self.trainable_weights)

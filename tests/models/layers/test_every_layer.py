@@ -272,15 +272,21 @@ class TestEveryLayer:
         loaded = tf.saved_model.load(str(tmp_path))
         assert_equal(expected, loaded.call(case.inputs))
 
-    def test_half_precision_runs(self, case):
-        keras.mixed_precision.set_global_policy("mixed_bfloat16")
+    @pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16"])
+    def test_half_precision_trains_float32_weights(self, case, policy):
+        keras.mixed_precision.set_global_policy(policy)
         try:
             layer = case.make()
-            outputs = flat(tf.nest.map_structure(tf.convert_to_tensor, layer(case.inputs)))
+            with tf.GradientTape() as tape:
+                outputs = layer(case.inputs, training=True) if trains(layer) else layer(case.inputs)
+                loss = sum(tf.reduce_sum(tf.cast(x, "float32")) for x in tf.nest.flatten(outputs))
+            gradients = tape.gradient(loss, layer.trainable_variables)
         finally:
             keras.mixed_precision.set_global_policy("float32")
-        assert all(np.all(np.isfinite(value.astype("float32"))) for value in outputs)
         assert all(weight.dtype == tf.float32 for weight in layer.trainable_weights)
+        assert all(penalty.dtype == tf.float32 for penalty in layer.losses)
+        for value in (*tf.nest.flatten(outputs), *gradients):
+            assert np.all(np.isfinite(tf.convert_to_tensor(value).numpy().astype("float32")))
 
     def test_xla_compiles_the_training_call(self, case):
         if case.name == "embedding":
@@ -330,6 +336,20 @@ class TestEveryTrunk:
         for below, above in itertools.pairwise(matrices):
             # A layer is routed either to the next one or, in every layer, to the tasks.
             assert below.upper in (above.lower, TASKS)
+
+    def test_parts_are_counted(self, case):
+        trunk = case.make()
+        trunk(case.inputs)
+        assert trunk.parameters() == sum(np.prod(w.shape) for w in trunk.trainable_weights)
+        kernels = sum(np.prod(w.shape) for w in trunk.trainable_weights if "kernel" in w.name)
+        # No product is forgotten; mixing, and kernels that meet several inputs, come on top.
+        assert trunk.macs() >= kernels
+
+    def test_schedules_and_guards_can_be_read_at_any_time(self, case):
+        trunk = case.make()
+        trunk(case.inputs)
+        assert all(value.shape == () for value in trunk.schedule().values())
+        assert trunk.guarded_tasks() == ()
 
     def test_routing_variables_are_its_own_trainable_weights(self, case):
         trunk = case.make()

@@ -152,6 +152,16 @@ def test_the_penalty_of_a_trunk_that_is_all_open_is_l0_penalty_whatever_its_size
     assert snr.losses[0].numpy() == pytest.approx(0.25, rel=1e-4)
 
 
+@each_kind
+def test_the_penalty_is_measured_by_the_loss_of_predicting_base_rates(kind):
+    snr = make_snr(kind, l0_penalty=0.25, l0_warmup_steps=0)
+    snr(vectors(8, 5))
+    open_all(snr)
+    snr.set_loss_scale(3.0)
+    snr(vectors(8, 5), training=True)
+    assert snr.losses[0].numpy() == pytest.approx(0.75, rel=1e-4)
+
+
 def test_the_penalty_grows_from_nothing_over_its_warm_up():
     snr = make_snr("trans", l0_penalty=0.25, l0_warmup_steps=4, gate={"log_alpha_start": OPEN})
     penalties = []
@@ -269,7 +279,7 @@ def test_a_resumed_warm_up_goes_on_where_it_stopped(kind, tmp_path):
     resumed = make_snr(kind, l0_warmup_steps=10)
     resumed(vectors(8, 5))
     tf.train.Checkpoint(trunk=resumed).restore(path).assert_consumed()
-    assert float(resumed.schedule()["l0_penalty"]) == pytest.approx(0.02 * 0.3)
+    assert float(resumed.schedule()["l0_penalty"]) == pytest.approx(0.5 * 0.3)
 
 
 @pytest.mark.parametrize(

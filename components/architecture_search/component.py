@@ -1,0 +1,78 @@
+"""ArchitectureSearch: the interface of the component."""
+
+from tfx import types
+from tfx.dsl.components.base import base_component, executor_spec
+from tfx.types import component_spec, standard_artifacts
+
+from taskroute.components.architecture_search import executor
+
+
+class ArchitectureSearchSpec(component_spec.ComponentSpec):
+    """Inputs, outputs and properties of ArchitectureSearch."""
+
+    PARAMETERS = {
+        executor.SEARCH_FN_KEY: component_spec.ExecutionParameter(type=str),
+        executor.CONFIG_KEY: component_spec.ExecutionParameter(type=str),
+        executor.CHECKPOINT_FOLDER_KEY: component_spec.ExecutionParameter(type=str),
+        executor.CODE_DIGEST_KEY: component_spec.ExecutionParameter(type=str),
+    }
+    INPUTS = {
+        executor.EXAMPLES_KEY: component_spec.ChannelParameter(type=standard_artifacts.Examples),
+        executor.TRANSFORM_GRAPH_KEY: component_spec.ChannelParameter(
+            type=standard_artifacts.TransformGraph
+        ),
+    }
+    OUTPUTS = {
+        executor.HYPERPARAMETERS_KEY: component_spec.ChannelParameter(
+            type=standard_artifacts.HyperParameters
+        ),
+    }
+
+
+class ArchitectureSearch(base_component.BaseComponent):
+    """Searches the share route of an mtnas trunk on the train and validation splits.
+
+    `hyperparameters` holds one file, route.json: what Trainer's channel of that name reads.
+    """
+
+    SPEC_CLASS = ArchitectureSearchSpec
+    EXECUTOR_SPEC = executor_spec.ExecutorClassSpec(executor.Executor)
+
+    def __init__(
+        self,
+        examples: types.BaseChannel,
+        transform_graph: types.BaseChannel,
+        search_fn: str,
+        config: str,
+        checkpoint_folder: str,
+        code_digest: str,
+    ):
+        """Constructs the component.
+
+        Args:
+            examples: Transformed `Examples` with a `train` and a `validation` split.
+            transform_graph: `TransformGraph` that made them.
+            search_fn: Dotted path of the function that searches: it takes `config`, `train_files`,
+                `validation_files`, `transform_graph_path` and `checkpoint`, and returns a
+                `SearchResult` as JSON.
+            config: What that function needs to know of the model, as JSON.
+            checkpoint_folder: Where a search keeps its progress until it has ended, so that the
+                next run goes on where a killed one stopped.
+            code_digest: Digest of our code: a change of it makes TFX's cache run this step again.
+
+        Raises:
+            ValueError: If `search_fn` is no dotted path.
+        """
+        if not all(part.isidentifier() for part in search_fn.split(".")) or "." not in search_fn:
+            raise ValueError(f"`search_fn` must be a dotted path. Received: search_fn={search_fn}")
+        super().__init__(
+            spec=ArchitectureSearchSpec(
+                examples=examples,
+                transform_graph=transform_graph,
+                search_fn=search_fn,
+                config=config,
+                checkpoint_folder=checkpoint_folder,
+                code_digest=code_digest,
+                hyperparameters=types.Channel(type=standard_artifacts.HyperParameters),
+            )
+        )

@@ -1,0 +1,73 @@
+"""ArchitectureSearch: the work of the component."""
+
+import hashlib
+import importlib
+from pathlib import Path
+from typing import Any
+
+from tfx import types
+from tfx.dsl.components.base import base_executor
+from tfx.types import artifact_utils
+
+from taskroute.schemas.routes import SearchResult
+
+EXAMPLES_KEY = "examples"
+TRANSFORM_GRAPH_KEY = "transform_graph"
+HYPERPARAMETERS_KEY = "hyperparameters"
+SEARCH_FN_KEY = "search_fn"
+CONFIG_KEY = "config"
+CHECKPOINT_FOLDER_KEY = "checkpoint_folder"
+CODE_DIGEST_KEY = "code_digest"
+
+# Trainer takes the only file of the artifact, whatever its name.
+ROUTE_FILE = "route.json"
+
+
+class Executor(base_executor.BaseExecutor):
+    """Calls the function that searches, and writes what it found."""
+
+    def Do(  # noqa: N802
+        self,
+        input_dict: dict[str, list[types.Artifact]],
+        output_dict: dict[str, list[types.Artifact]],
+        exec_properties: dict[str, Any],
+    ) -> None:
+        """Runs the component. The test split is not read.
+
+        Args:
+            input_dict: `examples`, transformed; `transform_graph`.
+            output_dict: `hyperparameters`, gets route.json, a `SearchResult`.
+            exec_properties: `search_fn`, `config`, `checkpoint_folder` and `code_digest`.
+
+        Raises:
+            UserError: If the config or the data allow no search.
+        """
+        module, _, name = exec_properties[SEARCH_FN_KEY].rpartition(".")
+        search_fn = getattr(importlib.import_module(module), name)
+        examples = input_dict[EXAMPLES_KEY]
+        checkpoint = _checkpoint(examples, exec_properties)
+        found = search_fn(
+            config=exec_properties[CONFIG_KEY],
+            train_files=[f"{artifact_utils.get_split_uri(examples, 'train')}/*"],
+            validation_files=[f"{artifact_utils.get_split_uri(examples, 'validation')}/*"],
+            transform_graph_path=artifact_utils.get_single_uri(input_dict[TRANSFORM_GRAPH_KEY]),
+            checkpoint=str(checkpoint),
+        )
+        SearchResult.model_validate_json(found)
+        folder = Path(artifact_utils.get_single_uri(output_dict[HYPERPARAMETERS_KEY]))
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / ROUTE_FILE).write_text(found, encoding="utf-8")
+        checkpoint.unlink(missing_ok=True)
+
+
+def _checkpoint(examples: list[types.Artifact], exec_properties: dict[str, Any]) -> Path:
+    """A file that only a search of the same code, config and examples resumes from."""
+    parts = (
+        exec_properties[CODE_DIGEST_KEY],
+        exec_properties[CONFIG_KEY],
+        *(artifact.uri for artifact in examples),
+    )
+    digest = hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]
+    folder = Path(exec_properties[CHECKPOINT_FOLDER_KEY])
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder / f"{digest}.npz"
