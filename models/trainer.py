@@ -101,20 +101,30 @@ def start_heads_at_base_rates(ranker: MultiTaskRanker, dataset: tf.data.Dataset)
     """Sets each head's bias to its task's mean label, as a logit for binary tasks.
 
     Training then does not spend its first epochs, and its embeddings, on finding the base rates.
+    The loss at the base rates is the scale by which the trunk weighs its penalties.
     """
-    sums = {task.name: np.zeros(2) for task in ranker.tasks}
+    sums = {task.name: np.zeros(3) for task in ranker.tasks}
+    scale = 0.0
     for batch in dataset:
         for task in ranker.tasks:
             labels, weights = batch[task.label_key].numpy(), batch[task.weight_key].numpy()
-            sums[task.name] += np.sum(labels * weights), np.sum(weights)
+            sums[task.name] += [
+                np.sum(weights),
+                np.sum(labels * weights),
+                np.sum(labels**2 * weights),
+            ]
     for task in ranker.tasks:
-        total, weight = sums[task.name]
+        weight, total, squares = sums[task.name]
         if task.kind == "binary":
             rate = (total + 0.5) / (weight + 1.0)
             bias = np.log(rate / (1 - rate))
+            loss = -rate * np.log(rate) - (1 - rate) * np.log(1 - rate)
         else:
             bias = total / max(weight, 1.0)
+            loss = squares / max(weight, 1.0) - bias**2
         ranker.heads[task.name].bias.assign([bias])
+        scale += task.loss_weight * loss
+    ranker.trunk.set_loss_scale(max(scale, 1e-6))
 
 
 def fit(
