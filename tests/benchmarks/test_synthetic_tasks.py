@@ -1,17 +1,6 @@
-import importlib.util
-import sys
-from pathlib import Path
-
 import numpy as np
 import pytest
-
-_PATH = Path(__file__).parents[2] / "benchmarks" / "synthetic_tasks.py"
-_SPEC = importlib.util.spec_from_file_location("synthetic_tasks", _PATH)
-synthetic_tasks = importlib.util.module_from_spec(_SPEC)
-# Dataclasses look their module up by name.
-sys.modules[_SPEC.name] = synthetic_tasks
-_SPEC.loader.exec_module(synthetic_tasks)
-TaskFamily, World = synthetic_tasks.TaskFamily, synthetic_tasks.World
+from synthetic_tasks import TaskFamily, World
 
 
 def correlation(family, seed, num_rows):
