@@ -70,6 +70,8 @@ class Training:
         self.config, self.max_rows = config, max_rows
         self.task_names = [f"task_{index}" for index in range(family.num_tasks)]
         self.width = family.width
+        # What predicting the mean costs: the truth has variance 1.
+        self.base_loss = family.num_tasks * (1 + family.noise**2)
         self.layers = self._new_layers()
         self.trunk, self.towers, self.heads = self.layers
         self.starts: dict[int, list[np.ndarray]] = {}
@@ -115,6 +117,7 @@ class Training:
             Experts(tasks, (1,), activation="linear", **arguments),
         )
         _predict(layers, tf.zeros([1, self.width]), training=False)
+        layers[0].set_loss_scale(self.base_loss)
         return layers
 
     def _new_optimizer(self, *, routing: bool) -> keras.optimizers.Optimizer:

@@ -270,8 +270,10 @@ def route_trunks() -> dict[str, trunks.Trunk]:
         "gumbel_matrix, 2 layers, budget 0.25": gumbel(2, budget=0.25),
         "snr_trans, 1 layer": snr("snr_trans", 1),
         "snr_trans, 1 layer, l0_penalty 1": snr("snr_trans", 1, l0_penalty=1.0),
+        "snr_trans, 1 layer, l0_penalty 2": snr("snr_trans", 1, l0_penalty=2.0),
         "snr_trans, 2 layers, l0_penalty 1": snr("snr_trans", 2, l0_penalty=1.0),
-        "snr_aver, 1 layer, l0_penalty 0.3": snr("snr_aver", 1, l0_penalty=0.3),
+        "snr_aver, 1 layer": snr("snr_aver", 1),
+        "snr_aver, 1 layer, l0_penalty 2": snr("snr_aver", 1, l0_penalty=2.0),
     }
 
 
