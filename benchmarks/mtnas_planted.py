@@ -6,6 +6,8 @@ without gates, because a gate that reads the input could undo what is shared. Fo
 the derived route part the groups (no sub-network serves both)? And what is the mean test AUC of the
 network trained anew from it, of a shared bottom of the same width, of a shared bottom with as many
 parameters, and of the best of as many random routes? The last line is one JSON object.
+
+The settings were chosen on seeds 13 to 20; seeds from 1 are those that are reported.
 """
 
 import argparse
@@ -39,8 +41,8 @@ def make_rows(rows, seed):
     columns |= {f"x{i}_missing": np.zeros(rows, "float32") for i in range(2 * HALF)}
     for group, part in (("a", x[:, :HALF]), ("b", x[:, HALF:])):
         score = part.sum(axis=1)
-        for name, sign in ((f"{group}1", 1), (f"{group}2", -1)):
-            rate = 1 / (1 + np.exp(-2 * sign * score))
+        for name, bias in ((f"{group}1", 0.0), (f"{group}2", -1.0)):
+            rate = 1 / (1 + np.exp(-2 * score - bias))
             columns[f"label/{name}"] = (random.random(rows) < rate).astype("float32")
             columns[f"weight/{name}"] = np.ones(rows, "float32")
     return columns
@@ -93,9 +95,7 @@ def trained_auc(config, splits):
     test = splits["test"]
     (batch,) = passes(test, len(test["x0"]), 0)(0)
     logits = ranker(batch)
-    aucs = [
-        auc(batch[f"label/{name}"], logits[name].numpy(), batch[f"weight/{name}"]) for name in TASKS
-    ]
+    aucs = [auc(batch[f"label/{name}"], logits[name], batch[f"weight/{name}"]) for name in TASKS]
     return float(np.mean(aucs)), seconds, ranker
 
 
@@ -172,11 +172,11 @@ def main():
     layers = [tuple(map(int, layer.split("x"))) for layer in arguments.layers.split(",")]
     settings = {
         "warmup_epochs": 1,
-        "epochs": 20,
+        "epochs": 15,
         "batch_size": 1024,
         # Two sub-networks without a gate: what the planted route costs.
         "macs_budget": 2 * 4 * HALF * layers[0][1],
-        "macs_penalty": 0.3,
+        "macs_penalty": 0.01,
         "weight_steps": 2,
         **json.loads(arguments.search),
     }

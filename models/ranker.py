@@ -52,7 +52,16 @@ class MultiTaskRanker(tfrs.models.Model):
 
     def call(self, inputs: Batch, training: bool = False) -> dict[str, tf.Tensor]:
         """Maps transformed features to one float32 (B,) tensor of logits a task."""
-        shared = self.trunk(self.embedding(inputs), training=training)
+        return self.predict_logits(self.embedding(inputs), training=training)
+
+    def predict_logits(self, embedded: tf.Tensor, training: bool = False) -> dict[str, tf.Tensor]:
+        """Maps what the trunk reads, (B, D), to one float32 (B,) tensor of logits a task."""
+        return self.task_logits(self.trunk(embedded, training=training), training=training)
+
+    def task_logits(
+        self, shared: Mapping[str, tf.Tensor], training: bool = False
+    ) -> dict[str, tf.Tensor]:
+        """Maps what each task receives from the trunk to its float32 (B,) logits."""
         logits = {}
         for task in self.tasks:
             tower = self.towers[task.name](shared[task.name], training=training)
@@ -64,7 +73,10 @@ class MultiTaskRanker(tfrs.models.Model):
 
         A probability for a binary task; the label column's own unit for a regression.
         """
-        logits = self(inputs, training=False)
+        return self.predictions(self(inputs, training=False))
+
+    def predictions(self, logits: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+        """Maps the tasks' logits to what is served."""
         return {task.name: prediction(task, logits[task.name]) for task in self.tasks}
 
     def model_weights(self) -> list[tf.Variable]:

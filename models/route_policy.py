@@ -42,12 +42,12 @@ class RoutePolicy:
     def gradient(self, samples: np.ndarray, advantages: np.ndarray) -> np.ndarray:
         """REINFORCE: an unbiased estimate of the gradient of the expected reward, (K, R).
 
-        `mean_m A_m (onehot(a_m) - p)`, for advantages A (M,) that are rewards less a baseline which
-        does not depend on the same sample.
+        `mean_m A_mk (onehot(a_mk) - p_k)`, for advantages A (M, K): what a block is credited with,
+        less a baseline which does not depend on that block's choice in the same sample.
         """
         chosen = samples[:, :, np.newaxis] == np.arange(self.logits.shape[1])
         scores = chosen - self.probabilities()
-        return np.tensordot(advantages, scores, axes=1) / len(samples)
+        return np.mean(advantages[:, :, np.newaxis] * scores, axis=0)
 
     def entropies(self) -> np.ndarray:
         """In nats, (K,)."""

@@ -12,7 +12,7 @@ import itertools
 import json
 import logging
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
@@ -33,6 +33,7 @@ from taskroute.schemas.routes import (
     SearchStep,
 )
 from taskroute.schemas.search import SearchConfig
+from taskroute.schemas.tasks import Task
 from taskroute.schemas.trunks import MtnasTrunk
 
 _LOG = logging.getLogger(__name__)
@@ -50,7 +51,7 @@ class _Progress:
     validation_batches: int = 0  # of all passes
     steps: int = 0
     evaluations: int = 0
-    baseline: float | None = None
+    baseline: list[float] | None = None  # of each part of the reward
     seconds: float = 0.0
     loss_sum: float = 0.0
     loss_count: int = 0
@@ -103,6 +104,7 @@ class _Search:
             )
         self.ranker, self.supernet, self.config = ranker, ranker.trunk, config
         self.settings: SearchConfig = config.trunk.search
+        self.tasks = config.tasks
         self.train, self.validation, self.checkpoint = train, validation, checkpoint
         self.input_width = ranker.embedding.output_width
         self._refuse_impossible_budget()
@@ -113,7 +115,8 @@ class _Search:
         self._variables()  # or the optimizer would make its own while it is traced
         # One signature whatever the batch: the last one of a pass is smaller.
         self.weight_step = tf.function(ranker.train_step, input_signature=[self.train_spec])
-        self.judge = tf.function(self._judge, input_signature=[self.validation_spec])
+        routes_spec = tf.TensorSpec([None, len(self.supernet.num_routes)], tf.int64)
+        self.judge = tf.function(self._judge, input_signature=[self.validation_spec, routes_spec])
         self._uniform = RoutePolicy(self.supernet.num_routes, 0.0)
 
     def run(self) -> SearchResult:
@@ -182,21 +185,21 @@ class _Search:
 
     def _take_policy_step(self, batch: Batch) -> None:
         samples = self.policy.sample(self.random, self.settings.samples)
-        rewards = np.array([self._reward(route, batch) for route in samples])
-        gradient = self.policy.gradient(samples, self._advantages(rewards))
+        rewards = self._rewards(samples, batch)
+        gradient = self.policy.gradient(samples, self._credits(samples, rewards))
         gradient += self.settings.entropy_bonus * self.policy.entropy_gradient()
         self.policy.ascend(gradient)
-        progress = self.progress
+        progress, means = self.progress, rewards.mean(axis=0)
         step = SearchStep(
             step=progress.steps,
             train_loss=progress.loss_sum / max(progress.loss_count, 1),
-            reward=float(rewards.mean()),
-            baseline=float(progress.baseline if progress.baseline is not None else rewards.mean()),
+            reward=means.sum(),
+            baseline=sum(progress.baseline or means),
             entropy=self.policy.relative_entropy(),
         )
         progress.loss_sum, progress.loss_count = 0.0, 0
         progress.history.append(step.model_dump())
-        self._update_baseline(float(rewards.mean()))
+        self._update_baseline(means)
         if len(progress.history) % 20 == 1:
             _LOG.info(
                 "search: step %d, train loss %.4f, reward %.4f, entropy %.3f",
@@ -206,55 +209,70 @@ class _Search:
                 step.entropy,
             )
 
+    def _credits(self, samples: np.ndarray, rewards: np.ndarray) -> np.ndarray:
+        """What each block's choice is credited with, less a baseline: (M, K).
+
+        A block is credited with the parts of the reward that it can reach in its sample: the
+        other parts do not depend on its choice, and would only add noise.
+        """
+        served = self.supernet.served_tasks(samples)
+        reached = np.concatenate([served, np.any(served, axis=2, keepdims=True)], axis=2)
+        return np.einsum("mp,mkp->mk", self._advantages(rewards), reached)
+
     def _advantages(self, rewards: np.ndarray) -> np.ndarray:
-        """Rewards less a baseline that does not depend on the same sample."""
+        """Rewards less a baseline that does not depend on the same sample: (M, P)."""
         if self.settings.baseline == "batch":
-            others = (rewards.sum() - rewards) / (len(rewards) - 1)
+            others = (rewards.sum(axis=0) - rewards) / (len(rewards) - 1)
             return rewards - others
         if self.progress.baseline is None:
-            return rewards - rewards.mean()
-        return rewards - self.progress.baseline
+            return rewards - rewards.mean(axis=0)
+        return rewards - np.array(self.progress.baseline)
 
-    def _update_baseline(self, reward: float) -> None:
+    def _update_baseline(self, rewards: np.ndarray) -> None:
         before = self.progress.baseline
         momentum = 0.0 if before is None else self.settings.baseline_momentum
-        self.progress.baseline = momentum * (before or 0.0) + (1 - momentum) * reward
+        now = momentum * np.array(before or 0.0) + (1 - momentum) * rewards
+        self.progress.baseline = now.tolist()
 
-    def _reward(self, route: np.ndarray, batch: Batch) -> float:
-        """What the route earns on the batch, with the present weights."""
-        self.supernet.set_route(route)
-        loss, logits = self.judge(batch)
-        reward = -float(loss)
+    def _rewards(self, routes: np.ndarray, batch: Batch) -> np.ndarray:
+        """What routes earn on the batch with the present weights, by part: (M, T + 1).
+
+        The parts, whose sum is the reward, are the tasks and the penalty of the budget.
+        """
+        rewards = self.judge(batch, tf.constant(routes)).numpy().astype(np.float64)
         if self.settings.reward == "auc":
-            reward = self._mean_auc(logits, batch)
+            defined = ~np.isnan(rewards[0])
+            if not defined.any():
+                raise DataError(
+                    f"the validation split: {self.settings.batch_size:,} rows of it lack positive "
+                    "or negative rows of every task; raise trunk.search.batch_size"
+                )
+            rewards = np.where(defined, rewards, 0.0) / defined.sum()
+        penalties = np.array([[self._penalty(route)] for route in routes])
+        return np.concatenate([rewards, -penalties], axis=1)
+
+    def _penalty(self, route: np.ndarray) -> float:
         budget = self.settings.macs_budget
-        if budget is not None:
-            excess = self._cost(route).macs / budget - 1
-            reward -= self.settings.macs_penalty * max(0.0, excess)
-        return reward
+        if budget is None:
+            return 0.0
+        return self.settings.macs_penalty * max(0.0, self._cost(route).macs / budget - 1)
 
-    def _judge(self, batch: Batch) -> tuple[tf.Tensor, dict[str, tf.Tensor]]:
-        logits = self.ranker(batch, training=False)
-        losses = [
-            task.loss_weight
-            * task_loss(task, logits[task.name], batch[task.label_key], batch[task.weight_key])
-            for task in self.config.tasks
-        ]
-        return tf.add_n(losses), logits
+    def _judge(self, batch: Batch, routes: tf.Tensor) -> tf.Tensor:
+        """Each route's AUC or minus loss in each task, float32 (M, T); NaN where undefined."""
+        embedded = self.ranker.embedding(batch)
+        results = tf.TensorArray(tf.float32, size=tf.shape(routes)[0])
+        for index in tf.range(tf.shape(routes)[0]):
+            self.supernet.set_route(routes[index])
+            logits = self.ranker.predict_logits(embedded)
+            values = [self._task_reward(task, logits[task.name], batch) for task in self.tasks]
+            results = results.write(index, tf.stack(values))
+        return results.stack()
 
-    def _mean_auc(self, logits: Mapping[str, tf.Tensor], batch: Batch) -> float:
-        aucs = [
-            auc(batch[task.label_key].numpy(), logits[task.name].numpy(), batch[task.weight_key])
-            for task in self.config.tasks
-            if task.kind == "binary"
-        ]
-        defined = [value for value in aucs if value is not None]
-        if not defined:
-            raise DataError(
-                f"the validation split: {self.settings.batch_size:,} rows of it lack positive or "
-                "negative rows of every task; raise trunk.search.batch_size"
-            )
-        return float(np.mean(defined))
+    def _task_reward(self, task: Task, logits: tf.Tensor, batch: Batch) -> tf.Tensor:
+        labels, weights = batch[task.label_key], batch[task.weight_key]
+        if self.settings.reward == "loss":
+            return -task.loss_weight * task_loss(task, logits, labels, weights)
+        return auc(labels, logits, weights) if task.kind == "binary" else tf.constant(np.nan)
 
     def _validation_batches(self) -> Iterator[Batch]:
         """Whole batches, pass after pass without end."""
@@ -292,14 +310,14 @@ class _Search:
             )
         rows = next(self._validation_batches())
         random = self._uniform.sample(self.random, progress.evaluations)
-        rewards = np.array([self._reward(route, rows) for route in random])
+        rewards = self._rewards(random, rows).sum(axis=1)
         best = random[np.argmax(rewards)]
         control = None
         if self.settings.policy == "random":
             route, reward = best, float(rewards.max())
         else:
             route = self.policy.most_probable()
-            reward = self._reward(route, rows)
+            reward = float(self._rewards(route[np.newaxis], rows).sum())
             control = RandomControl(
                 num_routes=len(random),
                 best_reward=rewards.max(),
@@ -402,18 +420,24 @@ class _Search:
         return variables
 
 
-def auc(labels: np.ndarray, logits: np.ndarray, weights: np.ndarray) -> float | None:
-    """Area under the ROC curve of rows with weights; None while a class has no weight.
+def auc(labels: tf.Tensor, logits: tf.Tensor, weights: tf.Tensor) -> tf.Tensor:
+    """Area under the ROC curve of rows with weights: a float32 scalar, NaN if a class has none.
 
     Args:
         labels: (B,), 0 or 1.
         logits: (B,); ties count one half.
         weights: (B,), 0 for rows left out.
     """
-    labels, weights = np.asarray(labels, np.float64), np.asarray(weights, np.float64)
-    _, places = np.unique(logits, return_inverse=True)
-    positives = np.bincount(places, weights * labels)
-    negatives = np.bincount(places, weights * (1 - labels))
-    pairs = positives.sum() * negatives.sum()
-    below = np.cumsum(negatives) - negatives / 2
-    return float(np.sum(positives * below) / pairs) if pairs > 0 else None
+    order = tf.argsort(logits)
+    ordered, labels = tf.gather(logits, order), tf.gather(labels, order)
+    weights = tf.gather(weights, order)
+    # Sums over the negatives before each place, in float64: a million rows must not drift.
+    negatives = tf.cast(weights * (1 - labels), tf.float64)
+    before = tf.concat([tf.zeros([1], tf.float64), tf.cumsum(negatives)], axis=0)
+    below, up_to = (
+        tf.gather(before, tf.searchsorted(ordered, ordered, side=side))
+        for side in ("left", "right")
+    )
+    positives = tf.cast(weights * labels, tf.float64)
+    won = tf.reduce_sum(positives * (below + up_to) / 2)
+    return tf.cast(won / (tf.reduce_sum(positives) * before[-1]), tf.float32)

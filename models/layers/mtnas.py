@@ -79,6 +79,7 @@ class SearchBlocks(keras.layers.Layer):
 
     Attributes:
         routes: What `route` chooses from.
+        selections: bool (R, I): the lower sub-networks that each of `routes` selects.
         route: int64 (O,), not trained: the index of each block's route. At the start every block
             selects all, and the queries take turns.
 
@@ -99,8 +100,8 @@ class SearchBlocks(keras.layers.Layer):
         super().__init__(**kwargs)
         self.num_upper, self.num_lower, self.queries = num_upper, num_lower, tuple(queries)
         self.routes = local_routes(num_lower, self.queries)
-        self._selected_RI = np.zeros((len(self.routes), num_lower), bool)
-        for row, route in zip(self._selected_RI, self.routes, strict=True):
+        self.selections = np.zeros((len(self.routes), num_lower), bool)
+        for row, route in zip(self.selections, self.routes, strict=True):
             row[list(route.lower)] = True
         self._by_input_R = np.array([route.query == "input" for route in self.routes])
 
@@ -162,7 +163,7 @@ class SearchBlocks(keras.layers.Layer):
 
     def selected(self) -> tf.Tensor:
         """Which lower sub-networks each block's route selects: bool (O, I)."""
-        return tf.gather(self._selected_RI, self.route)
+        return tf.gather(self.selections, self.route)
 
     def shares(self) -> tf.Tensor:
         """Equal parts of the selected ones: float32 (O, I)."""
@@ -370,12 +371,32 @@ class MtnasSupernet(Trunk):
         """How many routes each block has: bottom up, then the tasks."""
         return tuple(len(blocks.routes) for blocks in self.blocks for _ in range(blocks.num_upper))
 
-    def set_route(self, indices: np.ndarray) -> None:
-        """Gives each block one of its routes, in the order of `num_routes`."""
+    def set_route(self, indices: np.ndarray | tf.Tensor) -> None:
+        """Gives each block one of its routes: int64 (K,), in the order of `num_routes`."""
         start = 0
         for blocks in self.blocks:
             blocks.route.assign(indices[start : start + blocks.num_upper])
             start += blocks.num_upper
+
+    def served_tasks(self, indices: np.ndarray) -> np.ndarray:
+        """Which tasks a block's output reaches, for M routes of the network at once.
+
+        Args:
+            indices: int (M, K): the routes that the blocks take, in the order of `num_routes`.
+
+        Returns:
+            bool (M, K, T). It does not depend on what the block itself takes.
+        """
+        tasks = len(self.task_names)
+        above = np.broadcast_to(np.eye(tasks, dtype=bool), (len(indices), tasks, tasks))
+        served, end = [above], indices.shape[1]
+        for blocks in reversed(self.blocks[1:]):
+            taken_MO = indices[:, end - blocks.num_upper : end]
+            end -= blocks.num_upper
+            selected_MOI = blocks.selections[taken_MO]
+            above = np.any(selected_MOI[..., np.newaxis] & above[:, :, np.newaxis], axis=1)
+            served.append(above)
+        return np.concatenate(served[::-1], axis=1)
 
     def route(self, indices: Sequence[int] | np.ndarray) -> ShareRoute:
         """The network's routes where each block has one of its own by index."""

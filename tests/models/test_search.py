@@ -9,6 +9,7 @@ import tf_keras as keras
 from pydantic import ValidationError
 from sklearn.metrics import roc_auc_score
 
+from taskroute.models.layers.mtnas import LocalRoute
 from taskroute.models.route_policy import RoutePolicy
 from taskroute.models.search import _Search, auc, search
 from taskroute.models.trainer import build_ranker
@@ -125,7 +126,8 @@ def test_the_gradient_estimate_is_unbiased(baseline):
             "others": (rewards.sum() - rewards) / (len(rewards) - 1),
             "constant": 0.9,
         }
-        estimates.append(policy.gradient(samples, rewards - held_against[baseline]))
+        advantages = (rewards - held_against[baseline])[:, np.newaxis]
+        estimates.append(policy.gradient(samples, np.repeat(advantages, 2, axis=1)))
     errors = np.std(estimates, axis=0) / np.sqrt(len(estimates))
     distance = np.abs(np.mean(estimates, axis=0) - exact_gradient(policy))
     assert np.all(distance <= 3 * errors + 1e-12)
@@ -155,7 +157,8 @@ def test_the_policy_finds_the_best_routes_of_the_toy():
     for _ in range(400):
         samples = policy.sample(random, 4)
         rewards = REWARDS[samples[:, 0], samples[:, 1]]
-        policy.ascend(policy.gradient(samples, rewards - REWARDS.mean()))
+        advantages = np.repeat((rewards - REWARDS.mean())[:, np.newaxis], 2, axis=1)
+        policy.ascend(policy.gradient(samples, advantages))
     best = np.unravel_index(np.argmax(REWARDS), REWARDS.shape)
     assert tuple(policy.most_probable()) == best
     assert policy.relative_entropy() < 0.2
@@ -167,8 +170,12 @@ def test_auc_is_that_of_the_oracle():
     labels, logits = random.integers(0, 2, 300), random.integers(0, 9, 300) / 3
     weights = random.random(300)
     expected = roc_auc_score(labels, logits, sample_weight=weights)
-    assert auc(labels, logits, weights) == pytest.approx(expected)
-    assert auc(np.ones(3), np.arange(3), np.ones(3)) is None
+    assert float(auc(*_floats(labels, logits, weights))) == pytest.approx(expected)
+    assert np.isnan(auc(*_floats(np.ones(3), np.arange(3), np.ones(3))))
+
+
+def _floats(*arrays):
+    return [tf.constant(array, tf.float32) for array in arrays]
 
 
 # The search.
@@ -275,16 +282,61 @@ def test_a_budget_takes_from_the_reward_by_what_is_over_it():
     free, tight = new_search(make_config()), new_search(make_config(macs_budget=28))
     rows = next(iter(VALIDATION(0)))
     route = np.zeros(4, int)
-    assert tight._reward(route, rows) == pytest.approx(free._reward(route, rows))
-    route[0] = len(free.supernet.choices()[0]) - 1
-    over = free._cost(route).macs / 28 - 1
+    routes = np.stack([route, route])
+    routes[1, 0] = len(free.supernet.choices()[0]) - 1
+    lost = free._rewards(routes, rows) - tight._rewards(routes, rows)
+    over = free._cost(routes[1]).macs / 28 - 1
     assert over > 0
-    lost = free._reward(route, rows) - tight._reward(route, rows)
-    assert lost == pytest.approx(0.1 * over, rel=1e-4)
+    np.testing.assert_allclose(lost, [[0, 0, 0], [0, 0, 0.1 * over]], atol=1e-6)
 
 
 def test_minus_the_loss_may_be_the_reward():
     assert run(make_config(reward="loss")).reward < 0
+
+
+# The credit of a block.
+
+
+def test_a_block_serves_the_tasks_that_reach_it(finished):
+    supernet = finished[0].supernet
+    single = [blocks.routes.index(LocalRoute((0,), "input")) for blocks in supernet.blocks]
+    both = [blocks.routes.index(LocalRoute((0, 1), "input")) for blocks in supernet.blocks]
+    routes = np.array([[0, 0, single[1], both[1]], [0, 0, single[1], single[1]]])
+    served = supernet.served_tasks(routes)
+    assert served.tolist() == [
+        [[True, True], [False, True], [True, False], [False, True]],
+        [[True, True], [False, False], [True, False], [False, True]],
+    ]
+
+
+@pytest.mark.parametrize("baseline", ["batch", "moving_average"])
+def test_crediting_blocks_with_what_they_reach_keeps_the_gradient_unbiased(baseline, finished):
+    # Rewards of a task depend on the blocks that serve it only, as with fixed weights.
+    supernet, random = finished[0].supernet, np.random.default_rng(5)
+    found = new_search(make_config(baseline=baseline))
+    found.progress.baseline = [0.3, -0.2, 0.1]
+    policy = found.policy
+    policy.logits += random.normal(size=policy.logits.shape)
+    routes = np.array(list(itertools.product(*map(range, supernet.num_routes))))
+    values = random.normal(size=(*policy.logits.shape, 2))  # of a block's choice for a task
+
+    def rewards_of(routes):
+        own = values[np.arange(4), routes] * supernet.served_tasks(routes)
+        penalty = np.sum(own, axis=(1, 2), keepdims=True)[:, 0] ** 2
+        return np.concatenate([np.prod(1 + own, axis=1), -0.01 * penalty], axis=1)
+
+    probabilities = np.prod(policy.probabilities()[np.arange(4), routes], axis=1)
+    totals = rewards_of(routes).sum(axis=1)
+    scores = (routes[..., np.newaxis] == np.arange(4)) - policy.probabilities()
+    exact = np.einsum("n,nkr->kr", probabilities * totals, scores)
+    estimates = []
+    for _ in range(4000):
+        samples = policy.sample(random, 4)
+        estimates.append(policy.gradient(samples, found._credits(samples, rewards_of(samples))))
+    errors = np.std(estimates, axis=0) / np.sqrt(len(estimates))
+    distance = np.abs(np.mean(estimates, axis=0) - exact)
+    assert np.all(distance <= 4 * errors + 1e-12)
+    assert np.any(np.abs(exact) > 10 * errors)
 
 
 # What it refuses.
