@@ -125,7 +125,7 @@ def run(seed, layers, search_config, epochs):
     }
     config = make_config(trunk, seed, epochs)
     train = passes(splits["train"], config.training.batch_size, seed)
-    validation = passes(splits["validation"], config.trunk.search.batch_size, seed)
+    validation = passes(splits["validation"], config.trunk.search.batch_size, seed)(0)
     ranker = built(config, train(0))
     result = search(ranker, config, train, validation)
 
@@ -178,6 +178,7 @@ def main():
         "macs_budget": 2 * 4 * HALF * layers[0][1],
         "macs_penalty": 0.01,
         "weight_steps": 2,
+        "policy_steps": 1,
         **json.loads(arguments.search),
     }
     results = []

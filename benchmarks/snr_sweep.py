@@ -9,50 +9,29 @@ measures on test. The last line is one JSON object.
 import argparse
 import json
 import platform
-import sys
-import tempfile
 import time
-from contextlib import redirect_stdout
 from pathlib import Path
 
 import numpy as np
-import tensorflow_transform as tft
-import tf_keras as keras
+from finished_run import FinishedRun
 
-from taskroute.models.dataset import make_dataset
-from taskroute.models.trainer import build_ranker, fit, num_ids
 from taskroute.schemas.recommender import ModelConfig, load_config
 
-PENALTIES = (0.0, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0)
+PENALTIES = (0.0, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0)
 
 
-def newest(folder: Path) -> Path:
-    return max(folder.iterdir(), key=lambda path: int(path.name))
-
-
-def train_and_measure(config: ModelConfig, artifacts: Path) -> dict[str, object]:
-    transform = tft.TFTransformOutput(str(newest(artifacts / "Transform/transform_graph")))
-    examples = newest(artifacts / "Transform/transformed_examples")
-    keras.utils.set_random_seed(config.training.seed)
-
-    def read(split: str, **arguments: int) -> object:
-        return make_dataset([str(examples / f"Split-{split}" / "*")], config, **arguments)
-
-    training = config.training
-    train = read("train", batch_size=training.batch_size, shuffle_seed=training.seed)
-    ranker = build_ranker(config, num_ids(config, transform), train)
-    with tempfile.TemporaryDirectory() as folder, redirect_stdout(sys.stderr):
-        history = fit(ranker, train, read("validation", batch_size=4096), training, folder)
-    measured = ranker.evaluate(read("test", batch_size=4096), verbose=0, return_dict=True)
-    matrices = [matrix.values.numpy() for matrix in ranker.trunk.routing()]
+def train_and_measure(config: ModelConfig, run: FinishedRun) -> dict[str, object]:
+    trained = run.train(config)
+    trunk = trained.ranker.trunk
+    matrices = [matrix.values.numpy() for matrix in trunk.routing()]
     return {
         "open": sum(int(np.count_nonzero(values)) for values in matrices),
         "connections": sum(values.size for values in matrices),
         "least_of_a_task": int(np.count_nonzero(matrices[-1], axis=1).min()),
-        "macs": ranker.trunk.macs(),
-        "epochs": len(history["val_loss"]),
-        "loss": measured["loss"],
-        "auc": {name: measured[f"{name}_auc"] for name in ranker.task_aucs},
+        "macs": trunk.macs(),
+        "epochs": trained.epochs,
+        "loss": trained.metrics["loss"],
+        "auc": trained.aucs,
     }
 
 
@@ -63,7 +42,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--penalties", type=float, nargs="+", default=PENALTIES)
     arguments = parser.parse_args()
-    base = load_config(arguments.config)
+    base, run = load_config(arguments.config), FinishedRun(arguments.root)
     rows = []
     print(f"{'penalty':>8} {'open':>8} {'task min':>8} {'MACs':>8} {'loss':>8}  AUC by task")
     for penalty in arguments.penalties:
@@ -73,7 +52,7 @@ def main() -> None:
             trunk = base.trunk.model_copy(update={"l0_penalty": penalty})
             training = base.training.model_copy(update={"seed": seed})
             config = base.model_copy(update={"trunk": trunk, "training": training})
-            runs.append(train_and_measure(config, arguments.root / "artifacts"))
+            runs.append(train_and_measure(config, run))
         row = {
             "penalty": penalty,
             "open": float(np.mean([run["open"] for run in runs])),

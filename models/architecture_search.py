@@ -7,7 +7,7 @@ import tensorflow_transform as tft
 import tf_keras as keras
 
 from taskroute.models.dataset import make_dataset
-from taskroute.models.search import Passes, search
+from taskroute.models.search import search
 from taskroute.models.trainer import build_ranker, num_ids
 from taskroute.schemas.recommender import ModelConfig
 from taskroute.schemas.trunks import MtnasTrunk
@@ -44,16 +44,13 @@ def search_fn(
     parsed = parsed.model_copy(update={"trunk": trunk})
     seed = parsed.training.seed
 
-    def passes(patterns: Sequence[str], batch_size: int) -> Passes:
-        def make(index: int) -> tf.data.Dataset:
-            return make_dataset(patterns, parsed, batch_size=batch_size, shuffle_seed=seed + index)
-
-        return make
+    def train(index: int) -> tf.data.Dataset:
+        batch_size = parsed.training.batch_size
+        return make_dataset(train_files, parsed, batch_size=batch_size, shuffle_seed=seed + index)
 
     keras.utils.set_random_seed(seed)
-    train = passes(train_files, parsed.training.batch_size)
     ids = num_ids(parsed, tft.TFTransformOutput(transform_graph_path))
     ranker = build_ranker(parsed, ids, train(0))
-    validation = passes(validation_files, trunk.search.batch_size)
+    validation = make_dataset(validation_files, parsed, batch_size=trunk.search.batch_size)
     result = search(ranker, parsed, train, validation, checkpoint=checkpoint)
     return result.model_dump_json(indent=1)

@@ -63,7 +63,7 @@ def search(
     ranker: MultiTaskRanker,
     config: ModelConfig,
     train: Passes,
-    validation: Passes,
+    validation: tf.data.Dataset,
     *,
     checkpoint: str | None = None,
 ) -> SearchResult:
@@ -77,7 +77,8 @@ def search(
         ranker: With a supernet as trunk; its weights are trained.
         config: Tasks, seed, and `trunk.search`.
         train: Rows for the weights, the same in each run for the same pass.
-        validation: Rows for the policy, likewise, in batches of `trunk.search.batch_size`.
+        validation: One pass over the rows for the policy, always in the same order, in batches of
+            `trunk.search.batch_size`.
         checkpoint: File to write progress to, and to resume from if it is of the same config.
 
     Raises:
@@ -94,7 +95,7 @@ class _Search:
         ranker: MultiTaskRanker,
         config: ModelConfig,
         train: Passes,
-        validation: Passes,
+        validation: tf.data.Dataset,
         checkpoint: str | None,
     ):
         if not isinstance(config.trunk, MtnasTrunk) or not isinstance(ranker.trunk, MtnasSupernet):
@@ -111,7 +112,7 @@ class _Search:
         self.policy = RoutePolicy(self.supernet.num_routes, self.settings.learning_rate)
         self.random = np.random.default_rng(config.training.seed)
         self.progress = _Progress()
-        self.train_spec, self.validation_spec = train(0).element_spec, validation(0).element_spec
+        self.train_spec, self.validation_spec = train(0).element_spec, validation.element_spec
         self._variables()  # or the optimizer would make its own while it is traced
         # One signature whatever the batch: the last one of a pass is smaller.
         self.weight_step = tf.function(ranker.train_step, input_signature=[self.train_spec])
@@ -177,11 +178,12 @@ class _Search:
         warming_up = self.progress.train_pass < self.settings.warmup_epochs
         if warming_up or self.progress.steps % self.settings.weight_steps:
             return
-        for _ in range(self.settings.policy_steps):
-            self.progress.evaluations += self.settings.samples
-            if self.settings.policy == "reinforce":
-                self.progress.validation_batches += 1
-                self._take_policy_step(next(validation))
+        self.progress.evaluations += self.settings.policy_steps * self.settings.samples
+        if self.settings.policy == "reinforce":
+            self.progress.validation_batches += 1
+            batch = next(validation)
+            for _ in range(self.settings.policy_steps):
+                self._take_policy_step(batch)
 
     def _take_policy_step(self, batch: Batch) -> None:
         samples = self.policy.sample(self.random, self.settings.samples)
@@ -276,19 +278,17 @@ class _Search:
 
     def _validation_batches(self) -> Iterator[Batch]:
         """Whole batches, pass after pass without end."""
-        key, wanted = self.config.tasks[0].label_key, self.settings.batch_size
-        for index in itertools.count():
-            sizes = []
-            for batch in self.validation(index):
-                sizes.append(int(batch[key].shape[0]))
-                if sizes[-1] == wanted:
-                    yield batch
-            if wanted not in sizes:
-                raise DataError(
-                    f"the validation split holds {sum(sizes):,} rows, fewer than the {wanted:,} of "
-                    "trunk.search.batch_size; lower that or give validation a larger share of the "
-                    "log"
-                )
+        key, wanted = self.tasks[0].label_key, self.settings.batch_size
+        first = next(iter(self.validation.take(1)), None)
+        rows = 0 if first is None else int(first[key].shape[0])
+        if rows < wanted:
+            raise DataError(
+                f"the validation split holds {rows:,} rows, fewer than the {wanted:,} of "
+                "trunk.search.batch_size; lower that or give validation a larger share of the log"
+            )
+        return iter(
+            self.validation.filter(lambda batch: tf.shape(batch[key])[0] == wanted).repeat()
+        )
 
     # The end.
 

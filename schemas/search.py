@@ -11,8 +11,8 @@ class SearchConfig(Config):
     """The search for a share route; all figures are ours, the paper's could not be had.
 
     The supernet's weights learn on train rows, each step with routes that are sampled anew; after
-    every `weight_steps` of them the policy takes `policy_steps` on validation rows. The test split
-    is not read.
+    every `weight_steps` of them the policy takes `policy_steps` on a batch of validation rows. The
+    test split is not read.
     """
 
     policy: Literal["reinforce", "random"] = Field(
@@ -26,11 +26,13 @@ class SearchConfig(Config):
         "auc", description="The mean AUC of the binary tasks, or minus the training loss."
     )
     warmup_epochs: PositiveInt = Field(1, description="Passes over train with uniform routes.")
-    epochs: PositiveInt = Field(2, description="Passes over train with the policy's routes.")
+    epochs: PositiveInt = Field(4, description="Passes over train with the policy's routes.")
     weight_steps: PositiveInt = Field(8, description="Between two turns of the policy.")
-    policy_steps: PositiveInt = Field(1, description="In each turn of the policy.")
+    policy_steps: PositiveInt = Field(
+        4, description="In each turn of the policy, all on the same rows."
+    )
     samples: int = Field(4, ge=2, description="Routes that a policy step judges.")
-    batch_size: PositiveInt = Field(2048, description="Validation rows that judge a route.")
+    batch_size: PositiveInt = Field(4096, description="Validation rows that judge a route.")
     learning_rate: PositiveFloat = Field(0.1, description="Of the policy's logits (Adam).")
     baseline: Literal["batch", "moving_average"] = Field(
         "batch",

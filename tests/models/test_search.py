@@ -43,6 +43,7 @@ def make_config(tasks=("click", "like"), **settings):
     settings = {
         "epochs": 2,
         "weight_steps": 2,
+        "policy_steps": 1,
         "batch_size": 128,
         "checkpoint_steps": 3,
         **settings,
@@ -65,7 +66,7 @@ def make_config(tasks=("click", "like"), **settings):
 
 
 TRAIN = passes(make_rows(1), 100)
-VALIDATION = passes(make_rows(2), 128)
+VALIDATION = passes(make_rows(2), 128)(0)
 
 
 def new_search(config, train=TRAIN, validation=VALIDATION, checkpoint=None):
@@ -280,7 +281,7 @@ def test_a_limit_ends_the_search():
 
 def test_a_budget_takes_from_the_reward_by_what_is_over_it():
     free, tight = new_search(make_config()), new_search(make_config(macs_budget=28))
-    rows = next(iter(VALIDATION(0)))
+    rows = next(iter(VALIDATION))
     route = np.zeros(4, int)
     routes = np.stack([route, route])
     routes[1, 0] = len(free.supernet.choices()[0]) - 1
@@ -344,7 +345,7 @@ def test_crediting_blocks_with_what_they_reach_keeps_the_gradient_unbiased(basel
 
 def test_a_validation_split_smaller_than_its_batch_is_refused():
     with pytest.raises(DataError, match=r"holds 512 rows, fewer than the 1,000 of trunk\.search"):
-        run(make_config(batch_size=1000), validation=passes(make_rows(2), 1000))
+        run(make_config(batch_size=1000), validation=passes(make_rows(2), 1000)(0))
 
 
 def test_a_validation_batch_without_a_positive_row_is_refused():
@@ -352,7 +353,7 @@ def test_a_validation_batch_without_a_positive_row_is_refused():
     for name in ("click", "like"):
         rows[f"label/{name}"] = np.zeros(ROWS, "float32")
     with pytest.raises(DataError, match="lack positive or negative rows of every task"):
-        run(make_config(), validation=passes(rows, 128))
+        run(make_config(), validation=passes(rows, 128)(0))
 
 
 def test_a_budget_that_no_route_fits_is_refused():
