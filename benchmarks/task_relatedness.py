@@ -324,6 +324,7 @@ def main() -> None:
     )
     parser.add_argument("--results", type=Path, default=Path("build/task_relatedness.jsonl"))
     parser.add_argument("--plot", type=Path, help="with --report, where to write the SVG")
+    parser.add_argument("--trunks", nargs="+", default=list(map_trunks(1)), help="of the map")
     group = parser.add_mutually_exclusive_group()
     for mode in ("quick", "gates", "routes", "report"):
         group.add_argument(f"--{mode}", action="store_true")
@@ -332,7 +333,7 @@ def main() -> None:
     tf.config.threading.set_inter_op_parallelism_threads(1)
     results = Results(arguments.results)
     start = time.process_time()
-    kinds = list(map_trunks(1))
+    kinds = arguments.trunks
     if arguments.report:
         lines = [
             *map_tables(results, MAP),
