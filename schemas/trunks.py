@@ -136,10 +136,11 @@ class _SnrTrunk(_Trunk):
         ),
     )
     l0_warmup_steps: NonNegativeInt = Field(
-        1000,
+        100,
         description=(
             "Steps over which the penalty grows from 0, so that connections are judged after the "
-            "weights have learned something; ours."
+            "weights have learned something; ours. Keep it below an epoch: validation may stop a "
+            "training after a few."
         ),
     )
     temperature: float = Field(2 / 3, gt=0, lt=1, description="Beta; the paper tries 0.5 to 0.9.")
@@ -151,7 +152,11 @@ class _SnrTrunk(_Trunk):
         2.0, description="Ours: the paper does not say; 2 is 0.95 open at inference."
     )
     gate_learning_rate: PositiveFloat = Field(
-        0.01, description="Of log-alpha; ours: the paper does not set it apart."
+        0.05,
+        description=(
+            "Of log-alpha; ours: the paper does not set it apart. A connection can close in about "
+            "100 steps; at 0.01 it takes 500, and early stopping may return to weights of before."
+        ),
     )
 
     @model_validator(mode="after")
