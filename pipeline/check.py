@@ -10,15 +10,19 @@ import pyarrow.compute as pc
 from rich.console import Console
 from rich.table import Table
 
-from taskroute.components.log_example_gen import log_reader
+from taskroute.components.log_example_gen import log_files, log_reader, spans
+from taskroute.components.log_example_gen.bad_rows import BadRowCounts
 from taskroute.components.log_example_gen.labels import (
     LabelCounts,
     check_both_classes,
     count_labels,
     read_labels,
 )
+from taskroute.components.log_example_gen.log_batch import LogBatch, RowCheck
+from taskroute.components.log_example_gen.log_reader import LogFormat
 from taskroute.pipeline.paths import absolute_source
 from taskroute.schemas.columns import RawColumn, raw_columns
+from taskroute.schemas.errors import DataError
 from taskroute.schemas.features import BucketFeature, DenseFeature, Feature
 from taskroute.schemas.recommender import RecommenderConfig
 
@@ -37,37 +41,30 @@ class LogSample:
     missing: Counter[str] = field(default_factory=Counter)
     terms: dict[str, set[str]] = field(default_factory=dict)
     labels: dict[str, LabelCounts] = field(default_factory=dict)
+    bad_rows: BadRowCounts = field(default_factory=BadRowCounts)
 
 
 def check_log(config: RecommenderConfig, data_folder: Path) -> LogSample:
     """Reads the first rows as ingestion will.
 
     Raises:
-        DataError: If files or columns are missing or a value does not fit; and, where the sample is
-            the whole log, if a binary label has one class only.
+        DataError: If files or columns are missing, or where it is certain that more rows are bad
+            than may be; and, where the sample is the whole log, if a binary label has one class
+            only.
     """
-    source = absolute_source(config, data_folder)
-    columns = raw_columns(config)
-    patterns = [path for path in (source.path, source.test_path) if path is not None]
-    files = [log_reader.list_files(pattern) for pattern in patterns]
-    sample = LogSample(sum(map(len, files)))
-    needed = _with_split_columns(columns, source.timestamp, source.split.key)
-    for paths in files:
-        rows = 0
-        for batch in log_reader.sample_batches(paths, needed, source.format, _SAMPLE_ROWS):
-            converted = batch.convert(columns)
-            if source.split.by == "time" and source.timestamp is not None:
-                batch.seconds(source.timestamp)
-            elif source.split.key is not None:
-                batch.keys(source.split.key)
-            rows += batch.num_rows
-            for column in columns:
-                _count(sample, column, converted[column.name])
-            labels = read_labels(batch, converted, config.tasks)
-            for name, values in labels.items():
-                sample.labels[name] = sample.labels.get(name, LabelCounts()) + count_labels(values)
-        sample.num_rows += rows
-        sample.is_whole &= rows < _SAMPLE_ROWS
+    source = spans.resolve(absolute_source(config, data_folder))
+    files = spans.files_of(source, spans.read_window(source))
+    sample = LogSample(len(files))
+    split_column = source.timestamp if source.split.by == "time" else source.split.key
+    _read(sample, config, files, source.format, split_column)
+    if source.test_path is not None:
+        test_files = log_files.list_files(source.test_path)
+        sample.num_files += len(test_files)
+        _read(sample, config, test_files, source.format, None)
+    if sample.num_rows == 0:
+        raise DataError(f"{source.path}: its files hold no row; check `source.path`")
+    if sample.is_whole or source.max_bad_fraction == 0:
+        sample.bad_rows.refuse_above(source.max_bad_fraction, sample.num_rows, source.path)
     if sample.is_whole:
         check_both_classes(sample.labels, "row")
     return sample
@@ -81,6 +78,7 @@ def print_check(config: RecommenderConfig, sample: LogSample) -> None:
     console.print(f"[bold]{config.name}[/bold]: {extent} {sample.num_rows:,} rows of {files}\n")
     table = _table("feature", "kind", "column", "missing", "terms seen", "table MB")
     total = 0.0
+    num_good = max(sample.num_rows - sample.bad_rows.total, 1)
     for feature in config.features:
         size = _table_bytes(feature, sample) / 1e6
         total += size
@@ -88,7 +86,7 @@ def print_check(config: RecommenderConfig, sample: LogSample) -> None:
             feature.name,
             feature.kind,
             feature.column,
-            f"{sample.missing[feature.column] / max(sample.num_rows, 1):.1%}",
+            f"{sample.missing[feature.column] / num_good:.1%}",
             f"{len(sample.terms[feature.column]):,}" if feature.column in sample.terms else "",
             f"{size:.2f}" if size else "",
         )
@@ -96,13 +94,23 @@ def print_check(config: RecommenderConfig, sample: LogSample) -> None:
     console.print(f"tables and their optimizer: {total:.1f} MB for the terms of the sample\n")
     table = _table("task", "kind", "column", "known", "rate")
     for task in config.tasks:
-        known = 1 - sample.missing[task.label.column] / max(sample.num_rows, 1)
+        known = 1 - sample.missing[task.label.column] / num_good
         rate = ""
         if task.kind == "binary":
             counts = sample.labels[task.name]
             rate = f"{counts.positives / max(counts.positives + counts.negatives, 1):.2%}"
         table.add_row(task.name, task.kind, task.label.column, f"{known:.1%}", rate)
     console.print(table)
+    if sample.bad_rows.total:
+        allowed = config.source.max_bad_fraction
+        share = sample.bad_rows.total / sample.num_rows
+        console.print(
+            f"\n{sample.bad_rows.total:,} rows cannot be used, {share:.2%} where "
+            f"`source.max_bad_fraction` allows {allowed:.2%}:"
+        )
+        for reason, count in sample.bad_rows.counts.items():
+            first = sample.bad_rows.first[reason].sentence()
+            console.print(f"  {count:,} {reason}, first {first}", soft_wrap=True, markup=False)
     for name, counts in sample.labels.items():
         if not counts.positives or not counts.negatives:
             console.print(
@@ -111,10 +119,44 @@ def print_check(config: RecommenderConfig, sample: LogSample) -> None:
             )
 
 
-def _with_split_columns(columns: Sequence[RawColumn], *names: str | None) -> list[RawColumn]:
-    known = {column.name for column in columns}
-    extra = [RawColumn(name, "text") for name in names if name is not None and name not in known]
-    return [*columns, *extra]
+def _read(
+    sample: LogSample,
+    config: RecommenderConfig,
+    files: Sequence[str],
+    log_format: LogFormat,
+    split_column: str | None,
+) -> None:
+    columns = raw_columns(config)
+    needed = [*columns, *([RawColumn(split_column, "text")] if split_column else [])]
+    rows = 0
+    for batch in log_reader.sample_batches(files, needed, log_format, _SAMPLE_ROWS):
+        rows += batch.num_rows + len(batch.passed_over)
+        _read_batch(sample, config, columns, batch, split_column)
+    sample.num_rows += rows
+    sample.is_whole &= rows < _SAMPLE_ROWS
+
+
+def _read_batch(
+    sample: LogSample,
+    config: RecommenderConfig,
+    columns: Sequence[RawColumn],
+    batch: LogBatch,
+    split_column: str | None,
+) -> None:
+    check = RowCheck(batch)
+    converted = check.convert(columns)
+    if split_column and config.source.split.by == "time":
+        check.seconds(split_column)
+    elif split_column:
+        check.keys(split_column)
+    labels = read_labels(check, converted, config.tasks)
+    good = converted.filter(pa.array(check.is_good))
+    for column in columns:
+        _count(sample, column, good[column.name])
+    for name, values in labels.items():
+        counts = count_labels(values[check.is_good])
+        sample.labels[name] = sample.labels.get(name, LabelCounts()) + counts
+    sample.bad_rows.add(check.bad_rows)
 
 
 def _count(sample: LogSample, column: RawColumn, values: pa.ListArray) -> None:

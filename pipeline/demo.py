@@ -7,7 +7,7 @@ from typing import Literal
 import numpy as np
 
 from taskroute.components.log_example_gen import splits
-from taskroute.components.log_example_gen.conversions import to_seconds
+from taskroute.components.log_example_gen.timestamps import to_seconds
 from taskroute.pipeline.digest import code_digest
 from taskroute.pipeline.run import RunReport, run
 from taskroute.pipeline.sample_log import (

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from taskroute.components.log_example_gen.log_files import is_remote
 from taskroute.schemas.recommender import RecommenderConfig
 from taskroute.schemas.source import Source
 
@@ -43,7 +44,9 @@ class RunPaths:
 def absolute_source(config: RecommenderConfig, data_folder: Path) -> Source:
     """The config's source with paths that no longer depend on the working folder."""
     source = config.source
-    paths = {"path": str(data_folder.resolve() / source.path)}
-    if source.test_path is not None:
-        paths["test_path"] = str(data_folder.resolve() / source.test_path)
-    return source.model_copy(update=paths)
+    paths = {"path": source.path, "test_path": source.test_path}
+    absolute = {
+        name: path if path is None or is_remote(path) else str(data_folder.resolve() / path)
+        for name, path in paths.items()
+    }
+    return source.model_copy(update=absolute)

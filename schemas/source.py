@@ -1,12 +1,15 @@
 """Where the log is and how its rows are split into train, validation and test."""
 
+from datetime import date
 from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, NonNegativeInt, PositiveInt, model_validator
 
 from taskroute.schemas.base import Column, Config
 
 SPLITS = ("train", "validation", "test")
+DAY_FIELDS = ("{YYYY}", "{MM}", "{DD}")
+SPAN_FIELD = "{SPAN}"
 
 _Fraction = Annotated[float, Field(ge=0, lt=1)]
 
@@ -35,15 +38,43 @@ class Split(Config):
 
 
 class Source(Config):
-    """The files of the log. A relative path starts at the data folder of the command."""
+    """The files of the log. A relative path starts at the data folder of the command.
 
-    path: str = Field(description="A file or a pattern, e.g. logs/*.parquet")
+    A log that comes in spans, by day or by number, has `{YYYY}`, `{MM}` and `{DD}`, or `{SPAN}`, in
+    its path. A run then reads a window: the newest complete span and those right before it.
+    """
+
+    path: str = Field(
+        description="A file or a pattern, e.g. logs/*.parquet or logs/{YYYY}-{MM}-{DD}/*.csv"
+    )
     format: Literal["csv", "jsonl", "parquet"]
     test_path: str | None = Field(
         None, description="Files that are the test split, where the data set brings its own."
     )
     timestamp: Column | None = None
     split: Split
+    max_bad_fraction: _Fraction = Field(
+        0.0,
+        description="Rows that cannot be used are left out and told; the run stops above this.",
+    )
+    window_days: PositiveInt | None = Field(
+        None, description="For a path with spans: how many days, or numbered spans, are read."
+    )
+    max_missing_days: NonNegativeInt = Field(
+        0, description="Days, or numbered spans, of the window that may have no rows."
+    )
+    done_file: str | None = Field(
+        None, description="A span is complete when this file is beside its files, e.g. _SUCCESS."
+    )
+    last_span: str | None = Field(
+        None,
+        description="The window's last day, e.g. 2026-01-31, or number; else the newest complete "
+        "one: with `done_file` where that is, without it the newest day that is over in UTC.",
+    )
+
+    @property
+    def has_spans(self) -> bool:
+        return SPAN_FIELD in self.path or DAY_FIELDS[0] in self.path
 
     @model_validator(mode="after")
     def _test_rows_have_one_origin(self) -> "Source":
@@ -54,3 +85,35 @@ class Source(Config):
         if self.split.by == "time" and self.timestamp is None:
             raise ValueError("`timestamp` must name a column where `split.by` is time")
         return self
+
+    @model_validator(mode="after")
+    def _window_fits_path(self) -> "Source":
+        days = [field for field in DAY_FIELDS if field in self.path]
+        if days and len(days) < len(DAY_FIELDS):
+            raise ValueError("`path` must hold all of {YYYY}, {MM} and {DD}, or none")
+        if days and SPAN_FIELD in self.path:
+            raise ValueError("`path` must hold days or {SPAN}, not both")
+        if self.test_path is not None and "{" in self.test_path:
+            raise ValueError("`test_path` must be without spans; only `path` may have them")
+        if self.has_spans and self.window_days is None:
+            raise ValueError("`window_days` must say how many spans of `path` are read")
+        if not self.has_spans and (self.window_days or self.done_file or self.last_span):
+            raise ValueError(
+                "`path` must hold {YYYY}, {MM} and {DD}, or {SPAN}, where `window_days`, "
+                "`done_file` or `last_span` is given"
+            )
+        if self.last_span is not None:
+            _check_span(self.last_span, is_day=bool(days))
+        return self
+
+
+def _check_span(span: str, *, is_day: bool) -> None:
+    if not is_day and not span.isdecimal():
+        raise ValueError(f"`last_span` must be a number such as 17, not '{span}'")
+    if is_day:
+        try:
+            is_iso = date.fromisoformat(span).isoformat() == span
+        except ValueError:
+            is_iso = False
+        if not is_iso:
+            raise ValueError(f"`last_span` must be a day such as 2026-01-31, not '{span}'")

@@ -18,6 +18,14 @@ class Label(Config):
     transform: Literal["none", "log1p"] = Field(
         "none", description="Regression tasks: what the loss sees; predictions are turned back."
     )
+    minimum: float | None = Field(
+        None, description="A row whose label is smaller is bad. With log1p: 0 where none is given."
+    )
+
+    @property
+    def least(self) -> float | None:
+        """What a label may be at least; None where anything goes."""
+        return 0.0 if self.minimum is None and self.transform == "log1p" else self.minimum
 
 
 class Task(Config):

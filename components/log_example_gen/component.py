@@ -10,6 +10,7 @@ from tfx.types import standard_artifacts
 from tfx.types.component_spec import ChannelParameter, ExecutionParameter
 
 from taskroute.components.log_example_gen.executor import Executor
+from taskroute.components.log_example_gen.quarantine import Quarantine
 from taskroute.schemas.columns import RawColumn
 from taskroute.schemas.source import Source
 from taskroute.schemas.tasks import Task
@@ -26,17 +27,24 @@ class LogExampleGenSpec(types.ComponentSpec):
         "code_digest": ExecutionParameter(type=str),
     }
     INPUTS: dict[str, ChannelParameter] = {}
-    OUTPUTS = {"examples": ChannelParameter(type=standard_artifacts.Examples)}
+    OUTPUTS = {
+        "examples": ChannelParameter(type=standard_artifacts.Examples),
+        "quarantine": ChannelParameter(type=Quarantine),
+    }
 
 
 class LogExampleGen(base_beam_component.BaseBeamComponent):
     """Reads log files into tf.Examples, split into train, validation and test.
 
     Output `examples` is an Examples artifact of gzipped TFRecords with the splits `train`,
-    `validation` and `test`; its custom properties `num_rows_<split>` count their rows.
+    `validation` and `test`. Its custom properties `num_rows_<split>` and `num_rows_quarantined`
+    count rows, `num_files` and `num_files_without_rows` the files they come from. Of a log in
+    spans it has `span`, the last one's number; `first_span` and `last_span`; and `missing_spans`,
+    those between them without rows. Output `quarantine` holds the rows that could not be used.
 
     Args:
-        source: Where the log is, with absolute paths, and how it is split.
+        source: Where the log is, with absolute paths and a last span if it has spans, and how it
+            is split.
         columns: What a tf.Example holds; see `taskroute.schemas.columns.raw_columns`.
         tasks: Their label columns are all among `columns`. Both classes of a binary task must
             occur in the train split.
@@ -69,5 +77,6 @@ class LogExampleGen(base_beam_component.BaseBeamComponent):
                 data_fingerprint=data_fingerprint,
                 code_digest=code_digest,
                 examples=types.Channel(type=standard_artifacts.Examples),
+                quarantine=types.Channel(type=Quarantine),
             )
         )

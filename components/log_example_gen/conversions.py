@@ -12,21 +12,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.json as pj
 
+from taskroute.components.log_example_gen.bad_rows import BadValues
 from taskroute.schemas.columns import RawColumn
 
-# A number's magnitude tells the unit of an epoch: seconds stay below 1e11 until the year 5138.
-_EPOCH_UNITS = ((1e11, 1), (1e14, 1_000), (1e17, 1_000_000), (np.inf, 1_000_000_000))
+# What Arrow may read as a number; more may match, none less.
+NUMBER = r"(?i)^[+-]?([\d.]+(e[+-]?\d+)?|inf(inity)?|nan(\(\w*\))?)$"
 
-_TRUNCATED_AT = 60
-
-
-class BadValue(Exception):  # noqa: N818 - caught by whoever knows the file and the row
-    """A value, or with `index` None a whole column, that cannot be read as its kind."""
-
-    def __init__(self, problem: str, index: int | None = None):
-        super().__init__(problem)
-        self.problem = problem
-        self.index = index
+LONGEST_TERM = 65_536  # bytes
+_TRIED_FIRST = 4
 
 
 def convert(values: pa.Array, column: RawColumn) -> pa.Array:
@@ -42,13 +35,13 @@ def convert(values: pa.Array, column: RawColumn) -> pa.Array:
         list<binary> for texts, list<float32> for numbers, as long as `values`.
 
     Raises:
-        BadValue: At the first value that is not of this kind.
+        BadValues: If values are not of this kind; once for each thing that may be wrong.
     """
-    values = _plain(values)
+    values = plain(values)
     if column.kind == "number":
         return _at_most_one(to_number(values))
     if column.kind == "text":
-        return _at_most_one(to_text(values).cast(pa.binary()))
+        return _at_most_one(_refuse_long(to_text(values)).cast(pa.binary()))
     return _to_texts(values, column.separator)
 
 
@@ -56,81 +49,62 @@ def to_text(values: pa.Array) -> pa.Array:
     """Reads a column as text: string array, null where missing (null, NaN, "").
 
     Whole floats lose their ".0", since pandas makes floats of integers beside missing values;
-    booleans become "true" and "false".
+    booleans become "true" and "false". A string column must be UTF-8 already; a binary one is
+    checked.
 
     Raises:
-        BadValue: If the column holds lists or objects, or bytes that are not UTF-8.
+        BadValues: If values are not UTF-8; or if the column holds lists or objects.
     """
-    values = _plain(values)
+    values = plain(values)
     kind = values.type
-    if _is_text(kind):
+    if is_text(kind):
         try:
             texts = values.cast(pa.string())
         except pa.ArrowInvalid:
-            raise BadValue("holds bytes that are not UTF-8 text") from None
+            bad = [not _is_utf8(value) for value in values.to_pylist()]
+            raise BadValues("not_utf8", "is not UTF-8 text", np.flatnonzero(bad)) from None
     elif pa.types.is_floating(kind) or (pa.types.is_decimal(kind) and kind.scale > 0):
         texts = _float_to_text(values if kind == pa.float32() else values.cast(pa.float64()))
-    elif _is_scalar(kind):
+    elif is_scalar(kind):
         texts = values.cast(pa.string())
     else:
-        raise BadValue(f"holds {_describe(kind)} where text is asked for")
-    return _blank_out(texts, pc.equal(texts, ""))
+        raise BadValues("wrong_type", f"holds {describe(kind)} where text is asked for", None)
+    return _blank_out(texts, pc.equal(texts, "")) if _has_blank(texts) else texts
 
 
 def to_number(values: pa.Array) -> pa.Array:
     """Reads a column as float32, null where missing (null, NaN, ""); booleans are 0 and 1.
 
     Raises:
-        BadValue: At the first text that is no number, or number that is not finite in float32.
+        BadValues: If texts are no numbers, or numbers not finite in float32; or if the column holds
+            anything else.
     """
-    values = _plain(values)
+    values = plain(values)
     kind = values.type
-    if _is_text(kind):
-        doubles = _text_to_double(to_text(values), values)
+    if is_text(kind):
+        doubles = _text_to_double(to_text(values))
     elif pa.types.is_boolean(kind):
         doubles = values.cast(pa.uint8()).cast(pa.float64())
-    elif _is_scalar(kind) and not pa.types.is_temporal(kind):
+    elif is_scalar(kind) and not pa.types.is_temporal(kind):
         doubles = values.cast(pa.float64(), safe=False)
     else:
-        raise BadValue(f"holds {_describe(kind)} where a number is asked for")
+        raise BadValues("wrong_type", f"holds {describe(kind)} where a number is asked for", None)
     numbers = doubles.cast(pa.float32(), safe=False)
-    infinite = pc.is_inf(numbers)
-    if pc.any(infinite).as_py():
-        index = infinite.index(True).as_py()
-        raise BadValue(f"{_show(values, index)} is not a finite number", index)
-    return _blank_out(numbers, pc.is_nan(numbers))
-
-
-def to_seconds(values: pa.Array) -> np.ndarray:
-    """Reads a timestamp column as whole seconds since 1970, int64, one a row.
-
-    Takes Arrow timestamps and dates, ISO 8601 text (UTC where it names no zone), and numbers or
-    their text: an epoch below 1e11 is in seconds, below 1e14 in milliseconds, below 1e17 in
-    microseconds, else in nanoseconds.
-
-    Raises:
-        BadValue: At the first row whose timestamp is missing or cannot be read.
-    """
-    values = _plain(values)
-    kind = values.type
-    if _is_text(kind):
-        return _text_to_seconds(to_text(values), values)
-    if pa.types.is_timestamp(kind) or pa.types.is_date(kind):
-        _refuse_missing(values)
-        return _floor_to_seconds(values)
-    if _is_scalar(kind) and not pa.types.is_temporal(kind) and not pa.types.is_boolean(kind):
-        return _epoch_to_seconds(values.cast(pa.float64(), safe=False), values)
-    raise BadValue(f"holds {_describe(kind)} where a timestamp is asked for")
+    infinite = np.isinf(numbers.to_numpy(zero_copy_only=False))
+    if infinite.any():
+        raise BadValues("not_finite", "is not a finite number", np.flatnonzero(infinite))
+    is_nan = pc.is_nan(numbers)
+    return _blank_out(numbers, is_nan) if pc.any(is_nan).as_py() else numbers
 
 
 def to_key(values: pa.Array) -> pa.Array:
     """Reads a split key as text: string array without a null.
 
     Raises:
-        BadValue: At the first row whose key is missing.
+        BadValues: If keys are missing or are no text.
     """
     texts = to_text(values)
-    _refuse_missing(texts)
+    refuse_missing(texts)
     return texts
 
 
@@ -138,21 +112,29 @@ def value_text(value: Any) -> str | None:
     """Text of one JSON value, as `to_text` writes it; None where missing.
 
     Raises:
-        BadValue: If it is a list or an object.
+        TypeError: If it is a list or an object; the message says which.
+        UnicodeEncodeError: If it holds half of a surrogate pair.
     """
-    if isinstance(value, list | dict):
-        raise BadValue(f"holds {'a list' if isinstance(value, list) else 'an object'}")
-    if isinstance(value, int) and not isinstance(value, bool):
-        return str(value)  # of any size; Arrow ends at 64 bits
+    match value:
+        case str():
+            value.encode()
+            return value or None
+        case list() | dict():
+            raise TypeError(f"is {'a list' if isinstance(value, list) else 'an object'}")
+        case bool():
+            return "true" if value else "false"
+        case int():
+            return str(value)  # of any size; Arrow ends at 64 bits
     return to_text(pa.array([value])).to_pylist()[0]
 
 
-def _plain(values: pa.Array) -> pa.Array:
+def plain(values: pa.Array) -> pa.Array:
     """Without dictionary encoding."""
     return values.dictionary_decode() if isinstance(values, pa.DictionaryArray) else values
 
 
-def _is_text(kind: pa.DataType) -> bool:
+def is_text(kind: pa.DataType) -> bool:
+    """Whether values are strings or bytes."""
     return any(
         check(kind)
         for check in (
@@ -166,8 +148,62 @@ def _is_text(kind: pa.DataType) -> bool:
     )
 
 
-def _is_scalar(kind: pa.DataType) -> bool:
+def is_scalar(kind: pa.DataType) -> bool:
+    """Whether values are numbers, booleans, times, or nothing at all."""
     return pa.types.is_primitive(kind) or pa.types.is_decimal(kind) or pa.types.is_null(kind)
+
+
+def describe(kind: pa.DataType) -> str:
+    """Words for a type that is not what was asked for."""
+    if _is_list(kind):
+        return "lists"
+    if pa.types.is_struct(kind) or pa.types.is_map(kind):
+        return "objects"
+    return f"values of type {kind}"
+
+
+def refuse_missing(values: pa.Array) -> None:
+    """Raises BadValues if there are nulls."""
+    if values.null_count:
+        raise BadValues("missing", "is missing", np.flatnonzero(values.is_null()))
+
+
+def cast_all(texts: pa.Array, kind: pa.DataType) -> pa.Array | None:
+    """Texts read as `kind`; None where one of them cannot be."""
+    # Arrow words an error for every text that fails, which takes longer than to read it.
+    for some in (texts.slice(0, _TRIED_FIRST), texts):
+        try:
+            values = some.cast(kind)
+        except pa.ArrowInvalid:
+            return None
+    return values
+
+
+def cast_some(texts: pa.Array, kind: pa.DataType, pattern: str) -> tuple[pa.Array, np.ndarray]:
+    """Reads as `kind` those texts that can be.
+
+    Args:
+        texts: (N,) string; null counts as readable.
+        kind: What to read.
+        pattern: What every readable text matches, as do few others.
+
+    Returns:
+        (M,) those that could be read, and (N,) bool: which they are.
+    """
+    values = cast_all(texts, kind)
+    if values is not None:
+        return values, np.ones(len(texts), bool)
+    is_read = np.array(pc.fill_null(pc.match_substring_regex(texts, pattern), True))
+    likely = texts.filter(pa.array(is_read))
+    values = cast_all(likely, kind)
+    if values is None:
+        coded = likely.dictionary_encode()
+        terms = coded.dictionary
+        fits = [cast_all(terms.slice(i, 1), kind) is not None for i in range(len(terms))]
+        fits_by_row = np.asarray(pc.fill_null(pa.array(fits).take(coded.indices), True))
+        is_read[is_read] = fits_by_row
+        values = likely.filter(pa.array(fits_by_row)).cast(kind)
+    return values, is_read
 
 
 def _is_list(kind: pa.DataType) -> bool:
@@ -176,12 +212,11 @@ def _is_list(kind: pa.DataType) -> bool:
     )
 
 
-def _describe(kind: pa.DataType) -> str:
-    if _is_list(kind):
-        return "lists"
-    if pa.types.is_struct(kind) or pa.types.is_map(kind):
-        return "objects"
-    return f"values of type {kind}"
+def _is_utf8(value: bytes | None) -> bool:
+    try:
+        return value is None or value.decode() is not None
+    except UnicodeDecodeError:
+        return False
 
 
 def _blank_out(values: pa.Array, mask: pa.Array) -> pa.Array:
@@ -189,14 +224,16 @@ def _blank_out(values: pa.Array, mask: pa.Array) -> pa.Array:
     return pc.replace_with_mask(values, mask, pa.scalar(None, values.type))
 
 
-def _show(values: pa.Array, index: int) -> str:
-    text = repr(values[index].as_py())
-    return text if len(text) <= _TRUNCATED_AT else f"{text[:_TRUNCATED_AT]}..."
+def _has_blank(texts: pa.Array) -> bool:
+    return pc.min(pc.binary_length(texts)).as_py() == 0
 
 
-def _refuse_missing(values: pa.Array) -> None:
-    if values.null_count:
-        raise BadValue("is missing", values.is_null().index(True).as_py())
+def _refuse_long(texts: pa.Array) -> pa.Array:
+    lengths = pc.binary_length(texts)
+    if (pc.max(lengths).as_py() or 0) > LONGEST_TERM:
+        long = np.flatnonzero(pc.fill_null(pc.greater(lengths, LONGEST_TERM), False))
+        raise BadValues("too_long", f"is longer than {LONGEST_TERM:,} bytes", long)
+    return texts
 
 
 def _float_to_text(floats: pa.Array) -> pa.Array:
@@ -206,93 +243,26 @@ def _float_to_text(floats: pa.Array) -> pa.Array:
     return pc.if_else(is_whole, whole.cast(pa.string()), floats.cast(pa.string()))
 
 
-def _text_to_double(texts: pa.Array, values: pa.Array) -> pa.Array:
-    texts = pc.utf8_trim_whitespace(texts)
-    texts = _blank_out(texts, pc.equal(texts, ""))
-    doubles = _cast(texts, pa.float64())
+def _text_to_double(texts: pa.Array) -> pa.Array:
+    doubles = cast_all(texts, pa.float64())
+    if doubles is None:
+        texts = pc.utf8_trim_whitespace(texts)
+        texts = _blank_out(texts, pc.equal(texts, ""))
+        doubles = cast_all(texts, pa.float64())
     if doubles is None:  # booleans as pandas and SQL write them?
         lower = pc.utf8_lower(texts)
         texts = pc.replace_with_mask(texts, pc.equal(lower, "true"), "1")
         texts = pc.replace_with_mask(texts, pc.equal(lower, "false"), "0")
-        doubles = _cast(texts, pa.float64())
-    if doubles is None:
-        index = _first_that_fails(texts, pa.float64())
-        raise BadValue(f"{_show(values, index)} is not a number", index)
+        doubles, is_read = cast_some(texts, pa.float64(), NUMBER)
+        if not is_read.all():
+            raise BadValues("not_a_number", "is not a number", np.flatnonzero(~is_read))
     return doubles
-
-
-def _cast(texts: pa.Array, kind: pa.DataType) -> pa.Array | None:
-    """None where a text is not of this kind."""
-    try:
-        return texts.cast(kind)
-    except pa.ArrowInvalid:
-        return None
-
-
-def _first_that_fails(texts: pa.Array, kind: pa.DataType) -> int:
-    """Index of the first text that cannot be cast, by bisection: there must be one."""
-    low, high = 0, len(texts)
-    while high - low > 1:
-        middle = (low + high) // 2
-        if _cast(texts.slice(low, middle - low), kind) is not None:
-            low = middle
-        else:
-            high = middle
-    return low
-
-
-def _text_to_seconds(texts: pa.Array, values: pa.Array) -> np.ndarray:
-    texts = pc.utf8_trim_whitespace(texts)
-    _refuse_missing(texts)
-    seconds = _uniform_text_to_seconds(texts)
-    if seconds is not None:
-        return seconds
-    seconds = np.empty(len(texts), np.int64)
-    for index in range(len(texts)):
-        try:
-            second = _uniform_text_to_seconds(texts.slice(index, 1))
-        except BadValue as error:
-            raise BadValue(error.problem, index) from None
-        if second is None:
-            raise BadValue(f"{_show(values, index)} is not a timestamp", index)
-        seconds[index] = second[0]
-    return seconds
-
-
-def _uniform_text_to_seconds(texts: pa.Array) -> np.ndarray | None:
-    """None where the texts are not all of one form."""
-    # Nanoseconds, since Arrow reads no more digits of a fraction than the unit has.
-    for kind in (pa.timestamp("ns"), pa.timestamp("ns", "UTC")):
-        times = _cast(texts, kind)
-        if times is not None:
-            return _floor_to_seconds(times)
-    epochs = _cast(texts, pa.float64())
-    return None if epochs is None else _epoch_to_seconds(epochs, texts)
-
-
-def _floor_to_seconds(times: pa.Array) -> np.ndarray:
-    if not pa.types.is_timestamp(times.type):
-        times = times.cast(pa.timestamp("s"))
-    per_second = {"s": 1, "ms": 1_000, "us": 1_000_000, "ns": 1_000_000_000}[times.type.unit]
-    return np.asarray(times.cast(pa.int64())) // per_second
-
-
-def _epoch_to_seconds(epochs: pa.Array, values: pa.Array) -> np.ndarray:
-    _refuse_missing(epochs)
-    numbers = np.asarray(epochs)
-    if np.isnan(numbers).any():
-        raise BadValue("is missing", int(np.isnan(numbers).argmax()))
-    if np.isinf(numbers).any():
-        index = int(np.isinf(numbers).argmax())
-        raise BadValue(f"{_show(values, index)} is not a timestamp", index)
-    bounds, divisors = (np.asarray(side) for side in zip(*_EPOCH_UNITS, strict=True))
-    unit = np.searchsorted(bounds, np.abs(numbers), side="right")
-    return np.floor(numbers / divisors[unit]).astype(np.int64)
 
 
 def _at_most_one(values: pa.Array) -> pa.Array:
     present = np.asarray(values.is_valid())
-    return _make_lists(values.drop_null(), present.astype(np.int32))
+    terms = values.drop_null() if values.null_count else values
+    return _make_lists(terms, present.astype(np.int32))
 
 
 def _make_lists(terms: pa.Array, counts: np.ndarray) -> pa.Array:
@@ -310,13 +280,17 @@ def _to_texts(values: pa.Array, separator: str | None) -> pa.Array:
     kind = values.type
     if _is_list(kind):
         lists = values.cast(pa.list_(kind.value_type))
-    elif _is_text(kind):
+    elif is_text(kind):
         lists = _split_texts(to_text(values), separator)
     else:
         return _at_most_one(to_text(values).cast(pa.binary()))
-    terms = to_text(lists.flatten())
-    present = np.asarray(terms.is_valid())
     rows = np.repeat(np.arange(len(lists)), _lengths(lists))
+    try:
+        terms = _refuse_long(to_text(lists.flatten()))
+    except BadValues as error:
+        bad = None if error.rows is None else np.unique(rows[error.rows])
+        raise BadValues(error.reason, error.problem, bad) from None
+    present = np.asarray(terms.is_valid())
     counts = np.bincount(rows[present], minlength=len(lists)).astype(np.int32)
     return _make_lists(terms.drop_null().cast(pa.binary()), counts)
 
@@ -363,15 +337,17 @@ def _parse_json_lists(texts: pa.Array, rows: np.ndarray) -> pa.Array:
 
 
 def _parse_mixed_json_lists(texts: list[str], rows: np.ndarray) -> pa.Array:
-    lists = []
+    lists: list[list[str | None] | None] = []
+    bad = []
     for text, row in zip(texts, rows.tolist(), strict=True):
         try:
             lists.append([value_text(value) for value in json.loads(text)])
-        except (ValueError, RecursionError):
-            shown = _show(pa.array([text]), 0)
-            raise BadValue(
-                f"{shown} is not a JSON array; write the terms as JSON or with a separator", row
-            ) from None
-        except BadValue as error:
-            raise BadValue(f"{error.problem} inside its list", row) from None
+        except (ValueError, TypeError, RecursionError):
+            bad.append(row)
+    if bad:
+        raise BadValues(
+            "not_a_list",
+            "is not a JSON array of single values; write the terms so or with a separator",
+            np.asarray(bad),
+        )
     return pa.array(lists, pa.list_(pa.string()))

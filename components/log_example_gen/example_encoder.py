@@ -10,75 +10,99 @@ and else holds a BytesList or a FloatList.
 """
 
 from collections.abc import Callable
-from itertools import pairwise
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-_FIRST, _SECOND = b"\x0a", b"\x12"  # tags of the fields 1 and 2, both with a length
+from taskroute.components.example_files.varints import varints
+
+_FIRST, _SECOND, _THIRD = b"\x0a", b"\x12", b"\x1a"  # tags of the fields 1 to 3, with a length
 _ROWS_AT_ONCE = 8192  # few enough to stay in the processor's cache
+_BYTES_AT_ONCE = 1 << 28  # Arrow's offsets end at 2^31
 
 
-def encode(batch: pa.RecordBatch) -> list[bytes]:
+def encode(batch: pa.RecordBatch) -> pa.Array:
     """Serializes each row as a tf.Example with its features in alphabetical order.
 
     Args:
-        batch: Columns of list<binary> or list<float32>; null is a missing value.
+        batch: Columns of list<binary>, list<float32> or list<int64>; null is a missing value.
 
     Returns:
-        One serialized tf.Example a row: the bytes of protobuf's deterministic serialization.
+        (N,) large_binary, a tf.Example each: the bytes of protobuf's deterministic serialization.
     """
-    return [
-        example
-        for start in range(0, batch.num_rows, _ROWS_AT_ONCE)
-        for example in _encode(batch.slice(start, _ROWS_AT_ONCE))
-    ]
+    bytes_per_row = batch.nbytes // max(batch.num_rows, 1) + 1
+    step = min(max(_BYTES_AT_ONCE // bytes_per_row, 1), _ROWS_AT_ONCE)
+    pieces = [_encode(batch.slice(start, step)) for start in range(0, batch.num_rows, step)]
+    return pa.concat_arrays([pa.array([], pa.large_binary()), *pieces])
 
 
-def _encode(batch: pa.RecordBatch) -> list[bytes]:
-    pieces: list[pa.Array] = []
+def _encode(batch: pa.RecordBatch) -> pa.Array:
+    pieces: list[pa.Array | pa.Scalar] = []
     for name in sorted(batch.schema.names):
         pieces.extend(_feature(name, batch[name]))
-    features = _join(*pieces)
-    examples = _join(_heads(_sizes(features), lambda size: _head(_FIRST, size)), features)
-    offsets, content = _buffers(examples)
-    return [content[start:end] for start, end in pairwise(offsets.tolist())]
+    features = join(*pieces)
+    examples = join(heads(lengths(features), lambda size: _head(_FIRST, size)), features)
+    return examples.cast(pa.large_binary())
 
 
-def _feature(name: str, lists: pa.Array) -> tuple[pa.Array, pa.Array]:
+def _feature(name: str, lists: pa.Array) -> tuple[pa.Array | pa.Scalar, pa.Array]:
     """What stands before a feature's values in each row, and the values."""
-    ends = np.cumsum(np.asarray(pc.fill_null(lists.value_lengths(), 0)))
-    rows = np.concatenate([[0], ends])
+    counts = np.asarray(pc.fill_null(lists.value_lengths(), 0))
+    rows = np.concatenate([[0], np.cumsum(counts)])
     values = lists.flatten()
-    is_text = pa.types.is_binary(values.type)
-    if is_text:
-        terms = _join(_heads(_sizes(values), lambda size: _head(_FIRST, size)), values)
-        offsets, content = _buffers(terms)
-        offsets = offsets[rows]
+    make_head = _text_head
+    if pa.types.is_integer(values.type):
+        make_head = _int_head
+        offsets, encoded = varints(np.asarray(values))
+        content = pa.py_buffer(encoded)
+    elif not pa.types.is_binary(values.type):
+        make_head = _float_head
+        offsets, content = np.arange(len(values) + 1) * 4, pa.py_buffer(np.asarray(values, "<f4"))
+    elif counts.max(initial=0) <= 1 and lengths(values).min(initial=1) > 0:
+        make_head = _one_text_head
+        offsets, content = _buffers(values)
     else:
-        content = np.asarray(values, "<f4").tobytes()
-        offsets = rows * 4
+        offsets, content = _buffers(join(heads(lengths(values), _term_head), values))
     by_row = pa.Array.from_buffers(
-        pa.binary(),
-        len(lists),
-        [None, pa.py_buffer(offsets.astype(np.int32)), pa.py_buffer(content)],
+        pa.binary(), len(lists), [None, pa.py_buffer(offsets[rows].astype(np.int32)), content]
     )
-    return _heads(_sizes(by_row), lambda size: _entry_head(name, is_text, size)), by_row
+    return heads(lengths(by_row), lambda size: _entry_head(name, make_head(size), size)), by_row
 
 
-def _entry_head(name: str, is_text: bool, size: int) -> bytes:
-    """All of a feature's entry but its values, which take up `size` bytes."""
+def _entry_head(name: str, values_head: bytes, size: int) -> bytes:
+    """All of a feature's entry but its values, which take up `size` bytes; nothing where none."""
     if size == 0:
         values_head = b""
-    elif is_text:
-        values_head = _head(_FIRST, size)
-    else:
-        packed_head = _head(_FIRST, size)
-        values_head = _head(_SECOND, len(packed_head) + size) + packed_head
     key = name.encode()
     entry = _head(_FIRST, len(key)) + key + _head(_SECOND, len(values_head) + size) + values_head
     return _head(_FIRST, len(entry) + size) + entry
+
+
+def _text_head(size: int) -> bytes:
+    """Before a list of terms, each with its head."""
+    return _head(_FIRST, size)
+
+
+def _one_text_head(size: int) -> bytes:
+    """Before the only term of a list, its own head included."""
+    return _head(_FIRST, len(_term_head(size)) + size) + _term_head(size)
+
+
+def _float_head(size: int) -> bytes:
+    """Before a list of floats."""
+    packed_head = _head(_FIRST, size)
+    return _head(_SECOND, len(packed_head) + size) + packed_head
+
+
+def _int_head(size: int) -> bytes:
+    """Before a list of whole numbers."""
+    packed_head = _head(_FIRST, size)
+    return _head(_THIRD, len(packed_head) + size) + packed_head
+
+
+def _term_head(size: int) -> bytes:
+    return _head(_FIRST, size)
 
 
 def _head(tag: bytes, size: int) -> bytes:
@@ -90,25 +114,32 @@ def _head(tag: bytes, size: int) -> bytes:
     return tag + varint
 
 
-def _heads(sizes: np.ndarray, make: Callable[[int], bytes]) -> pa.Array:
-    """`make` of each size; called once for each that occurs."""
+def heads(sizes: np.ndarray, make: Callable[[int], bytes]) -> pa.Array | pa.Scalar:
+    """(N,) `make` of each size, called once for each that occurs; one for all if they are equal."""
+    if len(sizes) and (sizes == sizes[0]).all():
+        return pa.scalar(make(int(sizes[0])), pa.binary())
     occurring = np.flatnonzero(np.bincount(sizes))
     place = np.zeros(int(sizes.max(initial=0)) + 1, np.int32)
     place[occurring] = np.arange(len(occurring))
-    heads = pa.array([make(size) for size in occurring.tolist()], pa.binary())
-    return heads.take(pa.array(place[sizes]))
+    made = pa.array([make(size) for size in occurring.tolist()], pa.binary())
+    return made.take(pa.array(place[sizes]))
 
 
-def _sizes(values: pa.Array) -> np.ndarray:
+def lengths(values: pa.Array) -> np.ndarray:
+    """(N,) bytes of each value of a binary array without nulls."""
     return np.asarray(pc.binary_length(values))
 
 
-def _join(*pieces: pa.Array) -> pa.Array:
-    return pc.binary_join_element_wise(*pieces, b"")
+def join(*pieces: pa.Array | pa.Scalar) -> pa.Array:
+    """Joins binary values row by row; a scalar stands in every row."""
+    return pc.binary_join_element_wise(*pieces, pa.scalar(b"", pieces[0].type))
 
 
-def _buffers(values: pa.Array) -> tuple[np.ndarray, bytes]:
-    """Offsets and content of a binary array that a kernel has just made."""
+def _buffers(values: pa.Array) -> tuple[np.ndarray, pa.Buffer]:
+    """(N + 1,) offsets, and content, of a binary array."""
     _, offsets, content = values.buffers()
-    used = np.frombuffer(offsets, np.int32)[: len(values) + 1] if offsets else np.zeros(1, np.int32)
-    return used, content.to_pybytes() if content else b""
+    if not offsets:
+        return np.zeros(1, np.int32), pa.py_buffer(b"")
+    first = values.offset
+    used = np.frombuffer(offsets, np.int32)[first : first + len(values) + 1]
+    return used, content if content else pa.py_buffer(b"")

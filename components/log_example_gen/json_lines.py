@@ -8,13 +8,16 @@ integers beyond 64 bits) is read line by line in Python instead, with the same r
 import json
 from collections.abc import Iterator, Mapping
 from itertools import islice
-from typing import Any
+from typing import Any, NamedTuple
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.json as pj
 
-from taskroute.components.log_example_gen.conversions import BadValue, value_text
+from taskroute.components.log_example_gen.bad_rows import Reason, shorten
+from taskroute.components.log_example_gen.conversions import to_text, value_text
+from taskroute.components.log_example_gen.log_files import TextStream
 from taskroute.schemas.columns import ColumnKind
 
 BLOCK_BYTES = 4 << 20
@@ -33,17 +36,17 @@ class LongLine(Exception):  # noqa: N818
     """A line that is too long to be a row."""
 
 
-class BadLine(Exception):  # noqa: N818 - caught by whoever knows the file
-    """A row, counted from 0 in its block, that is no JSON object of readable columns."""
+class BadLine(NamedTuple):
+    """A line, counted from 0 in its block, that is no JSON object of readable columns."""
 
-    def __init__(self, row: int, problem: str, column: str | None = None):
-        super().__init__(problem)
-        self.row = row
-        self.problem = problem
-        self.column = column
+    line: int
+    reason: Reason
+    column: str | None
+    problem: str
+    value: str | None
 
 
-def split_blocks(stream: pa.NativeFile) -> Iterator[bytes]:
+def split_blocks(stream: TextStream) -> Iterator[bytes]:
     """Cuts a stream into blocks of whole lines.
 
     Raises:
@@ -75,21 +78,26 @@ class BlockParser:
         rows = _parse_lines(islice(_lines(block), _PROBED_LINES))
         return {key for row in rows if isinstance(row, dict) for key in row}
 
-    def parse(self, block: bytes) -> pa.RecordBatch:
-        """The wanted columns of a block; a key that a line lacks is null.
+    def parse(self, block: bytes) -> tuple[pa.RecordBatch, list[BadLine]]:
+        """The wanted columns of a block's lines, and the lines that are not among them.
 
-        Raises:
-            BadLine: At the first line that is no JSON object.
-            UnicodeDecodeError: If the block is not UTF-8.
+        A key that a line lacks is null; a blank line is none.
         """
-        block.decode()  # Arrow's parser takes any bytes
         if not self._types:
             self._probe(block)
         batch = self._parse_typed(block)
+        if batch is not None:
+            return batch, []
+        lines, rows, bad = _read_lines(block)
+        if bad:
+            batch = self._parse_typed(b"\n".join(lines))
         if batch is None:
-            batch = self._parse_line_by_line(block)
+            batch, unreadable = self._parse_values(rows)
+            # Counted among the objects so far.
+            objects = np.delete(np.arange(len(rows) + len(bad)), [line.line for line in bad])
+            bad += [line._replace(line=int(objects[line.line])) for line in unreadable]
             self._probe(block)
-        return batch
+        return batch, sorted(bad, key=lambda line: line.line)
 
     def _probe(self, block: bytes) -> None:
         for row in _parse_lines(islice(_lines(block), _PROBED_LINES)):
@@ -112,6 +120,10 @@ class BlockParser:
             )
         except pa.ArrowInvalid:
             return None
+        # Arrow takes two objects of one line for two rows, and one object of two lines for one.
+        num_lines = block.count(b"\n") + (not block.endswith(b"\n"))
+        if table.num_rows != num_lines and table.num_rows != sum(1 for _ in _lines(block)):
+            return None
         # By name: Arrow orders the columns as the lines do.
         columns = [table[name].combine_chunks() for name in self._kinds]
         for column, kind in zip(columns, self._kinds.values(), strict=True):
@@ -119,20 +131,68 @@ class BlockParser:
                 return None
         return pa.RecordBatch.from_arrays(columns, schema=schema)
 
-    def _parse_line_by_line(self, block: bytes) -> pa.RecordBatch:
-        columns: dict[str, list[str | None]] = {name: [] for name in self._kinds}
-        for index, row in enumerate(_parse_lines(_lines(block))):
-            if not isinstance(row, dict):
-                raise BadLine(index, "is not a JSON object")
-            for name, kind in self._kinds.items():
+    def _parse_values(self, rows: list[dict[str, Any]]) -> tuple[pa.RecordBatch, list[BadLine]]:
+        bad: dict[int, BadLine] = {}
+        columns = []
+        for name, kind in self._kinds.items():
+            texts: list[str | None] = []
+            floats = []
+            for line, row in enumerate(rows):
+                value = row.get(name)
+                text = None
                 try:
-                    columns[name].append(_text_of(row.get(name), kind))
-                except BadValue as error:
-                    raise BadLine(
-                        index, f"{error.problem} where a {kind} is asked for", name
-                    ) from None
-        arrays = [pa.array(texts, pa.string()) for texts in columns.values()]
-        return pa.RecordBatch.from_arrays(arrays, list(columns))
+                    if isinstance(value, float):
+                        floats.append(line)
+                    else:
+                        text = _text_of(value, kind)
+                except TypeError as error:
+                    problem = f"{error} where a {kind} is asked for"
+                    bad.setdefault(line, BadLine(line, "wrong_type", name, problem, shorten(value)))
+                except UnicodeEncodeError:  # half of a surrogate pair
+                    shown = shorten(json.dumps(value))
+                    problem = "is not UTF-8 text"
+                    bad.setdefault(line, BadLine(line, "not_utf8", name, problem, shown))
+                texts.append(text)
+            numbers = to_text(pa.array([rows[line][name] for line in floats], pa.float64()))
+            for line, text in zip(floats, numbers.to_pylist(), strict=True):
+                texts[line] = text
+            columns.append(pa.array(texts, pa.string()))
+        batch = pa.RecordBatch.from_arrays(columns, list(self._kinds))
+        is_good = np.ones(len(rows), bool)
+        is_good[list(bad)] = False
+        return batch.filter(pa.array(is_good)), list(bad.values())
+
+
+def _read_lines(block: bytes) -> tuple[list[bytes], list[dict[str, Any]], list[BadLine]]:
+    """Lines that are objects, the objects, and the other lines."""
+    lines, rows, bad = [], [], []
+    for index, line in enumerate(_lines(block)):
+        problem = "is not a JSON object"
+        try:
+            row = json.loads(line, object_pairs_hook=_unique)
+        except _RepeatedKeyError as error:
+            row, problem = None, str(error)
+        except (ValueError, RecursionError):
+            row = None
+        if isinstance(row, dict):
+            lines.append(line)
+            rows.append(row)
+        else:
+            bad.append(BadLine(index, "not_json", None, problem, shorten(line)))
+    return lines, rows, bad
+
+
+class _RepeatedKeyError(ValueError):
+    pass
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    values = dict(pairs)
+    if len(values) < len(pairs):
+        names = [name for name, _ in pairs]
+        repeated = next(name for name in names if names.count(name) > 1)
+        raise _RepeatedKeyError(f"has the key '{repeated}' more than once")
+    return values
 
 
 def _lines(block: bytes) -> Iterator[bytes]:

@@ -1,13 +1,14 @@
-"""Checks the labels of binary tasks while the log is read."""
+"""Checks the labels while the log is read."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import pyarrow as pa
 
-from taskroute.components.log_example_gen.conversions import BadValue
-from taskroute.components.log_example_gen.log_reader import LogBatch
+from taskroute.components.log_example_gen.bad_rows import BadValues
+from taskroute.components.log_example_gen.log_batch import RowCheck
 from taskroute.schemas.errors import DataError
 from taskroute.schemas.tasks import Task
 
@@ -31,23 +32,28 @@ class LabelCounts:
 
 
 def read_labels(
-    batch: LogBatch, converted: pa.RecordBatch, tasks: Sequence[Task]
+    check: RowCheck, converted: pa.RecordBatch, tasks: Sequence[Task]
 ) -> dict[str, np.ndarray]:
     """Labels by binary task: (N,) int8 of 0, 1 and MISSING.
 
-    Args:
-        batch: Where the rows come from.
-        converted: Its columns as `batch.convert` makes them.
-        tasks: Those that are not binary have no entry.
+    Rows with a label that is neither 0 nor 1 where it must be, or below its minimum, are noted as
+    bad.
 
-    Raises:
-        DataError: At the first value that is neither 0 nor 1 where it must be.
+    Args:
+        check: Where the rows come from.
+        converted: Their columns as `check.convert` makes them.
+        tasks: Those that are not binary have no entry.
     """
-    labels = {}
-    for task in binary_tasks(tasks):
-        with batch.locate(task.label.column):
-            labels[task.name] = _to_labels(converted[task.label.column], task.label.at_least)
-    return labels
+    for column, minimum in _minima(tasks).items():
+        check.read(column, partial(_refuse_below, minimum=minimum), converted[column])
+    return {
+        task.name: check.read(
+            task.label.column,
+            partial(_to_labels, at_least=task.label.at_least),
+            converted[task.label.column],
+        )
+        for task in binary_tasks(tasks)
+    }
 
 
 def binary_tasks(tasks: Sequence[Task]) -> list[Task]:
@@ -84,17 +90,37 @@ def check_both_classes(counts: Mapping[str, LabelCounts], rows: str = "train row
         )
 
 
+def _minima(tasks: Sequence[Task]) -> dict[str, float]:
+    minima: dict[str, float] = {}
+    for task in tasks:
+        if task.label.least is not None:
+            column = task.label.column
+            minima[column] = max(task.label.least, minima.get(column, task.label.least))
+    return minima
+
+
+def _refuse_below(column: pa.Array, minimum: float) -> pa.Array:
+    present = np.asarray(column.is_valid())
+    low = np.asarray(column.flatten()) < minimum
+    if low.any():
+        raise BadValues(
+            "out_of_range",
+            f"is below {minimum:g}, the least this label may be",
+            np.flatnonzero(present)[low],
+        )
+    return column
+
+
 def _to_labels(column: pa.Array, at_least: float | None) -> np.ndarray:
     present = np.asarray(column.is_valid())
     values = np.asarray(column.flatten())
     if at_least is None:
         wrong = (values != 0) & (values != 1)
         if wrong.any():
-            place = int(wrong.argmax())
-            raise BadValue(
-                f"a label must be 0 or 1, not {values[place]:g}; give `at_least` to make one from "
-                "a number",
-                int(np.flatnonzero(present)[place]),
+            raise BadValues(
+                "wrong_label",
+                "is no label: it must be 0 or 1; give `at_least` to make one from a number",
+                np.flatnonzero(present)[wrong],
             )
         at_least = 1.0
     labels = np.full(len(column), MISSING, np.int8)

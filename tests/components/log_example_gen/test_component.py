@@ -6,6 +6,7 @@ import pytest
 from tfx.types import standard_artifacts
 
 from taskroute.components.log_example_gen.component import LogExampleGen
+from taskroute.components.log_example_gen.quarantine import Quarantine
 from taskroute.schemas.columns import RawColumn
 from taskroute.schemas.source import Source, Split
 from taskroute.schemas.tasks import Label, Task
@@ -28,10 +29,11 @@ def _make(**changes) -> LogExampleGen:
     return LogExampleGen(**{**arguments, **changes})
 
 
-def test_it_gives_examples():
+def test_it_gives_examples_and_the_rows_left_out():
     outputs = _make().outputs
-    assert list(outputs) == ["examples"]
+    assert list(outputs) == ["examples", "quarantine"]
     assert outputs["examples"].type is standard_artifacts.Examples
+    assert outputs["quarantine"].type is Quarantine
 
 
 def test_its_parameters_are_texts_that_can_be_read_back():

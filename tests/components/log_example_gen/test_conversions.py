@@ -7,15 +7,15 @@ import math
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from taskroute.components.log_example_gen.bad_rows import BadValues
 from taskroute.components.log_example_gen.conversions import (
-    BadValue,
+    LONGEST_TERM,
     convert,
     to_key,
     to_number,
-    to_seconds,
     to_text,
 )
 from taskroute.schemas.columns import RawColumn
@@ -70,12 +70,21 @@ class TestText:
 
     @pytest.mark.parametrize("values", [pa.array([["a"]]), pa.array([{"a": 1}])])
     def test_lists_and_objects_are_refused(self, values):
-        with pytest.raises(BadValue, match=r"holds (lists|objects) where text is asked for"):
+        with pytest.raises(BadValues, match=r"holds (lists|objects) where text is asked for"):
             to_text(values)
 
     def test_bytes_that_are_no_utf_8_are_refused(self):
-        with pytest.raises(BadValue, match="UTF-8"):
-            to_text(pa.array([b"\xff"]))
+        with pytest.raises(BadValues, match="UTF-8") as error:
+            to_text(pa.array([b"a", b"\xff", None, b"\xc3\xa9", b"\xed\xa0\x80"]))
+        assert error.value.rows.tolist() == [1, 4]
+
+    def test_a_term_too_long_for_a_vocabulary_is_refused(self):
+        longest = "a" * LONGEST_TERM
+        assert _converted(pa.array([longest]), "text") == [[longest.encode()]]
+        for values in (pa.array(["b", longest + "a"]), pa.array([["b"], ["c", longest + "a"]])):
+            with pytest.raises(BadValues, match="is longer than") as error:
+                _converted(values, "texts")
+            assert error.value.rows.tolist() == [1]
 
 
 class TestNumber:
@@ -105,36 +114,38 @@ class TestNumber:
 
     @pytest.mark.parametrize("bad", ["x", "1,5", "0x10", "1_0", "--1", "[1]"])
     def test_text_that_is_no_number_is_named(self, bad):
-        with pytest.raises(BadValue, match="is not a number") as error:
+        with pytest.raises(BadValues, match="is not a number") as error:
             to_number(pa.array(["1"] * 70 + [None, bad, "2", "y"]))
-        assert error.value.index == 71
-        assert repr(bad) in error.value.problem
+        assert error.value.rows.tolist() == [71, 73]
 
     @pytest.mark.parametrize(
-        ("values", "shown"),
+        "values",
         [
-            (pa.array([1.0, float("inf")]), "inf"),
-            (pa.array([1.0, -1e39]), "-1e+39"),
-            (pa.array(["1", "-Infinity"]), "'-Infinity'"),
-            (pa.array(["1", "1e400"]), "'1e400'"),
+            pa.array([1.0, float("inf")]),
+            pa.array([1.0, -1e39]),
+            pa.array(["1", "-Infinity"]),
+            pa.array(["1", "1e400"]),
         ],
     )
-    def test_a_number_beyond_float32_is_named(self, values, shown):
-        with pytest.raises(BadValue, match="is not a finite number") as error:
+    def test_a_number_beyond_float32_is_named(self, values):
+        with pytest.raises(BadValues, match="is not a finite number") as error:
             to_number(values)
-        assert error.value.index == 1
-        assert error.value.problem.startswith(shown)
+        assert error.value.rows.tolist() == [1]
+        assert error.value.reason == "not_finite"
 
-    def test_a_long_value_is_cut_in_the_message(self):
-        with pytest.raises(BadValue) as error:
-            to_number(pa.array(["x" * 1000]))
-        assert len(error.value.problem) < 100
+    def test_all_texts_that_are_no_number_are_named_at_once(self):
+        texts = ["1", "NA", "2.", "1.2.3", None, "NA", "true", "-", ""] * 100
+        with pytest.raises(BadValues) as error:
+            to_number(pa.array(texts))
+        bad = [row for row, text in enumerate(texts) if text in ("NA", "1.2.3", "-")]
+        assert error.value.rows.tolist() == bad
 
     @pytest.mark.parametrize("values", [pa.array([[1.0]]), pa.array([datetime.date(2024, 1, 1)])])
     def test_what_is_no_number_by_type_is_refused(self, values):
-        with pytest.raises(BadValue, match="where a number is asked for"):
+        with pytest.raises(BadValues, match="where a number is asked for"):
             to_number(values)
 
+    @settings(deadline=None)
     @given(st.lists(st.one_of(st.none(), st.floats(width=32, allow_infinity=False), st.booleans())))
     def test_text_and_typed_numbers_agree(self, values):
         numbers = [None if value is None else float(value) for value in values]
@@ -143,6 +154,7 @@ class TestNumber:
         assert to_number(pa.array(numbers, pa.float64())).to_pylist() == expected
         assert to_number(pa.array(texts, pa.string())).to_pylist() == expected
 
+    @settings(deadline=None)
     @given(st.text())
     @example("1e39")
     @example("\t-1.5e-3\n")
@@ -150,7 +162,7 @@ class TestNumber:
     def test_a_text_is_read_as_python_reads_it_or_refused(self, text):
         try:
             number = to_number(pa.array([text])).to_pylist()[0]
-        except BadValue:
+        except BadValues:
             return
         word = text.strip().lower()
         if number is None:
@@ -209,83 +221,16 @@ class TestTexts:
     @pytest.mark.parametrize("bad", ["['a', 'b']", '["a"', '[1],"x":[2]', '[1]}\n{"v":[2]'])
     def test_brackets_that_are_no_json_are_named(self, bad):
         bad = bad if bad.endswith("]") else bad + "]]"
-        with pytest.raises(BadValue, match="is not a JSON array") as error:
+        with pytest.raises(BadValues, match="is not a JSON array") as error:
             _converted(pa.array(["a|b", "[1]", bad]), "texts", "|")
-        assert error.value.index == 2
+        assert error.value.rows.tolist() == [2]
 
     def test_lists_in_lists_are_refused(self):
-        with pytest.raises(BadValue, match="holds a list inside its list") as error:
+        with pytest.raises(BadValues, match="is not a JSON array of single values") as error:
             _converted(pa.array(['["a"]', '[["a"]]']), "texts")
-        assert error.value.index == 1
-        with pytest.raises(BadValue, match="holds lists where text is asked for"):
+        assert error.value.rows.tolist() == [1]
+        with pytest.raises(BadValues, match="holds lists where text is asked for"):
             _converted(pa.array([[["a"]]]), "texts")
-
-
-class TestSeconds:
-    SECONDS = 1_704_103_200  # 2024-01-01 10:00:00 UTC
-
-    @pytest.mark.parametrize(
-        "values",
-        [
-            pa.array(["2024-01-01 10:00:00.9"]),
-            pa.array(["2024-01-01T10:00:00Z"]),
-            pa.array(["2024-01-01T12:00:00+02:00"]),
-            pa.array([" 1704103200 "]),
-            pa.array([1_704_103_200]),
-            pa.array([1_704_103_200_999]),
-            pa.array([1_704_103_200.5]),
-            pa.array([1_704_103_200_999_999]),
-            pa.array([1_704_103_200_000_000_000]),
-            pa.array([datetime.datetime(2024, 1, 1, 10)], pa.timestamp("ms")),
-            pa.array([datetime.datetime(2024, 1, 1, 10)], pa.timestamp("ns", "Europe/Berlin")),
-        ],
-        ids=lambda values: f"{values.type} {values[0].as_py()}",
-    )
-    def test_every_form_gives_the_same_second(self, values):
-        assert to_seconds(values).tolist() == [self.SECONDS]
-
-    def test_dates_are_their_first_second(self):
-        day = datetime.date(2024, 1, 2)
-        for values in (pa.array([day]), pa.array([day], pa.date64()), pa.array(["2024-01-02"])):
-            assert to_seconds(values).tolist() == [1_704_153_600]
-
-    def test_times_before_1970_round_down(self):
-        values = pa.array([datetime.datetime(1969, 12, 31, 23, 59, 59, 500_000)])
-        assert to_seconds(values).tolist() == [-1]
-        assert to_seconds(pa.array([-0.5])).tolist() == [-1]
-
-    def test_texts_of_both_forms_may_be_mixed(self):
-        values = pa.array(["2024-01-01 10:00:00", "2024-01-01T10:00:00Z", "1704103200"])
-        assert to_seconds(values).tolist() == [self.SECONDS] * 3
-
-    @pytest.mark.parametrize(
-        "values",
-        [
-            pa.array(["2024-01-01", None]),
-            pa.array(["2024-01-01", ""]),
-            pa.array([5.0, float("nan")]),
-            pa.array([5, None]),
-            pa.array([datetime.date(2024, 1, 1), None]),
-        ],
-    )
-    def test_a_row_without_a_timestamp_is_named(self, values):
-        with pytest.raises(BadValue, match="is missing") as error:
-            to_seconds(values)
-        assert error.value.index == 1
-
-    def test_a_missing_number_beside_other_forms_is_named(self):
-        with pytest.raises(BadValue, match="is missing") as error:
-            to_seconds(pa.array(["2024-01-01", "5", "nan"]))
-        assert error.value.index == 2
-
-    def test_what_is_no_timestamp_is_named(self):
-        with pytest.raises(BadValue, match="'yesterday' is not a timestamp") as error:
-            to_seconds(pa.array(["2024-01-01", "yesterday"]))
-        assert error.value.index == 1
-        with pytest.raises(BadValue, match="inf is not a timestamp"):
-            to_seconds(pa.array([float("inf")]))
-        with pytest.raises(BadValue, match="where a timestamp is asked for"):
-            to_seconds(pa.array([True]))
 
 
 _COLUMNS = [
@@ -319,6 +264,6 @@ def test_a_slice_of_a_column_is_converted_as_the_whole(kind, values):
 
 
 def test_a_row_without_a_key_is_named():
-    with pytest.raises(BadValue, match="is missing") as error:
+    with pytest.raises(BadValues, match="is missing") as error:
         to_key(pa.array([1.0, float("nan")]))
-    assert error.value.index == 1
+    assert error.value.rows.tolist() == [1]

@@ -30,7 +30,7 @@ def _batch(**columns) -> pa.RecordBatch:
 
 
 def _assert_encoded(batch: pa.RecordBatch) -> None:
-    assert encode(batch) == [_by_protobuf(row) for row in batch.to_pylist()]
+    assert encode(batch).to_pylist() == [_by_protobuf(row) for row in batch.to_pylist()]
 
 
 def test_texts_and_numbers_are_protobufs_bytes():
@@ -64,7 +64,7 @@ def test_rows_are_encoded_alike_in_any_number(monkeypatch, at_once):
 
 def test_a_column_without_any_value_is_missing_everywhere():
     _assert_encoded(_batch(t=[None, None], n=[None, None]))
-    assert encode(_batch(t=[], n=[])) == []
+    assert len(encode(_batch(t=[], n=[]))) == 0
 
 
 @given(

@@ -16,8 +16,10 @@ from tfx.components.util import examples_utils
 from tfx.types import artifact_utils, standard_artifacts
 from tfx_bsl.coders.example_coder import ExamplesToRecordBatchDecoder
 
-from taskroute.components.log_example_gen import executor, log_reader
+from taskroute.components.log_example_gen import log_reader, shards
 from taskroute.components.log_example_gen.executor import Executor
+from taskroute.components.log_example_gen.log_batch import LogBatch
+from taskroute.components.log_example_gen.quarantine import Quarantine
 from taskroute.schemas.columns import RawColumn
 from taskroute.schemas.errors import DataError
 from taskroute.schemas.source import SPLITS, Source, Split
@@ -80,16 +82,26 @@ def log(tmp_path) -> Path:
 class _Run:
     """One execution; `examples` is its artifact."""
 
-    def __init__(self, folder: Path, path, split=BY_USER, tasks=(CLICK,), test_path=None):
-        self.examples = standard_artifacts.Examples()
-        self.examples.uri = str(folder)
-        folder.mkdir(exist_ok=True)
+    def __init__(
+        self,
+        folder: Path,
+        path,
+        split=BY_USER,
+        tasks=(CLICK,),
+        test_path=None,
+        beam_args=BEAM_ARGS,
+        **source,
+    ):
+        self.examples, self.quarantine = standard_artifacts.Examples(), Quarantine()
+        self.examples.uri = str(folder / "examples")
+        self.quarantine.uri = str(folder / "quarantine")
         source = Source(
             path=str(path),
             format=Path(path).suffix[1:],
             test_path=None if test_path is None else str(test_path),
             timestamp="time" if split.by == "time" else None,
             split=split,
+            **source,
         )
         properties = {
             "source": source.model_dump_json(),
@@ -98,8 +110,9 @@ class _Run:
             "data_fingerprint": "",
             "code_digest": "",
         }
-        context = Executor.Context(beam_pipeline_args=list(BEAM_ARGS))
-        Executor(context).Do({}, {"examples": [self.examples]}, properties)
+        context = Executor.Context(beam_pipeline_args=list(beam_args))
+        outputs = {"examples": [self.examples], "quarantine": [self.quarantine]}
+        Executor(context).Do({}, outputs, properties)
 
     def files(self, split: str) -> list[Path]:
         return sorted(Path(artifact_utils.get_split_uri([self.examples], split)).iterdir())
@@ -111,6 +124,10 @@ class _Run:
             for file in root.rglob("*")
             if file.is_file()
         }
+
+    def bad_rows(self) -> list[dict]:
+        files = sorted(Path(self.quarantine.uri).iterdir())
+        return [json.loads(line) for file in files for line in file.read_text().splitlines()]
 
     def records(self, split: str) -> list[bytes]:
         files = [str(file) for file in self.files(split)]
@@ -138,8 +155,9 @@ def _refusal(tmp_path, *args, **kwargs) -> str:
     folder = tmp_path / "refused"
     with pytest.raises(DataError) as error:
         _Run(folder, *args, **kwargs)
-    assert list(folder.iterdir()) == []
+    assert [path for path in folder.rglob("*") if path.is_file()] == []
     assert error.value.__cause__ is None
+    assert "\n" not in str(error.value)
     return str(error.value)
 
 
@@ -205,9 +223,9 @@ def test_the_same_log_gives_the_same_bytes(tmp_path):
 
 def test_what_a_killed_attempt_left_is_replaced(tmp_path, log):
     expected = _Run(tmp_path / "fresh", log).contents()
-    for name in ("unfinished", "Split-train"):
+    for name in ("examples/unfinished", "examples/Split-train", "quarantine"):
         (tmp_path / "out" / name).mkdir(parents=True)
-        (tmp_path / "out" / name / "rest").touch()
+        (tmp_path / "out" / name / "rest.jsonl").touch()
     assert _Run(tmp_path / "out", log).contents() == expected
 
 
@@ -219,7 +237,7 @@ def test_rows_are_shuffled_within_a_batch(tmp_path, log):
 
 
 def test_large_parts_are_cut_into_shards(tmp_path, log, monkeypatch):
-    monkeypatch.setattr(executor, "_ROWS_PER_SHARD", 100)
+    monkeypatch.setattr(shards, "ROWS_PER_SHARD", 100)
     monkeypatch.setattr(log_reader, "BATCH_ROWS", 50)
     monkeypatch.setattr(log_reader, "_ROWS_PER_PART", 400)
     run = _Run(tmp_path / "out", log)
@@ -250,7 +268,8 @@ class TestHash:
         rows = _rows()
         rows["user"][41] = None
         path = _write(tmp_path / "log.csv", rows)
-        assert _refusal(tmp_path, path) == f"{path}: row 42, column 'user': is missing"
+        message = _refusal(tmp_path, path)
+        assert message.startswith(f"{path}: row 42, column 'user': is missing; ")
 
 
 class TestTime:
@@ -277,11 +296,181 @@ class TestTime:
         rows["time"][500] = None
         path = _write(tmp_path / "log.jsonl", rows)
         message = _refusal(tmp_path, path, BY_TIME)
-        assert message == f"{path}: row 501, column 'time': is missing"
+        assert message.startswith(f"{path}: row 501, column 'time': is missing; ")
 
     def test_too_few_seconds_are_refused(self, tmp_path):
         path = _write(tmp_path / "log.csv", _rows(0, 8))
         assert "column 'time' holds 2 distinct seconds" in _refusal(tmp_path, path, BY_TIME)
+
+
+def _spoil(rows, **values):
+    """Rows with other texts at the places given: `age={3: "old"}`."""
+    texts = {
+        name: ["" if value is None else str(value) for value in column]
+        if name != "genres"
+        else column
+        for name, column in rows.items()
+    }
+    for name, places in values.items():
+        for row, text in places.items():
+            texts[name][row] = text
+    return texts
+
+
+class TestBadRows:
+    BAD = {"age": {3: "old", 500: "inf"}, "clicked": {4: "2"}, "time": {5: "", 6: "soon"}}
+
+    def test_they_are_left_out_and_kept_beside(self, tmp_path):
+        log = _write(tmp_path / "log.csv", _spoil(_rows(), **self.BAD))
+        run = _Run(tmp_path / "out", log, BY_TIME, max_bad_fraction=0.005)
+        bad = {3, 4, 5, 6, 500}
+        numbers = [number for split in SPLITS for number in run.numbers(split)]
+        assert sorted(numbers) == [row for row in range(NUM_ROWS) if row not in bad]
+        assert run.bad_rows() == [
+            {
+                "file": str(log),
+                "row": row + 1,
+                "reason": reason,
+                "column": column,
+                "problem": problem,
+                "value": value,
+            }
+            for row, reason, column, problem, value in [
+                (3, "not_a_number", "age", "is not a number", "old"),
+                (
+                    4,
+                    "wrong_label",
+                    "clicked",
+                    "is no label: it must be 0 or 1; give `at_least` to make one from a number",
+                    "2",
+                ),
+                (5, "missing", "time", "is missing", ""),
+                (6, "not_a_timestamp", "time", "is not a timestamp", "soon"),
+                (500, "not_finite", "age", "is not a finite number", "inf"),
+            ]
+        ]
+
+    def test_properties_count_them_by_reason(self, tmp_path):
+        log = _write(tmp_path / "log.csv", _spoil(_rows(), **self.BAD))
+        run = _Run(tmp_path / "out", log, BY_TIME, max_bad_fraction=0.5)
+        counts = {
+            name: run.quarantine.get_int_custom_property(f"num_rows_{name}")
+            for name in ("not_a_number", "wrong_label", "missing", "not_a_timestamp", "not_finite")
+        }
+        assert counts == dict.fromkeys(counts, 1)
+        assert run.quarantine.get_int_custom_property("num_rows") == 5
+        assert run.examples.get_int_custom_property("num_rows_quarantined") == 5
+        good = [run.examples.get_int_custom_property(f"num_rows_{split}") for split in SPLITS]
+        assert sum(good) == NUM_ROWS - 5
+
+    def test_a_clean_log_has_none(self, tmp_path, log):
+        run = _Run(tmp_path / "out", log)
+        assert run.bad_rows() == []
+        assert run.quarantine.get_int_custom_property("num_rows") == 0
+
+    def test_more_than_the_fraction_stop_the_run(self, tmp_path):
+        log = _write(tmp_path / "log.csv", _spoil(_rows(), **self.BAD))
+        message = _refusal(tmp_path, log, BY_TIME, max_bad_fraction=0.004)
+        assert message.startswith(
+            f"{log}: 5 of 1,000 rows are bad (0.50%), more than `source.max_bad_fraction` (0.004) "
+            "allows: "
+        )
+        assert f"1 not_finite, first {log}: row 501, column 'age': 'inf' is not a" in message
+        assert message.count("first ") == 5
+
+    def test_they_have_no_part_in_where_the_time_is_cut(self, tmp_path):
+        spoilt = dict.fromkeys((row for row in range(NUM_ROWS) if row % 4 < 2), "soon")
+        log = _write(tmp_path / "log.csv", _spoil(_rows(), time=spoilt))
+        run = _Run(tmp_path / "out", log, BY_TIME, max_bad_fraction=0.5)
+        assert [len(run.numbers(split)) for split in SPLITS] == [350, 100, 50]
+
+    def test_those_of_all_files_are_counted(self, tmp_path):
+        for index in range(3):
+            rows = _spoil(_rows(index * 300, index * 300 + 300), age={index: "old"})
+            _write(tmp_path / "logs" / f"{index}.csv", rows)
+        run = _Run(tmp_path / "out", tmp_path / "logs" / "*.csv", max_bad_fraction=0.01)
+        assert [(Path(bad["file"]).name, bad["row"]) for bad in run.bad_rows()] == [
+            ("0.csv", 1),
+            ("1.csv", 2),
+            ("2.csv", 3),
+        ]
+
+    def test_a_row_without_a_key_is_left_out_of_a_split_by_hash(self, tmp_path):
+        log = _write(tmp_path / "log.csv", _spoil(_rows(), user={41: "", 700: ""}))
+        run = _Run(tmp_path / "out", log, max_bad_fraction=0.01)
+        whole = _Run(tmp_path / "whole", _write(tmp_path / "whole.csv", _rows()))
+        for split in SPLITS:
+            kept = [row for row in whole.numbers(split) if row not in (41, 700)]
+            assert run.numbers(split) == kept
+
+    def test_a_log_of_nothing_else_is_refused_for_them(self, tmp_path):
+        log = _write(tmp_path / "log.csv", _spoil(_rows(), time=dict.fromkeys(range(1000), "x")))
+        message = _refusal(tmp_path, log, BY_TIME, max_bad_fraction=0.1)
+        assert "1,000 of 1,000 rows are bad" in message
+        assert "1,000 not_a_timestamp" in message
+
+
+def test_two_workers_give_the_same_bytes(tmp_path):
+    for index in range(4):
+        rows = _spoil(_rows(index * 250, index * 250 + 250), age={7: "old"})
+        _write(tmp_path / "logs" / f"{index}.csv", rows)
+    two = [*BEAM_ARGS, "--direct_running_mode=multi_threading", "--direct_num_workers=2"]
+    pattern = tmp_path / "logs" / "*.csv"
+    one_run = _Run(tmp_path / "one", pattern, BY_TIME, max_bad_fraction=0.1)
+    two_run = _Run(tmp_path / "two", pattern, BY_TIME, max_bad_fraction=0.1, beam_args=two)
+    assert one_run.contents() == two_run.contents()
+    assert one_run.bad_rows() == two_run.bad_rows()
+
+
+class TestSpans:
+    """Days of 250 rows each, a quarter of the log."""
+
+    def _log(self, tmp_path, days) -> Path:
+        for index, day in enumerate(days):
+            if day is not None:
+                rows = _rows(index * 250, index * 250 + 250)
+                rows["time"] = [1_704_067_200 + 86_400 * index + row for row in range(250)]
+                _write(tmp_path / day / "log.parquet", rows)
+        return tmp_path / "{YYYY}-{MM}-{DD}" / "*.parquet"
+
+    DAYS = ("2024-01-01", "2024-01-02", "2024-01-03", "2024-01-04")
+
+    def test_the_window_is_read_and_named(self, tmp_path):
+        path = self._log(tmp_path, self.DAYS)
+        run = _Run(tmp_path / "out", path, BY_TIME, window_days=2, last_span="2024-01-03")
+        assert sorted(n for split in SPLITS for n in run.numbers(split)) == list(range(250, 750))
+        assert run.examples.span == 19_725
+        assert run.examples.get_string_custom_property("first_span") == "2024-01-02"
+        assert run.examples.get_string_custom_property("last_span") == "2024-01-03"
+        assert run.examples.get_string_custom_property("missing_spans") == ""
+
+    def test_the_newest_rows_of_the_window_are_the_test_split(self, tmp_path):
+        path = self._log(tmp_path, self.DAYS)
+        run = _Run(tmp_path / "out", path, BY_TIME, window_days=4, last_span="2024-01-04")
+        assert [(min(run.numbers(s)), max(run.numbers(s))) for s in SPLITS] == [
+            (0, 699),
+            (700, 899),
+            (900, 999),
+        ]
+
+    def test_a_missing_day_is_named(self, tmp_path):
+        path = self._log(tmp_path, ("2024-01-01", None, "2024-01-03", "2024-01-04"))
+        window = {"window_days": 4, "last_span": "2024-01-04"}
+        message = _refusal(tmp_path, path, BY_TIME, **window)
+        assert "2024-01-02: no file in 1 of the 4 spans up to 2024-01-04" in message
+        run = _Run(tmp_path / "out", path, BY_TIME, **window, max_missing_days=1)
+        assert run.examples.get_string_custom_property("missing_spans") == "2024-01-02"
+
+    def test_a_day_of_files_without_rows_is_named(self, tmp_path):
+        path = self._log(tmp_path, self.DAYS)
+        empty = tmp_path / "2024-01-02" / "log.parquet"
+        pq.write_table(pq.read_table(empty).slice(0, 0), empty)
+        window = {"window_days": 4, "last_span": "2024-01-04"}
+        message = _refusal(tmp_path, path, BY_TIME, **window)
+        assert "2024-01-02: no row in 1 of the 4 spans" in message
+        run = _Run(tmp_path / "out", path, BY_TIME, **window, max_missing_days=1)
+        assert run.examples.get_string_custom_property("missing_spans") == "2024-01-02"
+        assert run.examples.get_int_custom_property("num_files_without_rows") == 1
 
 
 class TestTestPath:
@@ -315,16 +504,14 @@ class TestRefusals:
         _write(tmp_path / "logs" / "a.csv", rows)
         bad = _write(tmp_path / "logs" / "b.csv", {**rows, "age": [*["1"] * 999, "old"]})
         message = _refusal(tmp_path, tmp_path / "logs" / "*.csv")
-        assert message == f"{bad}: row 1000, column 'age': 'old' is not a number"
+        assert message.startswith(f"{bad}: row 1000, column 'age': 'old' is not a number; ")
 
     def test_the_row_is_that_of_the_file_where_parts_are_row_groups(self, tmp_path, monkeypatch):
         monkeypatch.setattr(log_reader, "_ROWS_PER_PART", 200)
         rows = _rows()
         rows["clicked"][777] = 2
         log = _write(tmp_path / "log.parquet", rows)
-        assert f"{log}: row 778, column 'clicked': a label must be 0 or 1, not 2" in _refusal(
-            tmp_path, log
-        )
+        assert f"{log}: row 778, column 'clicked': '2' is no label" in _refusal(tmp_path, log)
 
     def test_a_label_that_is_never_one(self, tmp_path, log):
         message = _refusal(tmp_path, log, tasks=[OLD])
@@ -347,7 +534,7 @@ class TestRefusals:
         path.write_bytes(content[:-50])
         source = Source(path=str(path), format="csv", split=BY_USER)
         with pytest.raises(DataError, match="ends too early"):
-            list(log_reader.read_batches(log_reader.Part(path), COLUMNS, source.format))
+            list(log_reader.read_batches(log_reader.Part(str(path)), COLUMNS, source.format))
 
 
 def test_a_lost_row_stops_the_run(tmp_path, log, monkeypatch):
@@ -355,12 +542,12 @@ def test_a_lost_row_stops_the_run(tmp_path, log, monkeypatch):
 
     def lose_one(*args):
         for batch in read(*args):
-            yield log_reader.LogBatch(batch.file, batch.first_row, batch.values.slice(1))
+            yield LogBatch(batch.file, batch.rows[1:], batch.values.slice(1))
 
     monkeypatch.setattr(log_reader, "read_batches", lose_one)
-    with pytest.raises(RuntimeError, match="999 rows were read and 999 written, of 1000"):
+    with pytest.raises(RuntimeError, match="999 rows were read, 999 written and 0 quarantined, of"):
         _Run(tmp_path / "out", log)
-    assert list((tmp_path / "out").iterdir()) == []
+    assert [path for path in (tmp_path / "out").rglob("*") if path.is_file()] == []
 
 
 def test_the_test_data_has_all_kinds_of_rows():

@@ -1,7 +1,6 @@
 """The checks of binary labels."""
 
-from pathlib import Path
-
+import numpy as np
 import pyarrow as pa
 import pytest
 
@@ -12,17 +11,23 @@ from taskroute.components.log_example_gen.labels import (
     count_labels,
     read_labels,
 )
-from taskroute.components.log_example_gen.log_reader import LogBatch
+from taskroute.components.log_example_gen.log_batch import LogBatch, RowCheck
 from taskroute.schemas.columns import RawColumn
 from taskroute.schemas.errors import DataError
 from taskroute.schemas.tasks import Label, Task
 
 
+def _check(values, *tasks):
+    """Labels by task, and the check that noted the bad rows."""
+    batch = LogBatch("log.csv", np.arange(11, 11 + len(values)), pa.record_batch({"y": values}))
+    check = RowCheck(batch)
+    labels = read_labels(check, check.convert([RawColumn("y", "number")]), tasks)
+    return labels, check
+
+
 def _labels(values, at_least=None):
-    batch = LogBatch(Path("log.csv"), 11, pa.record_batch({"y": pa.array(values)}))
-    converted = batch.convert([RawColumn("y", "number")])
     task = Task(name="click", label=Label(column="y", at_least=at_least))
-    return read_labels(batch, converted, [task])["click"]
+    return _check(pa.array(values), task)[0]["click"]
 
 
 def test_zeros_ones_and_missing_are_told_apart():
@@ -40,12 +45,39 @@ def test_at_least_is_compared_in_float32_as_the_graph_does():
 
 
 def test_a_label_that_is_neither_zero_nor_one_is_named():
-    with pytest.raises(DataError) as error:
-        _labels([0.0, None, 1.0, 0.5, 7.0])
-    assert str(error.value) == (
-        "log.csv: row 14, column 'y': a label must be 0 or 1, not 0.5; give `at_least` to make "
-        "one from a number"
-    )
+    task = Task(name="click", label=Label(column="y"))
+    labels, check = _check(pa.array([0.0, None, 1.0, 0.5, 7.0]), task)
+    assert labels["click"][check.is_good].tolist() == [0, MISSING, 1]
+    assert [bad.sentence() for bad in check.bad_rows] == [
+        f"log.csv: row {row}, column 'y': '{value}' is no label: it must be 0 or 1; give "
+        "`at_least` to make one from a number"
+        for row, value in ((14, 0.5), (15, 7.0))
+    ]
+
+
+@pytest.mark.parametrize(
+    ("label", "bad"),
+    [
+        ({"transform": "log1p"}, [12]),
+        ({"transform": "log1p", "minimum": 2.0}, [11, 12, 14]),
+        ({"minimum": -3.0}, []),
+        ({}, []),
+    ],
+)
+def test_a_label_below_its_minimum_is_named(label, bad):
+    task = Task(name="watch", kind="regression", label=Label(column="y", **label))
+    _, check = _check(pa.array(["0", "-1", "", "1", "2"]), task)
+    assert [row.row for row in check.bad_rows] == bad
+    assert {row.reason for row in check.bad_rows} <= {"out_of_range"}
+
+
+def test_a_row_that_is_bad_in_two_ways_is_named_once():
+    watch = Task(name="watch", kind="regression", label=Label(column="y", minimum=0.0))
+    click = Task(name="click", label=Label(column="y"))
+    _, check = _check(pa.array(["x", "-1", "2", "0"]), watch, click)
+    reasons = [(bad.row, bad.reason) for bad in check.bad_rows]
+    assert reasons == [(11, "not_a_number"), (12, "out_of_range"), (13, "wrong_label")]
+    assert check.is_good.tolist() == [False, False, False, True]
 
 
 def test_counts_add_up():

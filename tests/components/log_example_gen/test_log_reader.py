@@ -11,11 +11,10 @@ import pyarrow.csv as pcsv
 import pyarrow.parquet as pq
 import pytest
 
-from taskroute.components.log_example_gen import json_lines, log_reader
+from taskroute.components.log_example_gen import csv_log, json_lines, log_reader
+from taskroute.components.log_example_gen.log_batch import RowCheck
 from taskroute.components.log_example_gen.log_reader import (
     Part,
-    fingerprint,
-    list_files,
     read_batches,
     sample_batches,
     split_into_parts,
@@ -68,9 +67,28 @@ def _format(path):
     return next(kind for kind in ("csv", "jsonl", "parquet") if f".{kind}" in path.suffixes)
 
 
+def _batches(path, columns):
+    return list(read_batches(Part(str(path)), columns, _format(path)))
+
+
 def _read(path, columns=COLUMNS):
-    batches = [batch.convert(columns) for batch in read_batches(Part(path), columns, _format(path))]
-    return pa.Table.from_batches(batches).to_pydict()
+    """All rows, none of which may be bad."""
+    checks = [RowCheck(batch) for batch in _batches(path, columns)]
+    converted = [check.convert(columns) for check in checks]
+    assert [check.bad_rows for check in checks] == [[]] * len(checks)
+    return pa.Table.from_batches(converted).to_pydict()
+
+
+def _read_good(path, columns=COLUMNS):
+    """The numbers and values of the good rows, and the sentences about the others."""
+    numbers, values, sentences = [], [], []
+    for batch in _batches(path, columns):
+        check = RowCheck(batch)
+        good = check.convert(columns).filter(pa.array(check.is_good))
+        numbers += batch.rows[check.is_good].tolist()
+        values.append(good)
+        sentences += [bad.sentence().removeprefix(f"{path}: ") for bad in check.bad_rows]
+    return numbers, pa.Table.from_batches(values).to_pydict(), sentences
 
 
 def _refusal(path, columns=COLUMNS):
@@ -92,15 +110,13 @@ class TestFormats:
     @pytest.mark.parametrize("name", ["log.csv", "log.jsonl", "log.parquet"])
     def test_blocks_and_batches_change_nothing(self, tmp_path, name, monkeypatch):
         rows = {key: values * 50 for key, values in ROWS.items()}
-        monkeypatch.setattr(log_reader, "_CSV_BLOCK_BYTES", 300)
+        monkeypatch.setattr(csv_log, "_BLOCK_BYTES", 300)
         monkeypatch.setattr(json_lines, "BLOCK_BYTES", 300)
         monkeypatch.setattr(log_reader, "BATCH_ROWS", 7)
         path = _write(tmp_path / name, rows)
-        batches = list(read_batches(Part(path), COLUMNS, _format(path)))
+        batches = _batches(path, COLUMNS)
         assert len(batches) > 10
-        starts = [batch.first_row for batch in batches]
-        assert starts[1] == 1 + batches[0].num_rows
-        assert starts[-1] + batches[-1].num_rows == 301
+        assert [row for batch in batches for row in batch.rows.tolist()] == list(range(1, 301))
         assert _read(path) == {key: values * 50 for key, values in CONVERTED.items()}
 
     @pytest.mark.parametrize("name", ["log.csv", "log.jsonl", "log.parquet"])
@@ -112,14 +128,14 @@ class TestFormats:
     def test_a_column_may_be_read_in_two_ways(self, tmp_path, name):
         path = _write(tmp_path / name, {"id": [2**60 + 1, 7], "x": [1.0, 2.0]})
         columns = [RawColumn("id", "number"), RawColumn("id", "text")]
-        (batch,) = read_batches(Part(path), columns, _format(path))
-        assert batch.keys("id").to_pylist() == [str(2**60 + 1), "7"]
-        assert batch.convert(columns[:1]).to_pydict() == {"id": [[float(2**60)], [7.0]]}
+        check = RowCheck(*_batches(path, columns))
+        assert check.keys("id").to_pylist() == [str(2**60 + 1), "7"]
+        assert check.convert(columns[:1]).to_pydict() == {"id": [[float(2**60)], [7.0]]}
 
     def test_only_the_wanted_columns_are_read(self, tmp_path):
         for name in ("log.csv", "log.jsonl", "log.parquet"):
             path = _write(tmp_path / name, ROWS)
-            (batch, *_) = read_batches(Part(path), COLUMNS[2:3], _format(path))
+            (batch, *_) = _batches(path, COLUMNS[2:3])
             assert batch.values.schema.names == ["age"]
 
 
@@ -135,7 +151,7 @@ class TestCsv:
 
     def test_a_header_without_rows_has_no_rows(self, tmp_path):
         path = self._csv(tmp_path, b"user,age\n")
-        assert sum(b.num_rows for b in read_batches(Part(path), COLUMNS[:1], "csv")) == 0
+        assert sum(batch.num_rows for batch in _batches(path, COLUMNS[:1])) == 0
 
     def test_text_keeps_its_digits(self, tmp_path):
         path = self._csv(tmp_path, b"user,age\n007,1\n3.0,1\n")
@@ -143,18 +159,47 @@ class TestCsv:
 
     def test_a_row_with_too_few_columns_is_named(self, tmp_path):
         path = self._csv(tmp_path, b'user,age\n"a\nb",1\n\nc,2\nd\n')
-        assert _refusal(path, COLUMNS[:1]) == "row 3 has 1 columns where the header has 2"
+        assert _read_good(path, COLUMNS[:1]) == (
+            [1, 2],
+            {"user": [[b"a\nb"], [b"c"]]},
+            ["row 3: has 1 columns where the header has 2"],
+        )
+
+    def test_rows_keep_their_numbers_beside_uneven_ones(self, tmp_path, monkeypatch):
+        monkeypatch.setattr(csv_log, "_BLOCK_BYTES", 64)
+        uneven = {1, 2, 17, 18, 50, 99, 100}
+        rows = [b"7,7,7" if row in uneven else b"u%d,1" % row for row in range(1, 101)]
+        path = self._csv(tmp_path, b"user,age\n" + b"\n".join(rows))
+        numbers, values, sentences = _read_good(path, COLUMNS[:1])
+        assert numbers == [row for row in range(1, 101) if row not in uneven]
+        assert values["user"] == [[b"u%d" % row] for row in numbers]
+        assert sentences == [
+            f"row {row}: has 3 columns where the header has 2" for row in sorted(uneven)
+        ]
 
     def test_a_bad_number_is_named_with_its_row(self, tmp_path, monkeypatch):
-        monkeypatch.setattr(log_reader, "_CSV_BLOCK_BYTES", 64)
+        monkeypatch.setattr(csv_log, "_BLOCK_BYTES", 64)
         rows = b"".join(b'"a\nb",%d\n' % age for age in range(100))
         path = self._csv(tmp_path, b"user,age\n" + rows + b"c,old\n")
-        assert _refusal(path, COLUMNS[2:3]) == "row 101, column 'age': 'old' is not a number"
+        numbers, _, sentences = _read_good(path, COLUMNS[2:3])
+        assert numbers == list(range(1, 101))
+        assert sentences == ["row 101, column 'age': 'old' is not a number"]
 
     def test_a_quote_that_never_closes_is_said(self, tmp_path, monkeypatch):
-        monkeypatch.setattr(log_reader, "_CSV_BLOCK_BYTES", 64)
+        monkeypatch.setattr(csv_log, "_BLOCK_BYTES", 64)
         path = self._csv(tmp_path, b'user,age\n"a,1\n' + b"b,2\n" * 100)
         assert "is there a quote that never closes?" in _refusal(path, COLUMNS[:1])
+
+    @pytest.mark.parametrize("last", [b'b,"2\nc,3\n', b'"b,2\nc,3\n', b'b,2\nc,"3', b'b,"'])
+    def test_a_quote_open_at_the_end_is_said(self, tmp_path, last):
+        path = self._csv(tmp_path, b"user,age\na,1\n" + last)
+        assert "opens a quote that never closes" in _refusal(path, COLUMNS[:1])
+
+    def test_a_header_of_other_separators_is_said(self, tmp_path):
+        path = self._csv(tmp_path, b"user;age\na;1\n")
+        assert _refusal(path, COLUMNS[:1]) == (
+            "its header is one column, 'user;age'; write commas between the columns, not ';'"
+        )
 
     def test_a_column_that_occurs_twice_is_refused(self, tmp_path):
         path = self._csv(tmp_path, b"user,user\na,b\n")
@@ -213,14 +258,34 @@ class TestJsonLines:
     @pytest.mark.parametrize("bad", ['{"user": "a"', "[1]", "user,age", '"text"'])
     def test_a_line_that_is_no_object_is_named(self, tmp_path, bad):
         path = self._jsonl(tmp_path, '{"user": "a"}', "", '{"user": "a"}', bad)
-        assert _refusal(path, [self.USER]) == "row 3 is not a JSON object"
+        assert _read_good(path, [self.USER]) == (
+            [1, 2],
+            {"user": [[b"a"], [b"a"]]},
+            ["row 3: is not a JSON object"],
+        )
 
     @pytest.mark.parametrize(("value", "what"), [("[1]", "a list"), ("{}", "an object")])
     def test_a_value_of_the_wrong_shape_is_named(self, tmp_path, value, what):
         path = self._jsonl(tmp_path, '{"user": "a"}', f'{{"user": {value}}}')
-        assert _refusal(path, [self.USER]) == (
-            f"row 2, column 'user': it holds {what} where a text is asked for"
-        )
+        numbers, _, sentences = _read_good(path, [self.USER])
+        assert numbers == [1]
+        assert sentences == [f"row 2, column 'user': {value!r} is {what} where a text is asked for"]
+
+    def test_lines_keep_their_numbers_beside_bad_ones(self, tmp_path, monkeypatch):
+        monkeypatch.setattr(json_lines, "BLOCK_BYTES", 200)
+        bad = {3: "{", 4: '{"user": [1]}', 40: '{"user": 1}{"user": 2}', 60: '{"user": "\\ud800"}'}
+        lines = [bad.get(row, f'{{"user": "u{row}"}}') for row in range(1, 61)]
+        numbers, values, sentences = _read_good(self._jsonl(tmp_path, *lines), [self.USER])
+        assert numbers == [row for row in range(1, 61) if row not in bad]
+        assert values["user"] == [[b"u%d" % row] for row in numbers]
+        assert [sentence.split(":")[0].split(",")[0] for sentence in sentences] == [
+            f"row {row}" for row in bad
+        ]
+
+    def test_a_key_that_a_line_repeats_is_named(self, tmp_path):
+        path = self._jsonl(tmp_path, '{"user": "a"}', '{"user": "a", "user": "b"}')
+        _, _, sentences = _read_good(path, [self.USER])
+        assert sentences == ["row 2: has the key 'user' more than once"]
 
     def test_one_line_without_end_is_refused(self, tmp_path, monkeypatch):
         monkeypatch.setattr(json_lines, "BLOCK_BYTES", 100)
@@ -233,11 +298,12 @@ class TestParquet:
     def test_row_groups_are_grouped_into_parts(self, tmp_path, monkeypatch):
         path = _write(tmp_path / "log.parquet", {"age": list(range(9))})
         monkeypatch.setattr(log_reader, "_ROWS_PER_PART", 4)
+        path = str(path)
         parts = split_into_parts([path], "parquet")
         assert parts == [Part(path, 1, (0, 1), 4), Part(path, 5, (2, 3), 4), Part(path, 9, (4,), 1)]
         age = RawColumn("age", "number")
         read = [
-            (batch.first_row, batch.convert([age])["age"].to_pylist())
+            (batch.rows[0], RowCheck(batch).convert([age])["age"].to_pylist())
             for part in parts
             for batch in read_batches(part, [age], "parquet")
         ]
@@ -247,7 +313,7 @@ class TestParquet:
     def test_a_file_without_rows_has_no_parts(self, tmp_path):
         path = tmp_path / "log.parquet"
         pq.write_table(pa.table({"age": pa.array([], pa.int64())}), path)
-        rows = [p.num_rows for p in split_into_parts([path], "parquet")]
+        rows = [p.num_rows for p in split_into_parts([str(path)], "parquet")]
         assert sum(rows) == 0
 
     def test_dictionary_columns_are_text(self, tmp_path):
@@ -276,11 +342,16 @@ class TestBrokenFiles:
         path.touch()
         assert _refusal(path).startswith("is empty")
 
-    @pytest.mark.parametrize("name", ["log.csv", "log.jsonl"])
-    def test_a_file_that_is_no_utf_8_is_refused(self, tmp_path, name):
-        path = _write(tmp_path / name, {"user": ["a"] * 3000 + ["MARK"]})
-        path.write_bytes(path.read_bytes().replace(b"MARK", b"\xe9t\xe9"))
-        assert _refusal(path, COLUMNS[:1]) == "is not UTF-8 text"
+    @pytest.mark.parametrize("name", ["log.csv", "log.jsonl", "log.parquet"])
+    def test_rows_that_are_no_utf_8_are_named(self, tmp_path, name):
+        path = _write(tmp_path / name, {"user": ["ü"] * 3000 + ["MARK", "é"]})
+        path.write_bytes(path.read_bytes().replace(b"MARK", b"\xe9t\xe9s"))
+        numbers, values, sentences = _read_good(path, COLUMNS[:1])
+        assert numbers == [*range(1, 3001), 3002]
+        assert values["user"][-1] == ["é".encode()]
+        assert len(sentences) == 1
+        assert sentences[0].startswith("row 3001, column 'user': ")
+        assert sentences[0].endswith(" is not UTF-8 text")
 
     @pytest.mark.parametrize("name", ["log.csv.gz", "log.jsonl.gz"])
     def test_a_truncated_gzip_file_is_refused(self, tmp_path, name):
@@ -305,7 +376,7 @@ class TestBrokenFiles:
         path.write_bytes(path.read_bytes()[:keep])
         assert _refusal(path) == "is not a Parquet file, or is cut off"
         with pytest.raises(DataError, match="is not a Parquet file"):
-            split_into_parts([path], "parquet")
+            split_into_parts([str(path)], "parquet")
 
     def test_a_damaged_page_is_refused(self, tmp_path):
         path = _write(tmp_path / "log.parquet", {"user": ["abc" * 100, "def" * 100]})
@@ -318,40 +389,6 @@ class TestBrokenFiles:
         assert _refusal(tmp_path / "log.csv") == "cannot be read: No such file or directory"
 
 
-class TestFiles:
-    def test_a_pattern_names_its_files_in_order(self, tmp_path):
-        for name in ("b.csv", "a.csv", "c.txt", "deep/d.csv"):
-            (tmp_path / name).parent.mkdir(exist_ok=True)
-            (tmp_path / name).touch()
-        names = [path.name for path in list_files(f"{tmp_path}/*.csv")]
-        assert names == ["a.csv", "b.csv"]
-        names = [path.name for path in list_files(f"{tmp_path}/**/*.csv")]
-        assert names == ["a.csv", "b.csv", "d.csv"]
-
-    def test_a_file_whose_name_looks_like_a_pattern_is_found(self, tmp_path):
-        path = tmp_path / "log[1].csv"
-        path.touch()
-        assert list_files(str(path)) == [path]
-
-    def test_no_file_and_a_folder_are_refused(self, tmp_path):
-        with pytest.raises(DataError, match=r"\*\.csv: no file matches"):
-            list_files(f"{tmp_path}/*.csv")
-        with pytest.raises(DataError, match="is a folder; name its files"):
-            list_files(str(tmp_path))
-
-    def test_the_fingerprint_changes_with_the_files(self, tmp_path):
-        first, second = tmp_path / "a.csv", tmp_path / "b.csv"
-        first.write_text("x")
-        second.write_text("y")
-        before = fingerprint([first, second])
-        assert before == fingerprint([second, first])
-        assert before != fingerprint([first])
-        second.write_text("yy")
-        longer = fingerprint([first, second])
-        os.utime(second, ns=(1, 1))
-        assert len({before, longer, fingerprint([first, second])}) == 3
-
-
 class TestSample:
     def test_a_sample_is_the_first_rows_of_the_log(self, tmp_path):
         age = RawColumn("age", "number")
@@ -359,14 +396,16 @@ class TestSample:
             _write(tmp_path / f"{index}.csv", {"age": [index * 10 + row for row in range(4)]})
             for index in range(3)
         ]
-        batches = list(sample_batches(files, [age], "csv", rows=6))
-        ages = [row for batch in batches for row in batch.convert([age])["age"].to_pylist()]
+        batches = list(sample_batches(list(map(str, files)), [age], "csv", rows=6))
+        ages = [
+            row for batch in batches for row in RowCheck(batch).convert([age])["age"].to_pylist()
+        ]
         assert ages == [[0.0], [1.0], [2.0], [3.0], [10.0], [11.0]]
-        assert [batch.file for batch in batches] == files[:2]
+        assert [batch.file for batch in batches] == list(map(str, files[:2]))
 
     def test_a_log_shorter_than_the_sample_is_read_whole(self, tmp_path):
         path = _write(tmp_path / "log.parquet", ROWS)
-        assert sum(b.num_rows for b in sample_batches([path], COLUMNS, "parquet")) == 6
+        assert sum(b.num_rows for b in sample_batches([str(path)], COLUMNS, "parquet")) == 6
 
 
 def test_the_reader_imports_no_tensorflow():

@@ -1,0 +1,1 @@
+"""Reads shards of tf.Examples in batches."""

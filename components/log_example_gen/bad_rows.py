@@ -1,0 +1,162 @@
+"""Rows that cannot be used: why, where they are, and how they are counted and told."""
+
+import json
+import uuid
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, NamedTuple, get_args
+
+import numpy as np
+
+from taskroute.schemas.errors import DataError
+
+Reason = Literal[
+    "uneven_row",  # a CSV row with more or fewer columns than the header
+    "not_json",  # a line that is no JSON object
+    "not_utf8",
+    "wrong_type",  # a list or an object in a column of single values
+    "not_a_number",
+    "not_finite",  # infinite, also after rounding to float32
+    "not_a_list",  # text in brackets that is no JSON array
+    "too_long",
+    "not_a_timestamp",
+    "missing",  # only of what every row must have: timestamp or split key
+    "wrong_label",
+    "out_of_range",
+]
+REASONS: tuple[Reason, ...] = get_args(Reason)
+
+_SHOWN_IN_RECORD = 200
+_SHOWN_IN_SENTENCE = 60
+
+
+class BadValues(Exception):  # noqa: N818 - caught by whoever knows the file and the rows
+    """Values of a column that cannot be read as its kind.
+
+    `rows` are their places, int64, rising; None where the column as a whole is of another type,
+    which no row is to blame for.
+    """
+
+    def __init__(self, reason: Reason, problem: str, rows: np.ndarray | None):
+        super().__init__(problem)
+        self.reason = reason
+        self.problem = problem
+        self.rows = rows
+
+
+class BadRow(NamedTuple):
+    """One row that is left out; `value` is shortened, and None where there is none to show."""
+
+    file: str
+    row: int  # from 1, without header and blank lines
+    reason: Reason
+    column: str | None
+    problem: str
+    value: str | None
+
+    def sentence(self) -> str:
+        """Where it is and what is wrong, e.g. "log.csv: row 7, column 'age': 'x' is not ..."."""
+        column = f", column '{self.column}'" if self.column is not None else ""
+        shown = ""
+        if self.value and self.column is not None:
+            shown = repr(self.value)
+            if len(shown) > _SHOWN_IN_SENTENCE:
+                shown = f"{shown[:_SHOWN_IN_SENTENCE]}..."
+            shown += " "
+        return f"{self.file}: row {self.row}{column}: {shown}{self.problem}"
+
+
+def shorten(value: Any) -> str | None:
+    """A raw value as a BadRow holds it."""
+    if value is None:
+        return None
+    if isinstance(value, bytes):
+        value = value[: 4 * _SHOWN_IN_RECORD].decode(errors="replace")
+    text = value if isinstance(value, str) else str(value)
+    return text if len(text) <= _SHOWN_IN_RECORD else f"{text[:_SHOWN_IN_RECORD]}..."
+
+
+@dataclass
+class BadRowCounts:
+    """How many rows are bad, by reason, and the first of each."""
+
+    counts: dict[Reason, int] = field(default_factory=dict)
+    first: dict[Reason, BadRow] = field(default_factory=dict)
+
+    @property
+    def total(self) -> int:
+        return sum(self.counts.values())
+
+    def add(self, rows: Iterable[BadRow]) -> None:
+        """Counts rows, which come in the order of the log."""
+        for row in rows:
+            self.counts[row.reason] = self.counts.get(row.reason, 0) + 1
+            self.first.setdefault(row.reason, row)
+
+    def merge(self, later: "BadRowCounts") -> None:
+        """Adds the counts of rows that come later in the log."""
+        for reason, count in later.counts.items():
+            self.counts[reason] = self.counts.get(reason, 0) + count
+            self.first.setdefault(reason, later.first[reason])
+
+    def to_json(self) -> dict[str, Any]:
+        """For a report that passes through JSON."""
+        return {"counts": self.counts, "first": list(self.first.values())}
+
+    @staticmethod
+    def from_json(report: Mapping[str, Any]) -> "BadRowCounts":
+        """What `to_json` gave."""
+        rows = [BadRow(*row) for row in report["first"]]
+        return BadRowCounts(dict(report["counts"]), {row.reason: row for row in rows})
+
+    def refuse_above(self, max_fraction: float, num_rows: int, where: str) -> None:
+        """Stops where more rows are bad than may be.
+
+        Args:
+            max_fraction: `source.max_bad_fraction`.
+            num_rows: All rows, the bad ones too.
+            where: What they are rows of, for the message.
+
+        Raises:
+            DataError: Names the counts and the first row of each reason.
+        """
+        if self.total <= max_fraction * num_rows:
+            return
+        if self.total == 1:
+            (row,) = self.first.values()
+            raise DataError(
+                f"{row.sentence()}; mend the row, or let `source.max_bad_fraction` "
+                f"({max_fraction:g}) leave it out"
+            )
+        reasons = "; ".join(
+            f"{count:,} {reason}, first {self.first[reason].sentence()}"
+            for reason, count in sorted(self.counts.items(), key=lambda pair: -pair[1])
+        )
+        raise DataError(
+            f"{where}: {self.total:,} of {num_rows:,} rows are bad "
+            f"({self.total / num_rows:.2%}), more than `source.max_bad_fraction` "
+            f"({max_fraction:g}) allows: {reasons}"
+        )
+
+
+class BadRowWriter:
+    """Counts bad rows and writes them to a file of a name that no other worker uses.
+
+    A line is a JSON object with the fields of BadRow. `file` is the file's name; None without rows.
+    """
+
+    def __init__(self, folder: Path):
+        self.counts = BadRowCounts()
+        self.file: str | None = None
+        self._folder = folder
+
+    def write(self, rows: Sequence[BadRow]) -> None:
+        """Appends rows, which come in the order of the log."""
+        if not rows:
+            return
+        self.file = self.file or str(uuid.uuid4())
+        self.counts.add(rows)
+        lines = [json.dumps(row._asdict(), ensure_ascii=False) + "\n" for row in rows]
+        with (self._folder / self.file).open("a", encoding="utf-8") as file:
+            file.writelines(lines)

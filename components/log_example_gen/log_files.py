@@ -1,0 +1,200 @@
+"""Finds log files and opens them: on this machine, or wherever Beam reads (`gs://`, `s3://`, ...).
+
+A name with a scheme is Beam's; Beam is imported for such names only.
+"""
+
+import errno
+import glob
+import hashlib
+import os
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from taskroute.schemas.errors import DataError
+
+# Stands for bytes that are not UTF-8: a code point that no text may hold.
+NOT_UTF8 = "\uffff"
+
+_BOM = b"\xef\xbb\xbf"
+_OTHER_KINDS = {
+    b"\xff\xfe": "UTF-16 text; save it as UTF-8",
+    b"\xfe\xff": "UTF-16 text; save it as UTF-8",
+    b"\x1f\x8b": "gzip data; its name must end in .gz",
+    b"PAR1": "a Parquet file; set `source.format` to parquet",
+    b"PK\x03\x04": "a zip archive; unpack it or use gzip",
+    b"BZh": "bzip2 data; unpack it or use gzip",
+    b"\x28\xb5\x2f\xfd": "zstd data; unpack it or use gzip",
+}
+
+
+def is_remote(name: str) -> bool:
+    """Whether a path or a pattern is for Beam's filesystems."""
+    return "://" in name
+
+
+def list_files(pattern: str) -> list[str]:
+    """Files that a path or a pattern (`*`, `?`, `[...]`, `**`) names, sorted.
+
+    Raises:
+        DataError: If there are none.
+    """
+    if is_remote(pattern):
+        files = [metadata.path for metadata in _match(pattern)]
+    elif Path(pattern).is_dir():
+        raise DataError(f"{pattern}: is a folder; name its files, e.g. {pattern.rstrip('/')}/*.csv")
+    elif Path(pattern).is_file():
+        return [pattern]
+    else:
+        files = [file for file in glob.glob(pattern, recursive=True) if Path(file).is_file()]
+    if not files:
+        raise DataError(f"{pattern}: no file matches; check `source.path` and `source.test_path`")
+    return sorted(files)
+
+
+def identity(file: str) -> str:
+    """The same for two names of one file."""
+    return file if is_remote(file) else str(Path(file).resolve())
+
+
+def fingerprint(files: Sequence[str]) -> str:
+    """Digest of names, sizes and times: another one when a file is added, removed or written."""
+    digest = hashlib.sha256()
+    for file in sorted(files):
+        if is_remote(file):
+            (metadata,) = _match(file)
+            size, changed = metadata.size_in_bytes, metadata.last_updated_in_seconds
+        else:
+            with say_what_is_wrong(file):
+                status = os.stat(file)
+            size, changed = status.st_size, status.st_mtime_ns
+        digest.update(f"{file}\0{size}\0{changed}\n".encode())
+    return digest.hexdigest()
+
+
+def open_file(file: str) -> pa.NativeFile:
+    """A file as it is, for reading at any place."""
+    if not is_remote(file):
+        return pa.OSFile(file)
+    from apache_beam.io.filesystem import CompressionTypes
+    from apache_beam.io.filesystems import FileSystems
+
+    stream = FileSystems.open(file, compression_type=CompressionTypes.UNCOMPRESSED)
+    return pa.PythonFile(stream, mode="r")
+
+
+class TextStream:
+    """The text of a file: unpacked where its name ends in .gz, without byte order mark, and UTF-8.
+
+    Bytes that are not UTF-8 come as NOT_UTF8, and `has_bad_bytes` is set from then on.
+
+    Args:
+        file: Its name.
+        end: What comes after the file's own bytes.
+
+    Raises:
+        DataError: If the file is another kind of data by its first bytes.
+    """
+
+    closed = False  # asked for by pa.PythonFile
+
+    def __init__(self, file: str, end: bytes = b""):
+        self.has_bad_bytes = False
+        raw = open_file(file)
+        self._raw = pa.CompressedInputStream(raw, "gzip") if file.endswith(".gz") else raw
+        self._end = end
+        self._is_at_end = False
+        self._undecided = b""  # the first bytes of a character that the next read completes
+        start = self._raw.read(4)
+        for magic, kind in _OTHER_KINDS.items():
+            if start.startswith(magic):
+                raise DataError(f"{file}: is {kind}")
+        self._ready = self._valid(start.removeprefix(_BOM))
+
+    def read(self, size: int = 1 << 20) -> bytes:
+        """The next `size` bytes; fewer at the end only."""
+        while len(self._ready) < size and not self._is_at_end:
+            chunk = self._raw.read(size)
+            self._is_at_end = not chunk
+            self._ready += self._valid(chunk) if chunk else self._valid(b"", is_last=True)
+            if self._is_at_end:
+                self._ready += self._end
+        ready, self._ready = self._ready[:size], self._ready[size:]
+        return ready
+
+    def close(self) -> None:
+        """Closes the file."""
+        self._raw.close()
+        self.closed = True
+
+    def _valid(self, chunk: bytes, is_last: bool = False) -> bytes:
+        if self._undecided:
+            chunk = self._undecided + chunk
+            self._undecided = b""
+        if chunk.isascii():
+            return chunk
+        if not is_last:
+            chunk = self._hold_back_unfinished(chunk)
+        try:
+            chunk.decode()
+        except UnicodeDecodeError:
+            self.has_bad_bytes = True
+            text = chunk.decode(errors="surrogateescape")
+            return re.sub("[\udc80-\udcff]+", NOT_UTF8, text).encode()
+        return chunk
+
+    def _hold_back_unfinished(self, chunk: bytes) -> bytes:
+        for length in range(1, min(4, len(chunk) + 1)):
+            first = chunk[-length]
+            if first >= 0xC0:
+                needed = 2 if first < 0xE0 else 3 if first < 0xF0 else 4
+                if length < needed:
+                    self._undecided = chunk[-length:]
+                    return chunk[:-length]
+                break
+            if first < 0x80:
+                break
+        return chunk
+
+
+@contextmanager
+def say_what_is_wrong(file: str) -> Iterator[None]:
+    """Turns what the system, Arrow or Beam says of a broken file into one sentence."""
+    try:
+        yield
+    except DataError:
+        raise
+    except UnicodeDecodeError:
+        raise DataError(f"{file}: is not UTF-8 text") from None
+    except (OSError, pa.ArrowException) as error:
+        code = getattr(error, "errno", None)
+        reason = os.strerror(code) if code else str(error).splitlines()[0]
+        if "Truncated compressed stream" in reason:
+            reason = "the compressed data ends too early; copy the file again"
+        elif "inflate failed" in reason:
+            reason = "it is not gzip data, or is damaged"
+        elif code == errno.EISDIR:
+            reason = "it is a folder"
+        raise DataError(f"{file}: cannot be read: {reason}") from None
+
+
+def _match(pattern: str) -> list[Any]:
+    """Beam's metadata of the files; none where there are none."""
+    from apache_beam.io.filesystem import BeamIOError
+    from apache_beam.io.filesystems import FileSystems
+
+    try:
+        (found,) = FileSystems.match([pattern])
+    except ValueError:
+        scheme = pattern.partition("://")[0]
+        raise DataError(
+            f"{pattern}: Beam has no filesystem for {scheme}://; install apache-beam with "
+            "its extra gcp, aws, azure or hadoop"
+        ) from None
+    except BeamIOError as error:
+        raise DataError(f"{pattern}: cannot be listed: {str(error).splitlines()[0]}") from None
+    return found.metadata_list

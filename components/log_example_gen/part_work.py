@@ -1,0 +1,159 @@
+"""What a Beam worker does with one part of the log: counts its seconds, or writes its shards."""
+
+import uuid
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import pyarrow as pa
+
+from taskroute.components.log_example_gen import example_encoder, labels, log_reader, splits
+from taskroute.components.log_example_gen.bad_rows import BadRowCounts, BadRowWriter
+from taskroute.components.log_example_gen.labels import LabelCounts
+from taskroute.components.log_example_gen.log_batch import LogBatch, RowCheck
+from taskroute.components.log_example_gen.log_reader import LogFormat, Part
+from taskroute.components.log_example_gen.shards import ShardWriter
+from taskroute.schemas.columns import RawColumn
+from taskroute.schemas.source import SPLITS, Source
+from taskroute.schemas.tasks import Task
+
+_SEED = 20_190_127
+_NO_SPLIT = -1
+
+Report = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Item:
+    """One piece of work; `index` orders the shards, whoever writes them first."""
+
+    index: int
+    part: Part
+    is_test: bool
+
+
+@dataclass(frozen=True)
+class CountSeconds:
+    """First pass of a split by time: rows per second of one part, kept in a file.
+
+    The report holds its name (`file`), and `rows` and `bad_rows` as far as timestamps tell.
+    """
+
+    column: str
+    log_format: LogFormat
+    folder: Path
+
+    def __call__(self, item: Item) -> Report:
+        columns = [RawColumn(self.column, "text")]
+        bad = BadRowCounts()
+        seconds, counts = splits.merge_counts(
+            self._count(batch, bad)
+            for batch in log_reader.read_batches(item.part, columns, self.log_format)
+        )
+        file = self.folder / f"{uuid.uuid4()}.npz"
+        np.savez(file, seconds=seconds, counts=counts)
+        rows = int(counts.sum()) + bad.total
+        return {"file": file.name, "rows": rows, "bad_rows": bad.to_json()}
+
+    def _count(self, batch: LogBatch, bad: BadRowCounts) -> tuple[np.ndarray, np.ndarray]:
+        check = RowCheck(batch)
+        seconds = check.seconds(self.column)
+        bad.add(check.bad_rows)
+        return np.unique(seconds[check.is_good], return_counts=True)
+
+
+@dataclass(frozen=True)
+class WriteShards:
+    """Reads one part, says which split its rows are in, and writes a shard or more for each.
+
+    Bad rows go to a file of their own. The report holds `rows`, the good and the bad; `shards`,
+    each with `split`, `file` and `rows`; `bad_rows` and `bad_rows_file`; and `train_labels`, the
+    LabelCounts by task.
+    """
+
+    source: Source
+    columns: tuple[RawColumn, ...]
+    tasks: tuple[Task, ...]
+    cutoffs: splits.Cutoffs | None
+    folder: Path
+
+    def __call__(self, item: Item) -> Report:
+        bad = BadRowWriter(self.folder)
+        train_labels = {task.name: LabelCounts() for task in labels.binary_tasks(self.tasks)}
+        rows_read = 0
+        with ThreadPoolExecutor(1) as thread:
+            writers = [ShardWriter(self.folder, split, thread) for split in SPLITS]
+            batches = log_reader.read_batches(
+                item.part, self._columns_to_read(item), self.source.format
+            )
+            for number, batch in enumerate(batches):
+                rows_read += batch.num_rows + len(batch.passed_over)
+                check = RowCheck(batch)
+                converted = check.convert(self.columns)
+                split_of_row = self._split(item, check)
+                label_of_row = labels.read_labels(check, converted, self.tasks)
+                split_of_row[~check.is_good] = _NO_SPLIT
+                bad.write(check.bad_rows)
+                is_train = split_of_row == SPLITS.index("train")
+                for name, values in label_of_row.items():
+                    train_labels[name] += labels.count_labels(values[is_train])
+                # Logs are sorted by time; training shuffles over a window of rows only.
+                order = np.random.default_rng((_SEED, item.index, number)).permutation(
+                    batch.num_rows
+                )
+                examples = example_encoder.encode(converted)
+                for split, writer in enumerate(writers):
+                    chosen = order[split_of_row[order] == split]
+                    writer.write(examples.take(pa.array(chosen)))
+            for writer in writers:
+                writer.close()
+        shards = [shard for writer in writers for shard in writer.shards]
+        rows_written = sum(shard["rows"] for shard in shards)
+        _require_all_rows(item.part, rows_read, rows_written, bad.counts.total)
+        return {
+            "rows": rows_read,
+            "shards": shards,
+            "bad_rows": bad.counts.to_json(),
+            "bad_rows_file": bad.file,
+            "train_labels": {name: asdict(counts) for name, counts in train_labels.items()},
+        }
+
+    def _columns_to_read(self, item: Item) -> list[RawColumn]:
+        if item.is_test:
+            return list(self.columns)
+        return [*self.columns, RawColumn(split_column(self.source), "text")]
+
+    def _split(self, item: Item, check: RowCheck) -> np.ndarray:
+        """(N,) index into SPLITS, int8; of a bad row it means nothing."""
+        if item.is_test:
+            return np.full(check.batch.num_rows, SPLITS.index("test"), np.int8)
+        column = split_column(self.source)
+        if self.cutoffs:
+            return splits.split_by_time(check.seconds(column), self.cutoffs)
+        split = self.source.split
+        return splits.split_by_hash(_hash(check.keys(column)), split.validation, split.test)
+
+
+def split_column(source: Source) -> str:
+    """Column that decides a row's split: Source sees to it that there is one."""
+    return cast(str, source.timestamp if source.split.by == "time" else source.split.key)
+
+
+def _hash(texts: pa.Array) -> np.ndarray:
+    _, offsets, data = texts.buffers()
+    start = texts.offset
+    return splits.hash_texts(
+        np.frombuffer(offsets, np.int32)[start : start + len(texts) + 1],
+        np.frombuffer(data, np.uint8) if data else np.empty(0, np.uint8),
+    )
+
+
+def _require_all_rows(part: Part, rows_read: int, rows_written: int, rows_bad: int) -> None:
+    """Holds the promise that no row is lost, whatever the reader and the encoder do."""
+    if rows_written + rows_bad != rows_read or part.num_rows not in (None, rows_read):
+        raise RuntimeError(
+            f"{part.file}: {rows_read} rows were read, {rows_written} written and {rows_bad} "
+            f"quarantined, of {part.num_rows} in the file"
+        )

@@ -1,0 +1,13 @@
+"""The artifact that holds the rows which could not be used."""
+
+from tfx.types.artifact import Artifact
+
+
+class Quarantine(Artifact):
+    """JSON lines, a bad row each: file, row, reason, column, problem, value.
+
+    Its custom property `num_rows` counts them, `num_rows_<reason>` those of one reason; see
+    `taskroute.components.log_example_gen.bad_rows`.
+    """
+
+    TYPE_NAME = "Quarantine"
