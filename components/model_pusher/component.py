@@ -13,6 +13,7 @@ class ModelPusherSpec(component_spec.ComponentSpec):
     PARAMETERS = {
         executor.DESTINATION_KEY: component_spec.ExecutionParameter(type=str),
         executor.MODEL_NAME_KEY: component_spec.ExecutionParameter(type=str),
+        executor.KEEP_VERSIONS_KEY: component_spec.ExecutionParameter(type=int),
         "serving_state": component_spec.ExecutionParameter(type=str),
         "code_digest": component_spec.ExecutionParameter(type=str),
     }
@@ -20,6 +21,9 @@ class ModelPusherSpec(component_spec.ComponentSpec):
         executor.MODEL_KEY: component_spec.ChannelParameter(type=standard_artifacts.Model),
         executor.BLESSING_KEY: component_spec.ChannelParameter(
             type=standard_artifacts.ModelBlessing
+        ),
+        executor.INFRA_BLESSING_KEY: component_spec.ChannelParameter(
+            type=standard_artifacts.InfraBlessing, optional=True
         ),
     }
     OUTPUTS = {
@@ -32,7 +36,7 @@ class ModelPusherSpec(component_spec.ComponentSpec):
 class ModelPusher(base_component.BaseComponent):
     """Puts a blessed model into the serving folder as its newest version.
 
-    A model without a blessing is not pushed, and that is no error: `pushed_model` then has the
+    A model without every blessing is not pushed, and that is no error: `pushed_model` then has the
     property `pushed` at 0, and what serves now goes on serving.
     """
 
@@ -47,6 +51,8 @@ class ModelPusher(base_component.BaseComponent):
         model_name: str,
         serving_state: str,
         code_digest: str,
+        infra_blessing: types.BaseChannel | None = None,
+        keep_versions: int = 5,
     ):
         """Constructs the component.
 
@@ -58,9 +64,13 @@ class ModelPusher(base_component.BaseComponent):
             serving_state: What serves when the pipeline is made: where it differs from the last
                 run's, e.g. after a rollback, TFX's cache runs this step again.
             code_digest: Digest of our code: a change of it makes TFX's cache run this step again.
+            infra_blessing: `InfraBlessing` of that candidate, obeyed as `blessing` is; None where
+                nothing checks whether it serves.
+            keep_versions: How many of the newest versions stay in `destination`.
 
         Raises:
-            ValueError: If `destination` or `model_name` is empty, or `destination` is not local.
+            ValueError: If `destination` or `model_name` is empty, `destination` is not local, or
+                `keep_versions` is below 1.
         """
         if not destination or "://" in destination:
             raise ValueError(
@@ -68,12 +78,16 @@ class ModelPusher(base_component.BaseComponent):
             )
         if not model_name:
             raise ValueError("`model_name` must not be empty. Received: model_name=''")
+        if keep_versions < 1:
+            raise ValueError(f"`keep_versions` must be at least 1. Received: {keep_versions}")
         super().__init__(
             spec=ModelPusherSpec(
                 model=model,
                 blessing=blessing,
+                infra_blessing=infra_blessing,
                 destination=destination,
                 model_name=model_name,
+                keep_versions=keep_versions,
                 serving_state=serving_state,
                 code_digest=code_digest,
                 pushed_model=types.Channel(type=standard_artifacts.PushedModel),

@@ -9,12 +9,15 @@ from tfx.types import artifact_utils
 from tfx.utils import path_utils
 
 from taskroute.components.model_pusher import registry
+from taskroute.components.model_pusher.server_files import write_server_files
 
 MODEL_KEY = "model"
 BLESSING_KEY = "blessing"
+INFRA_BLESSING_KEY = "infra_blessing"
 PUSHED_MODEL_KEY = "pushed_model"
 DESTINATION_KEY = "destination"
 MODEL_NAME_KEY = "model_name"
+KEEP_VERSIONS_KEY = "keep_versions"
 
 
 class Executor(base_executor.BaseExecutor):
@@ -30,22 +33,30 @@ class Executor(base_executor.BaseExecutor):
 
         Args:
             input_dict: `model`, the candidate; `blessing`, pushed only if its property `blessed`
-                is 1.
+                is 1; `infra_blessing`, obeyed as well where it is given.
             output_dict: `pushed_model`, gets the properties of TFX's Pusher: `pushed`, and where
                 it is 1 `pushed_destination` and `pushed_version`. The model is not copied to it.
-            exec_properties: `destination`, a local folder; `model_name`.
+            exec_properties: `destination`, a local folder; `model_name`; `keep_versions`, how many
+                stay there.
 
         Raises:
             UserError: If the model cannot be pushed.
         """
         pushed_model = artifact_utils.get_single_instance(output_dict[PUSHED_MODEL_KEY])
-        if not _is_blessed(input_dict.get(BLESSING_KEY, [])):
+        blessings = input_dict.get(BLESSING_KEY, [])
+        if not blessings or not _all_bless(blessings + input_dict.get(INFRA_BLESSING_KEY, [])):
             pushed_model.set_int_custom_property("pushed", 0)
             return
         model = artifact_utils.get_single_instance(input_dict[MODEL_KEY])
         source = path_utils.serving_model_path(model.uri, path_utils.is_old_model_artifact(model))
         destination = Path(exec_properties[DESTINATION_KEY]).absolute()
-        version = registry.push(source, destination, exec_properties[MODEL_NAME_KEY])
+        version = registry.push(
+            source,
+            destination,
+            exec_properties[MODEL_NAME_KEY],
+            exec_properties[KEEP_VERSIONS_KEY],
+        )
+        write_server_files(destination, exec_properties[MODEL_NAME_KEY], version)
         pushed_model.set_int_custom_property("pushed", 1)
         pushed_model.set_string_custom_property(
             "pushed_destination", str(destination / str(version))
@@ -53,8 +64,5 @@ class Executor(base_executor.BaseExecutor):
         pushed_model.set_string_custom_property("pushed_version", str(version))
 
 
-def _is_blessed(blessings: list[types.Artifact]) -> bool:
-    """Whether there is a blessing and none says no."""
-    return bool(blessings) and all(
-        blessing.get_int_custom_property("blessed") == 1 for blessing in blessings
-    )
+def _all_bless(blessings: list[types.Artifact]) -> bool:
+    return all(blessing.get_int_custom_property("blessed") == 1 for blessing in blessings)

@@ -2,10 +2,13 @@
 
     <destination>/7/               a SavedModel; TensorFlow Serving sees a whole one or none
     <destination>/LATEST_BLESSED.json
-    <destination>/.lock            held by the push that is under way
+    <destination>/.record.json     the last version ever used, and what was rolled back
+    <destination>/.lock            held by the push or rollback that is under way
 
-A version is copied beside its place, synced to disk and renamed into it. What a killed push left
-is named `.incoming-*`, which servers ignore and the next push removes.
+A version is copied beside its place, synced to disk and renamed into it; the pointer follows. A
+version is taken away by a rename, too. A server that watches the folder serves the highest number,
+so a rollback takes away what is above its target. Names that begin with a dot, servers ignore; the
+next push removes what others have left under them.
 """
 
 import contextlib
@@ -24,8 +27,10 @@ from taskroute.schemas.base import Config
 from taskroute.schemas.errors import UserError
 
 POINTER_FILE = "LATEST_BLESSED.json"
+_RECORD_FILE = ".record.json"
 _LOCK_FILE = ".lock"
 _INCOMING = ".incoming-"
+_REMOVED = ".removed-"
 
 
 class Pointer(Config):
@@ -38,7 +43,21 @@ class Pointer(Config):
     pushed_at: AwareDatetime
 
 
-def push(source_dir: str | Path, destination: str | Path, model_name: str) -> int:
+class _Record(Config):
+    """What the folder must remember of versions that it no longer holds.
+
+    Attributes:
+        last_version: The highest that was ever used.
+        rolled_back: Digest of each model that was rolled back to the version it had.
+    """
+
+    last_version: NonNegativeInt = 0
+    rolled_back: dict[str, NonNegativeInt] = {}
+
+
+def push(
+    source_dir: str | Path, destination: str | Path, model_name: str, keep_versions: int = 5
+) -> int:
     """Copies a SavedModel to the destination as its newest version and points to it.
 
     The model that serves already is not pushed again: its version is given back.
@@ -47,38 +66,98 @@ def push(source_dir: str | Path, destination: str | Path, model_name: str) -> in
         source_dir: A SavedModel.
         destination: Local folder of one model's versions; made where it lacks.
         model_name: Name under which it is served, written into the pointer.
+        keep_versions: How many of the newest versions stay, at least 1.
 
     Returns:
-        The version: one more than any that the destination has or points to, 1 at first.
+        The version: one more than any that the destination ever had, 1 at first.
 
     Raises:
-        UserError: If `source_dir` is no SavedModel, another push is under way, the pointer cannot
-            be understood, or the files cannot be written.
+        UserError: If `source_dir` is no SavedModel or was rolled back, another push is under way,
+            pointer or record cannot be understood, or the files cannot be written.
     """
+    if keep_versions < 1:
+        raise ValueError(f"`keep_versions` must be at least 1. Received: {keep_versions}")
     source, destination = Path(source_dir), Path(destination)
     if not (source / "saved_model.pb").is_file():
         raise UserError(f"{source}: is no SavedModel, it lacks saved_model.pb; train again")
-    try:
+    with _changing(destination, "pushed"):
         destination.mkdir(parents=True, exist_ok=True)
         with _locked(destination):
-            _remove_incoming(destination)
+            _remove_leftovers(destination)
             digest = _digest(source)
-            serving = latest(destination)
-            if (
-                serving is not None
-                and serving.model_digest == digest
-                and serving.version in versions(destination)
-            ):
+            serving, record = latest(destination), _read_record(destination)
+            if digest in record.rolled_back:
+                raise UserError(
+                    f"{source}: this model was version {record.rolled_back[digest]} and was rolled "
+                    f"back; train another, or take it out of {destination / _RECORD_FILE}"
+                )
+            held = versions(destination)
+            if serving and serving.model_digest == digest and serving.version in held:
                 return serving.version
-            version = _next_version(destination)
-            _publish(source, destination / str(version))
+            known = (*held, serving.version if serving else 0, record.last_version)
+            version = max(known) + 1
+            with _copied(source, destination) as copy:
+                # Before the version appears: whatever happens next, its number is used.
+                used = record.model_copy(update={"last_version": version})
+                _replace(destination / _RECORD_FILE, used)
+                os.rename(copy, destination / str(version))
+            _sync(destination)
             _point_to(destination, model_name, version, digest)
-    except OSError as error:
-        raise UserError(
-            f"{error.filename or destination}: the model cannot be pushed: {error.strerror}; "
-            "push again once that is mended"
-        ) from error
+            for old in versions(destination)[:-keep_versions]:
+                _take_away(destination / str(old))
     return version
+
+
+def rollback(destination: str | Path) -> tuple[int, int]:
+    """Lets the version before the one that serves serve again.
+
+    Versions above it are taken away: a server would go on with them. The model that is rolled back
+    is not pushed again.
+
+    Args:
+        destination: Local folder of one model's versions.
+
+    Returns:
+        The version that served, and the one that does now.
+
+    Raises:
+        UserError: If nothing serves or nothing is left to go back to, a push is under way, pointer
+            or record cannot be understood, or the files cannot be written.
+    """
+    destination = Path(destination)
+    with _changing(destination, "rolled back"):
+        pointer = latest(destination)
+        if pointer is None:
+            raise UserError(
+                f"{destination}: nothing was pushed here, so nothing can be rolled back"
+            )
+        with _locked(destination):
+            pointer = latest(destination) or pointer
+            held = versions(destination)
+            serves = max((*held, pointer.version))
+            # A push or rollback that was killed left a higher version than the pointer names.
+            unfinished = serves > pointer.version and pointer.version in held
+            below = [version for version in held if version < pointer.version]
+            if not unfinished and not below:
+                raise UserError(
+                    f"{destination}: version {pointer.version} is the only one left; train another"
+                )
+            target = pointer.version if unfinished else below[-1]
+            above = [version for version in held if version > target]
+            record = _read_record(destination)
+            gone = {_digest(destination / str(version)): version for version in above}
+            target_digest = _digest(destination / str(target))
+            gone.pop(target_digest, None)
+            update = {
+                "last_version": max(record.last_version, serves),
+                "rolled_back": record.rolled_back | gone,
+            }
+            _replace(destination / _RECORD_FILE, record.model_copy(update=update))
+            if not unfinished:
+                _point_to(destination, pointer.model_name, target, target_digest)
+            for version in reversed(above):
+                _take_away(destination / str(version), keep=True)
+    return serves, target
 
 
 def versions(destination: str | Path) -> tuple[int, ...]:
@@ -121,28 +200,57 @@ def _locked(destination: Path) -> Iterator[None]:
         yield
 
 
-def _remove_incoming(destination: Path) -> None:
-    for path in destination.glob(f"{_INCOMING}*"):
-        if path.is_dir():
-            shutil.rmtree(path)
-        else:
-            path.unlink()
-
-
-def _next_version(destination: Path) -> int:
-    pointer = latest(destination)
-    return max((*versions(destination), pointer.version if pointer else 0), default=0) + 1
-
-
-def _publish(source: Path, target: Path) -> None:
-    incoming = target.with_name(f"{_INCOMING}{uuid.uuid4().hex}")
+@contextlib.contextmanager
+def _changing(destination: Path, done: str) -> Iterator[None]:
     try:
-        _copy_synced(source, incoming)
-        os.rename(incoming, target)
+        yield
+    except OSError as error:
+        raise UserError(
+            f"{error.filename or destination}: the model cannot be {done}: {error.strerror}; "
+            "call again once that is mended"
+        ) from error
+
+
+def _remove_leftovers(destination: Path) -> None:
+    for prefix in (_INCOMING, _REMOVED):
+        for path in destination.glob(f"{prefix}*"):
+            if path.is_dir():
+                shutil.rmtree(path)
+            else:
+                path.unlink()
+
+
+def _take_away(version: Path, keep: bool = False) -> None:
+    """Removes a version so that no server sees a part of it; `keep` leaves it to the next push."""
+    removed = version.with_name(f"{_REMOVED}{version.name}-{uuid.uuid4().hex}")
+    os.rename(version, removed)
+    _sync(version.parent)
+    if not keep:
+        shutil.rmtree(removed)
+
+
+def _read_record(destination: Path) -> _Record:
+    path = destination / _RECORD_FILE
+    try:
+        return _Record.model_validate_json(path.read_bytes())
+    except FileNotFoundError:
+        return _Record()
+    except ValidationError:
+        raise UserError(
+            f"{path}: does not say which versions were used; restore the file or delete it"
+        ) from None
+
+
+@contextlib.contextmanager
+def _copied(source: Path, destination: Path) -> Iterator[Path]:
+    """A synced copy that no server sees, for the caller to rename; removed if that fails."""
+    copy = destination / f"{_INCOMING}{uuid.uuid4().hex}"
+    try:
+        _copy_synced(source, copy)
+        yield copy
     except BaseException:
-        shutil.rmtree(incoming, ignore_errors=True)
+        shutil.rmtree(copy, ignore_errors=True)
         raise
-    _sync(target.parent)
 
 
 def _copy_synced(source: Path, target: Path) -> None:
@@ -174,11 +282,16 @@ def _point_to(destination: Path, model_name: str, version: int, digest: str) -> 
         model_digest=digest,
         pushed_at=datetime.now(UTC),
     )
-    incoming = destination / f"{_INCOMING}{uuid.uuid4().hex}.json"
-    incoming.write_text(pointer.model_dump_json(indent=2) + "\n", encoding="utf-8")
+    _replace(destination / POINTER_FILE, pointer)
+
+
+def _replace(path: Path, content: Config) -> None:
+    """Writes a file beside its place and renames it, so that it is whole or as it was."""
+    incoming = path.with_name(f"{_INCOMING}{uuid.uuid4().hex}.json")
+    incoming.write_text(content.model_dump_json(indent=2) + "\n", encoding="utf-8")
     _sync(incoming)
-    os.replace(incoming, destination / POINTER_FILE)
-    _sync(destination)
+    os.replace(incoming, path)
+    _sync(path.parent)
 
 
 def _sync(path: Path) -> None:

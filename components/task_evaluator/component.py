@@ -3,20 +3,22 @@
 from collections.abc import Sequence
 
 from tfx import types
-from tfx.dsl.components.base import base_component, executor_spec
+from tfx.dsl.components.base import base_beam_component, executor_spec
 from tfx.types import component_spec, standard_artifacts
 
 from taskroute.components.task_evaluator import executor
-from taskroute.schemas.recommender import Gate
+from taskroute.components.task_evaluator.records import Baseline
+from taskroute.schemas.evaluation import Evaluation
 from taskroute.schemas.tasks import Task
 
 
 class TaskEvaluatorSpec(component_spec.ComponentSpec):
-    """Inputs, outputs and properties of TaskEvaluator; `tasks` and `gates` are JSON."""
+    """Inputs, outputs and properties of TaskEvaluator; all but the digest are JSON."""
 
     PARAMETERS = {
         executor.TASKS_KEY: component_spec.ExecutionParameter(type=str),
-        executor.GATES_KEY: component_spec.ExecutionParameter(type=str),
+        executor.SETTINGS_KEY: component_spec.ExecutionParameter(type=str),
+        executor.BASELINE_KEY: component_spec.ExecutionParameter(type=str),
         "code_digest": component_spec.ExecutionParameter(type=str),
     }
     INPUTS = {
@@ -36,16 +38,16 @@ class TaskEvaluatorSpec(component_spec.ComponentSpec):
     }
 
 
-class TaskEvaluator(base_component.BaseComponent):
-    """Measures a model per task on the test split and blesses it if every gate passes.
+class TaskEvaluator(base_beam_component.BaseBeamComponent):
+    """Measures a model per task and slice on the test split and blesses it if every gate passes.
 
-    The model is scored through the signature that servers call, on log rows that it has not seen;
-    labels and weights come from the transform graph. `evaluation` holds metrics.json and
-    verdict.json, `blessing` what TFX's Evaluator would put there.
+    Candidate and baseline are scored in one pass on the same rows, through the signature that
+    servers call; labels and weights come from the transform graph. `evaluation` holds metrics.json,
+    verdict.json and TFMA's files, `blessing` what TFX's Evaluator would put there.
     """
 
     SPEC_CLASS = TaskEvaluatorSpec
-    EXECUTOR_SPEC = executor_spec.ExecutorClassSpec(executor.Executor)
+    EXECUTOR_SPEC = executor_spec.BeamExecutorSpec(executor.Executor)
 
     def __init__(
         self,
@@ -53,8 +55,9 @@ class TaskEvaluator(base_component.BaseComponent):
         model: types.BaseChannel,
         transform_graph: types.BaseChannel,
         tasks: Sequence[Task],
-        gates: Sequence[Gate],
+        evaluation: Evaluation,
         code_digest: str,
+        baseline: Baseline | None = None,
     ):
         """Constructs the component.
 
@@ -63,8 +66,10 @@ class TaskEvaluator(base_component.BaseComponent):
             model: `Model` whose SavedModel has one output per task.
             transform_graph: `TransformGraph` that makes the labels and the weights.
             tasks: What the model predicts.
-            gates: Bounds that the model must keep. Without any, every model is blessed.
+            evaluation: What to measure, and the gates. Without any gate every model is blessed.
             code_digest: Digest of our code: a change of it makes TFX's cache run this step again.
+            baseline: What serves when the pipeline is made; a change of it makes TFX's cache run
+                this step again.
 
         Raises:
             ValueError: If there is no task, or a gate is on none of the tasks.
@@ -72,7 +77,7 @@ class TaskEvaluator(base_component.BaseComponent):
         if not tasks:
             raise ValueError("`tasks` must hold at least one task. Received: tasks=()")
         names = {task.name for task in tasks}
-        for gate in gates:
+        for gate in evaluation.gates:
             if gate.task not in names:
                 raise ValueError(f"`gates` must be on the tasks. Received: task={gate.task!r}")
         super().__init__(
@@ -81,7 +86,8 @@ class TaskEvaluator(base_component.BaseComponent):
                 model=model,
                 transform_graph=transform_graph,
                 tasks=executor.TASKS.dump_json(tuple(tasks)).decode(),
-                gates=executor.GATES.dump_json(tuple(gates)).decode(),
+                settings=evaluation.model_dump_json(),
+                baseline=baseline.model_dump_json() if baseline else "",
                 code_digest=code_digest,
                 evaluation=types.Channel(type=standard_artifacts.ModelEvaluation),
                 blessing=types.Channel(type=standard_artifacts.ModelBlessing),

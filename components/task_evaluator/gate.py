@@ -1,118 +1,213 @@
-"""The decision over a candidate, and the two files that record an evaluation."""
+"""The decision over a candidate.
 
-from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import TypeVar
+A gate decides by intervals, so that noise neither blesses nor refuses, and the burden of proof lies
+where the harm is:
 
-from pydantic import FiniteFloat, NonNegativeFloat, NonNegativeInt, ValidationError
+* `at_least` and `at_most` are promises to users. A candidate keeps one only if it is *shown* to:
+  the whole interval lies within the bound. Few rows make a wide interval, which passes nothing.
+* `may_lose` is a charge against the candidate, that it is worse than what serves. It is refused
+  only if the loss is *shown*: the whole interval of the paired difference lies beyond what it may
+  lose. Else a candidate that is as good would be refused every other night.
 
-from taskroute.components.task_evaluator.metrics import TaskMetrics
-from taskroute.schemas.base import Config
-from taskroute.schemas.errors import DataError
-from taskroute.schemas.recommender import Gate
+`confidence` is that of the verdict. Promises need no more than that each is shown at it. A
+candidate is refused for any one loss, so the chance to be wrong, 1 - confidence, is shared evenly
+by all losses that are judged (Bonferroni): a candidate that is no worse in any task and slice is
+refused with at most that chance, however many gates there are.
 
-METRICS_FILE = "metrics.json"
-VERDICT_FILE = "verdict.json"
+Every rule must be kept: a better mean excuses nothing. What is undefined, and what has fewer than
+`min_examples` labelled rows, passes nothing.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from taskroute.components.task_evaluator.records import (
+    SHARES,
+    GateVerdict,
+    MeasuredTask,
+    Measurements,
+    Verdict,
+)
+from taskroute.schemas.evaluation import BETTER, Gate
 
 
-class GateVerdict(Config):
-    """What one gate says. `value` is None where the metric is undefined."""
+@dataclass(frozen=True)
+class _Case:
+    """One rule of a gate on one slice; `measured` is None where the slice has no row."""
 
-    task: str
-    metric: str
-    value: FiniteFloat | None
+    gate: Gate
     rule: str
-    passed: bool
-    reason: str
+    bound: float
+    slice: str | None
+    measured: MeasuredTask | None
+
+    @property
+    def must_be_judged(self) -> bool:
+        """Whether too few rows are a failure: not in one of the many values of a slice column."""
+        return self.gate.slice is None or self.gate.slice_value is not None
+
+    @property
+    def num_examples(self) -> int:
+        return self.measured.candidate.num_examples if self.measured else 0
+
+    @property
+    def has_too_few(self) -> bool:
+        return self.num_examples < self.gate.min_examples
 
 
-class Verdict(Config):
-    """Whether the candidate may be served, and why."""
-
-    blessed: bool
-    summary: str
-    gates: tuple[GateVerdict, ...]
-
-
-class Measurements(Config):
-    """What was measured on one split, and how long that took."""
-
-    split: str
-    num_examples: NonNegativeInt
-    seconds: NonNegativeFloat
-    tasks: dict[str, TaskMetrics]
-
-
-def judge(gates: Sequence[Gate], tasks: Mapping[str, TaskMetrics]) -> Verdict:
+def judge(gates: Sequence[Gate], measurements: Measurements) -> Verdict:
     """Holds every gate against what was measured; all must pass.
 
     Args:
-        gates: Bounds on metrics, whose tasks are keys of `tasks`.
-        tasks: Metrics by task.
+        gates: Bounds on metrics of tasks that were measured.
+        measurements: Of candidate and baseline, with the confidence to decide at.
     """
-    verdicts = tuple(_judge_gate(gate, tasks[gate.task]) for gate in gates)
-    failed = [verdict for verdict in verdicts if not verdict.passed]
-    if not verdicts:
-        summary = "no gates: blessed unconditionally"
-    elif not failed:
-        summary = f"all gates passed ({len(verdicts)})"
-    else:
-        first = f"{failed[0].task} {failed[0].metric}: {failed[0].reason}"
-        summary = f"gates failed ({len(failed)} of {len(verdicts)}); {first}"
+    cases = [case for gate in gates for case in _cases(gate, measurements)]
+    num_losses = sum(case.rule == "may_lose" and not case.has_too_few for case in cases)
+    confidence = measurements.confidence
+    verdicts = tuple(
+        _judge_loss(case, 1 - (1 - confidence) / max(num_losses, 1))
+        if case.rule == "may_lose"
+        else _judge_bound(case, confidence)
+        for case in cases
+    )
+    verdicts += tuple(_unjudged_columns(gates, cases))
+    failed = [verdict for verdict in verdicts if verdict.passed is False]
+    summary = _summary(verdicts, failed) if gates else "no gates: blessed unconditionally"
     return Verdict(blessed=not failed, summary=summary, gates=verdicts)
 
 
-def _judge_gate(gate: Gate, metrics: TaskMetrics) -> GateVerdict:
-    value = metrics.values.get(gate.metric)
-    rule, passed = _hold(gate, value)
-    if value is None:
-        why = metrics.undefined.get(gate.metric, f"{metrics.kind} tasks do not have it")
-        reason = f"{gate.metric} is undefined: {why}"
+def _cases(gate: Gate, measurements: Measurements) -> Iterator[_Case]:
+    """Every rule on every slice; on first runs, without a baseline, nothing can be lost."""
+    compared: Mapping[str | None, MeasuredTask | None]
+    if gate.slice is None:
+        compared = {None: measurements.compared[gate.task]}
     else:
-        reason = f"{value:.9g} is {'' if passed else 'not '}{rule}"
+        compared = {
+            found.name: found.tasks[gate.task]
+            for found in measurements.slices
+            if found.column == gate.slice_column and gate.slice_value in (None, found.value)
+        }
+        compared = compared or {gate.slice: None}
+    for rule in ("at_least", "at_most", "may_lose"):
+        bound = getattr(gate, rule)
+        if bound is None or (rule == "may_lose" and measurements.baseline is None):
+            continue
+        for name, measured in compared.items():
+            yield _Case(gate, rule, bound, name, measured)
+
+
+def _judge_bound(case: _Case, confidence: float) -> GateVerdict:
+    metric, bound = case.gate.metric, case.bound
+    words = f"{'at least' if case.rule == 'at_least' else 'at most'} {bound}"
+    refused = _refuse_early(case, words)
+    if refused or case.measured is None:
+        return refused or _verdict(case, words, False, _NO_ROW)
+    candidate = case.measured.candidate
+    value, interval = candidate.values[metric], candidate.intervals.get(metric)
+    if value is None or interval is None:
+        return _verdict(case, words, False, _NO_INTERVAL)
+    low, high = interval.spread.interval(value, confidence, is_share=metric in SHARES)
+    if case.rule == "at_least":
+        kept, shown = value >= bound, low >= bound
+    else:
+        kept, shown = value <= bound, high <= bound
+    reason = f"{value:.6g} is {'' if kept else 'not '}{words}"
+    if kept and not shown:
+        reason += f", but is not shown to be: the interval is {low:.6g} to {high:.6g}"
+    return _verdict(case, words, shown, reason, low, high, confidence)
+
+
+def _judge_loss(case: _Case, confidence: float) -> GateVerdict:
+    metric, bound = case.gate.metric, case.bound
+    words = f"may lose {bound}"
+    refused = _refuse_early(case, words)
+    if refused or case.measured is None:
+        return refused or _verdict(case, words, False, _NO_ROW)
+    baseline = case.measured.baseline
+    if baseline is None:
+        return _verdict(case, words, None, "the baseline does not predict this task")
+    if baseline.values[metric] is None:
+        reason = f"the baseline's {metric} is undefined: {baseline.undefined[metric]}"
+        return _verdict(case, words, False, reason)
+    found = case.measured.differences.get(metric)
+    if found is None or found.interval is None:
+        return _verdict(case, words, False, _NO_INTERVAL)
+    low, high = found.interval.spread.interval(found.value, confidence)
+    best = high if BETTER[metric] > 0 else -low
+    passed = best >= -bound
+    reason = (
+        f"{'no' if passed else 'a'} loss of more than {bound} is shown: {found.value:+.6g}, "
+        f"interval {low:+.6g} to {high:+.6g}"
+    )
+    return _verdict(case, words, passed, reason, low, high, confidence)
+
+
+_NO_ROW = "no row is in this slice"
+_NO_INTERVAL = "it has no interval: too few rows, or too few of one class"
+
+
+def _refuse_early(case: _Case, words: str) -> GateVerdict | None:
+    """The verdict where the rows or the candidate leave nothing to judge."""
+    if case.measured is None:
+        return _verdict(case, words, False, _NO_ROW)
+    candidate, metric = case.measured.candidate, case.gate.metric
+    if candidate.num_invalid or not case.has_too_few:
+        if candidate.values.get(metric) is None:
+            why = candidate.undefined.get(metric, f"{candidate.kind} tasks do not have it")
+            return _verdict(case, words, False, f"{metric} is undefined: {why}")
+        return None
+    reason = f"{case.num_examples} labelled rows are fewer than {case.gate.min_examples}"
+    return _verdict(case, words, False if case.must_be_judged else None, reason)
+
+
+def _verdict(
+    case: _Case,
+    words: str,
+    passed: bool | None,
+    reason: str,
+    low: float | None = None,
+    high: float | None = None,
+    confidence: float | None = None,
+) -> GateVerdict:
+    metric, measured = case.gate.metric, case.measured
+    found = measured.differences.get(metric) if measured else None
     return GateVerdict(
-        task=gate.task, metric=gate.metric, value=value, rule=rule, passed=passed, reason=reason
+        task=case.gate.task,
+        metric=metric,
+        slice=case.slice,
+        value=measured.candidate.values.get(metric) if measured else None,
+        baseline=measured.baseline.values.get(metric) if measured and measured.baseline else None,
+        difference=found.value if found else None,
+        low=low,
+        high=high,
+        confidence=confidence,
+        rule=words,
+        passed=passed,
+        reason=reason,
     )
 
 
-def _hold(gate: Gate, value: float | None) -> tuple[str, bool]:
-    """The gate's rule in words, and whether the value keeps it; no value keeps no rule."""
-    if gate.at_least is not None:
-        return f"at least {gate.at_least}", value is not None and value >= gate.at_least
-    if gate.at_most is not None:
-        return f"at most {gate.at_most}", value is not None and value <= gate.at_most
-    raise ValueError(f"a gate must have a bound. Received: {gate!r}")
+def _unjudged_columns(gates: Sequence[Gate], cases: Sequence[_Case]) -> Iterator[GateVerdict]:
+    """A failure for each gate over a column of which no value had rows enough."""
+    for gate in gates:
+        mine = [case for case in cases if case.gate is gate]
+        every_value = gate.slice is not None and gate.slice_value is None
+        if every_value and mine and all(case.has_too_few for case in mine):
+            reason = f"no value of '{gate.slice}' has {gate.min_examples} labelled rows"
+            case = _Case(gate, "", 0.0, f"{gate.slice}=*", None)
+            yield _verdict(case, "to be judged", False, reason)
 
 
-def write_evaluation(folder: str | Path, measurements: Measurements, verdict: Verdict) -> None:
-    """Writes metrics.json and verdict.json into a folder, which is made where it lacks."""
-    folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    for name, record in ((METRICS_FILE, measurements), (VERDICT_FILE, verdict)):
-        (folder / name).write_text(record.model_dump_json(indent=2) + "\n", encoding="utf-8")
-
-
-def read_evaluation(folder: str | Path) -> tuple[Measurements, Verdict]:
-    """Reads what `write_evaluation` wrote.
-
-    Raises:
-        DataError: If one of the files is missing or is not such a record.
-    """
-    folder = Path(folder)
-    return _read(folder / METRICS_FILE, Measurements), _read(folder / VERDICT_FILE, Verdict)
-
-
-_Record = TypeVar("_Record", Measurements, Verdict)
-
-
-def _read(path: Path, kind: type[_Record]) -> _Record:
-    try:
-        return kind.model_validate_json(path.read_bytes())
-    except OSError as error:
-        raise DataError(
-            f"{path}: cannot be read: {error.strerror}; run the evaluation again"
-        ) from None
-    except ValidationError:
-        raise DataError(
-            f"{path}: is not the record of an evaluation; run the evaluation again"
-        ) from None
+def _summary(verdicts: Sequence[GateVerdict], failed: Sequence[GateVerdict]) -> str:
+    judged = [verdict for verdict in verdicts if verdict.passed is not None]
+    if failed:
+        first = failed[0]
+        where = f" {first.slice}" if first.slice else ""
+        return (
+            f"gates failed ({len(failed)} of {len(judged)}); "
+            f"{first.task} {first.metric}{where}: {first.reason}"
+        )
+    if judged:
+        return f"all gates passed ({len(judged)})"
+    return "no baseline yet to lose against: blessed"

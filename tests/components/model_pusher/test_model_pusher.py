@@ -27,7 +27,7 @@ def push(tmp_path):
     saved_model.mkdir(parents=True)
     (saved_model / "saved_model.pb").write_bytes(b"graph")
 
-    def run(*blessed, destination=tmp_path / "serving"):
+    def run(*blessed, destination=tmp_path / "serving", infra_blessed=None):
         model, pushed_model = standard_artifacts.Model(), standard_artifacts.PushedModel()
         model.uri, pushed_model.uri = str(saved_model.parent), str(tmp_path / "pushed_model")
         blessings = []
@@ -36,8 +36,13 @@ def push(tmp_path):
             if value is not None:
                 blessing.set_int_custom_property("blessed", value)
             blessings.append(blessing)
+        inputs = {"model": [model], "blessing": blessings}
+        if infra_blessed is not None:
+            infra_blessing = standard_artifacts.InfraBlessing()
+            infra_blessing.set_int_custom_property("blessed", infra_blessed)
+            inputs["infra_blessing"] = [infra_blessing]
         executor.Executor().Do(
-            {"model": [model], "blessing": blessings},
+            inputs,
             {"pushed_model": [pushed_model]},
             _component(destination).exec_properties,
         )
@@ -79,6 +84,18 @@ def test_a_model_without_every_blessing_is_not_pushed(push, tmp_path, blessed):
     pushed_model = push(*blessed)
     assert pushed_model.has_custom_property("pushed")
     assert pushed_model.get_int_custom_property("pushed") == 0
+    assert not (tmp_path / "serving").exists()
+
+
+@pytest.mark.parametrize("infra_blessed", [0, 1])
+def test_the_blessing_of_the_serving_check_is_obeyed(push, infra_blessed):
+    pushed_model = push(1, infra_blessed=infra_blessed)
+    assert pushed_model.get_int_custom_property("pushed") == infra_blessed
+
+
+def test_a_model_that_serves_but_is_not_blessed_is_not_pushed(push, tmp_path):
+    assert push(infra_blessed=1).get_int_custom_property("pushed") == 0
+    assert push(0, infra_blessed=1).get_int_custom_property("pushed") == 0
     assert not (tmp_path / "serving").exists()
 
 

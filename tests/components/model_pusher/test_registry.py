@@ -2,11 +2,14 @@
 
 import json
 import shutil
+import signal
 import subprocess
 import sys
+import time
 import uuid
 from datetime import UTC, datetime
 
+import numpy as np
 import pytest
 
 from taskroute.components.model_pusher import registry
@@ -36,10 +39,10 @@ def _content(folder):
     }
 
 
-def push_next(model, destination):
+def push_next(model, destination, keep_versions=20):
     """Pushes the model as another training would have left it."""
     (model / "saved_model.pb").write_bytes(uuid.uuid4().bytes)
-    return registry.push(model, destination, "demo")
+    return registry.push(model, destination, "demo", keep_versions)
 
 
 def test_the_first_push_is_version_1_and_holds_every_file(model, destination):
@@ -210,3 +213,129 @@ def test_a_pointer_that_cannot_be_understood_stops_the_push(model, destination):
     with pytest.raises(UserError, match="does not say which version serves"):
         push_next(model, destination)
     assert registry.versions(destination) == (1,)
+
+
+def test_the_newest_versions_are_kept(model, destination):
+    for expected in range(1, 6):
+        assert push_next(model, destination, keep_versions=3) == expected
+    assert registry.versions(destination) == (3, 4, 5)
+    assert not list(destination.glob(".removed-*"))
+    with pytest.raises(ValueError, match="at least 1"):
+        push_next(model, destination, keep_versions=0)
+
+
+def test_a_rollback_lets_the_version_before_serve(model, destination):
+    for _ in range(3):
+        push_next(model, destination)
+    before = _content(destination / "2")
+    assert registry.rollback(destination) == (3, 2)
+    pointer = registry.latest(destination)
+    assert (pointer.version, pointer.path, pointer.model_name) == (2, "2", "demo")
+    # A server takes the highest number: 3 must be out of its sight.
+    assert registry.versions(destination) == (1, 2)
+    assert _content(destination / "2") == before
+    assert registry.rollback(destination) == (2, 1)
+    with pytest.raises(UserError, match="version 1 is the only one left"):
+        registry.rollback(destination)
+
+
+def test_a_version_is_never_used_again_after_rollback_and_deletion(model, destination):
+    for _ in range(3):
+        push_next(model, destination)
+    registry.rollback(destination)
+    registry.rollback(destination)
+    assert push_next(model, destination) == 4
+    registry.rollback(destination)
+    shutil.rmtree(destination / "1")
+    (destination / registry.POINTER_FILE).unlink()
+    assert registry.versions(destination) == ()
+    assert push_next(model, destination) == 5
+
+
+def test_a_model_that_was_rolled_back_is_not_pushed_again(model, destination):
+    push_next(model, destination)
+    push_next(model, destination)
+    registry.rollback(destination)
+    with pytest.raises(UserError, match="was version 2 and was rolled back"):
+        registry.push(model, destination, "demo")
+    assert registry.latest(destination).version == 1
+    record = json.loads((destination / ".record.json").read_text())
+    (destination / ".record.json").write_text(json.dumps(record | {"rolled_back": {}}))
+    assert registry.push(model, destination, "demo") == 3
+
+
+def test_a_rollback_before_the_first_push_is_refused(destination):
+    with pytest.raises(UserError, match="nothing was pushed here"):
+        registry.rollback(destination)
+    assert not destination.exists()
+
+
+@pytest.mark.parametrize("killed", ["push", "rollback"])
+def test_a_rollback_ends_what_a_killed_change_began(model, destination, monkeypatch, killed):
+    push_next(model, destination)
+    if killed == "push":
+        monkeypatch.setattr(registry, "_point_to", _die)
+        with pytest.raises(KeyboardInterrupt):
+            push_next(model, destination)
+    else:
+        push_next(model, destination)
+        monkeypatch.setattr(registry, "_take_away", _die)
+        with pytest.raises(KeyboardInterrupt):
+            registry.rollback(destination)
+    monkeypatch.undo()
+    # A server sees 2; the pointer names 1.
+    assert registry.versions(destination) == (1, 2)
+    assert registry.latest(destination).version == 1
+    assert registry.rollback(destination) == (2, 1)
+    assert registry.versions(destination) == (1,)
+
+
+def _die(*arguments, **more):
+    raise KeyboardInterrupt
+
+
+def test_a_record_that_cannot_be_understood_stops_the_push(model, destination):
+    push_next(model, destination)
+    (destination / ".record.json").write_text("[]")
+    with pytest.raises(UserError, match="does not say which versions were used"):
+        push_next(model, destination)
+    assert registry.versions(destination) == (1,)
+
+
+# Pushes models in turn until it is killed.
+_PUSH_FOR_EVER = """
+import itertools, sys
+from taskroute.components.model_pusher import registry
+print("ready", flush=True)
+for source in itertools.cycle(sys.argv[2:]):
+    registry.push(source, sys.argv[1], "demo", 3)
+"""
+
+
+def test_a_push_killed_at_any_moment_leaves_only_whole_versions(model, tmp_path, destination):
+    sources = []
+    for index in range(2):
+        source = tmp_path / f"source-{index}"
+        shutil.copytree(model, source)
+        (source / "saved_model.pb").write_bytes(b"graph %d" % index)
+        (source / "variables" / "more").write_bytes(bytes([index]) * 4_000_000)
+        sources.append(source)
+    whole = [_content(source) for source in sources]
+    random = np.random.default_rng(1)
+    highest = 0
+    for _ in range(20):
+        program = [sys.executable, "-c", _PUSH_FOR_EVER, str(destination), *map(str, sources)]
+        with subprocess.Popen(program, stdout=subprocess.PIPE) as pushing:
+            pushing.stdout.readline()
+            time.sleep(random.uniform(0, 0.1))
+            pushing.send_signal(signal.SIGKILL)
+        held = registry.versions(destination)
+        for version in held:
+            assert _content(destination / str(version)) in whole
+        pointer = registry.latest(destination)
+        assert pointer is None or pointer.version in held
+        assert max(held, default=0) >= highest
+        highest = max(held, default=0)
+    assert highest > 5
+    assert push_next(model, destination) > highest
+    assert not list(destination.glob(".incoming-*"))

@@ -1,6 +1,5 @@
 """The component on real TFRecords, a real transform graph and a small exported model."""
 
-import gc
 import json
 from pathlib import Path
 
@@ -15,11 +14,16 @@ from tensorflow_transform.tf_metadata import dataset_metadata, schema_utils
 from tfx import types
 from tfx.types import standard_artifacts
 
-from taskroute.components.task_evaluator import executor
+from taskroute.components.task_evaluator import executor, scoring
 from taskroute.components.task_evaluator.component import TaskEvaluator
-from taskroute.components.task_evaluator.gate import METRICS_FILE, VERDICT_FILE, read_evaluation
-from taskroute.schemas.errors import DataError
-from taskroute.schemas.recommender import Gate
+from taskroute.components.task_evaluator.records import (
+    METRICS_FILE,
+    VERDICT_FILE,
+    Baseline,
+    read_evaluation,
+)
+from taskroute.schemas.errors import DataError, UserError
+from taskroute.schemas.evaluation import Evaluation, Gate
 from taskroute.schemas.tasks import Label, Task
 
 TASKS = (
@@ -32,7 +36,12 @@ TASKS = (
     ),
 )
 NUM_ROWS = 1000
-_SPEC = {name: tf.io.VarLenFeature(tf.float32) for name in ("x", "clicked", "watch_seconds")}
+DEVICES = ("ios", "android", "")
+BEAM_ARGS = ["--runner=FnApiRunner", "--sdk_container_image=local"]
+_SPEC = {
+    **{name: tf.io.VarLenFeature(tf.float32) for name in ("x", "clicked", "watch_seconds")},
+    **{name: tf.io.VarLenFeature(tf.string) for name in ("device", "user")},
+}
 
 
 def _dense(column):
@@ -80,14 +89,26 @@ def _rows(num_rows):
     return x, clicked, watch_seconds, known
 
 
+def _users_and_devices(num_rows):
+    return [f"u{row % 90}" for row in range(num_rows)], [
+        DEVICES[row % 3] for row in range(num_rows)
+    ]
+
+
 def _serialize(x, clicked, watch_seconds, known):
     def floats(*values):
         return tf.train.Feature(float_list=tf.train.FloatList(value=values))
 
-    for row in zip(x, clicked, watch_seconds, known, strict=True):
-        feature = {"x": floats(row[0]), "watch_seconds": floats(row[2])}
+    def text(value):
+        return tf.train.Feature(bytes_list=tf.train.BytesList(value=[value.encode()]))
+
+    users, devices = _users_and_devices(len(x))
+    for row in zip(x, clicked, watch_seconds, known, users, devices, strict=True):
+        feature = {"x": floats(row[0]), "watch_seconds": floats(row[2]), "user": text(row[4])}
         if row[3]:
             feature["clicked"] = floats(row[1])
+        if row[5]:
+            feature["device"] = text(row[5])
         yield tf.train.Example(features=tf.train.Features(feature=feature)).SerializeToString()
 
 
@@ -105,7 +126,11 @@ def transform_folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("transform_graph")
     metadata = dataset_metadata.DatasetMetadata(schema_utils.schema_from_feature_spec(_SPEC))
     rows = [
-        {"x": [float(i)], "clicked": [float(i % 2)], "watch_seconds": [float(i)]} for i in range(4)
+        {
+            **{name: [float(i % 2)] for name in ("x", "clicked", "watch_seconds")},
+            **{name: [b"a"] for name in ("device", "user")},
+        }
+        for i in range(4)
     ]
     with beam.Pipeline("FnApiRunner") as pipeline, tft_beam.Context(str(folder / "temporary")):
         data = pipeline | beam.Create(rows)
@@ -147,7 +172,7 @@ def _artifact(kind, uri):
 def evaluate(tmp_path, examples_folder, model_folder, transform_folder):
     """Runs the executor; returns (blessing, (measurements, verdict))."""
 
-    def run(gates=(), tasks=TASKS, model=model_folder):
+    def run(*gates, tasks=TASKS, model=model_folder, baseline=None, **settings):
         examples = _artifact(standard_artifacts.Examples, examples_folder)
         examples.splits = ["train", "test"]
         inputs = {
@@ -160,15 +185,20 @@ def evaluate(tmp_path, examples_folder, model_folder, transform_folder):
         component = TaskEvaluator(
             **{name: types.Channel(type=artifacts[0].type) for name, artifacts in inputs.items()},
             tasks=tasks,
-            gates=gates,
+            evaluation=Evaluation(gates=gates, **settings),
+            baseline=baseline and _baseline(baseline),
             code_digest="1",
         )
-        executor.Executor().Do(
+        executor.Executor(executor.Executor.Context(beam_pipeline_args=BEAM_ARGS)).Do(
             inputs, {"evaluation": [evaluation], "blessing": [blessing]}, component.exec_properties
         )
         return blessing, read_evaluation(evaluation.uri)
 
     return run
+
+
+def _baseline(folder):
+    return Baseline(version=3, path=str(folder / "Format-Serving"), model_digest="d")
 
 
 def test_the_outputs_are_what_tfx_evaluator_has():
@@ -177,7 +207,7 @@ def test_the_outputs_are_what_tfx_evaluator_has():
         model=types.Channel(type=standard_artifacts.Model),
         transform_graph=types.Channel(type=standard_artifacts.TransformGraph),
         tasks=TASKS,
-        gates=(Gate(task="click", at_least=0.6),),
+        evaluation=Evaluation(gates=(Gate(task="click", at_least=0.6),)),
         code_digest="1",
     )
     outputs = {name: channel.type for name, channel in component.outputs.items()}
@@ -201,13 +231,12 @@ def test_a_component_that_could_not_run_is_refused(tasks, gates, complaint):
             model=types.Channel(type=standard_artifacts.Model),
             transform_graph=types.Channel(type=standard_artifacts.TransformGraph),
             tasks=tasks,
-            gates=gates,
+            evaluation=Evaluation(gates=gates),
             code_digest="1",
         )
 
 
-def test_metrics_are_those_of_the_labelled_test_rows_in_the_column_s_units(evaluate, monkeypatch):
-    monkeypatch.setattr(executor, "BATCH_SIZE", 64)
+def test_metrics_are_those_of_the_labelled_test_rows_in_the_column_s_units(evaluate):
     _, (measurements, _) = evaluate()
     x, clicked, watch_seconds, known = _rows(NUM_ROWS)
     probability = 1 / (1 + np.exp(-x.astype(np.float64)))
@@ -231,22 +260,49 @@ def test_metrics_are_those_of_the_labelled_test_rows_in_the_column_s_units(evalu
     assert watch_time.values["rmse"] == pytest.approx(rmse, rel=1e-5)
 
 
+def test_slices_and_units_are_those_of_their_columns(evaluate):
+    _, (measurements, _) = evaluate(slices=("device",), group_key="user")
+    x, clicked, _, known = _rows(NUM_ROWS)
+    users, devices = (np.array(column) for column in _users_and_devices(NUM_ROWS))
+    for found in measurements.slices:
+        rows = known & (devices == found.value)
+        click = found.tasks["click"].candidate
+        assert click.num_examples == rows.sum()
+        auc = oracle.roc_auc_score(clicked[rows], x[rows])
+        assert click.values["auc"] == pytest.approx(auc, abs=1e-4)
+    total = weight = 0.0
+    for user in np.unique(users):
+        rows = known & (users == user)
+        if len(np.unique(clicked[rows])) == 2:
+            total += rows.sum() * oracle.roc_auc_score(clicked[rows], x[rows])
+            weight += rows.sum()
+    gauc = measurements.tasks["click"].values["gauc"]
+    assert gauc == pytest.approx(total / weight, rel=1e-9)
+
+
 def test_the_size_of_a_batch_changes_nothing(evaluate, monkeypatch):
-    _, (whole, _) = evaluate()
-    monkeypatch.setattr(executor, "BATCH_SIZE", 17)
-    _, (in_parts, _) = evaluate()
-    for name, measured in whole.tasks.items():
-        assert in_parts.tasks[name].values == pytest.approx(measured.values, rel=1e-7)
+    _, (whole, _) = evaluate(slices=("device",), group_key="user")
+    monkeypatch.setattr(scoring, "BATCH_SIZE", 170)
+    _, (in_parts, _) = evaluate(slices=("device",), group_key="user")
+    for one, other in zip(whole.slices, in_parts.slices, strict=True):
+        for name, measured in one.tasks.items():
+            values = other.tasks[name].candidate.values
+            assert values == pytest.approx(measured.candidate.values, rel=1e-6)
+            intervals = other.tasks[name].candidate.intervals
+            assert intervals.keys() == measured.candidate.intervals.keys()
 
 
 def test_a_model_that_passes_every_gate_is_blessed(evaluate, model_folder):
     gates = (
         Gate(task="click", at_least=0.6),
         Gate(task="watch_time", metric="mae", at_most=1000.0),
+        Gate(task="click", may_lose=0.0),
     )
-    blessing, (_, verdict) = evaluate(gates)
+    blessing, (measurements, verdict) = evaluate(*gates)
     assert verdict.blessed
+    # The first run has nothing to lose against.
     assert [gate.passed for gate in verdict.gates] == [True, True]
+    assert measurements.baseline is None
     assert blessing.get_int_custom_property("blessed") == 1
     assert blessing.get_string_custom_property("current_model") == str(model_folder)
     assert _files(blessing.uri) == ["BLESSED"]
@@ -254,7 +310,7 @@ def test_a_model_that_passes_every_gate_is_blessed(evaluate, model_folder):
 
 def test_a_model_that_fails_one_gate_is_not_blessed(evaluate):
     gates = (Gate(task="click", at_least=0.6), Gate(task="click", at_least=0.99))
-    blessing, (_, verdict) = evaluate(gates)
+    blessing, (_, verdict) = evaluate(*gates)
     assert not verdict.blessed
     assert [gate.passed for gate in verdict.gates] == [True, False]
     assert blessing.has_custom_property("blessed")
@@ -262,18 +318,120 @@ def test_a_model_that_fails_one_gate_is_not_blessed(evaluate):
     assert _files(blessing.uri) == ["NOT_BLESSED"]
 
 
+def test_the_baseline_is_scored_on_the_same_rows(evaluate, model_folder, tmp_path):
+    _export(_Ranker(-1.0), tmp_path / "reversed")
+    gates = tuple(Gate(task=task.name, metric=metric, may_lose=0.01) for task, metric in zip(
+        TASKS, ("auc", "rmse"), strict=True
+    ))  # fmt: skip
+    _, (same, verdict) = evaluate(*gates, baseline=model_folder)
+    assert verdict.blessed
+    assert same.baseline == _baseline(model_folder)
+    assert {found.value for found in same.compared["click"].differences.values()} == {0.0}
+
+    _, (worse, verdict) = evaluate(*gates, model=tmp_path / "reversed", baseline=model_folder)
+    assert not verdict.blessed
+    assert verdict.gates[0].passed is False
+    compared = worse.compared["click"]
+    assert compared.baseline == same.tasks["click"]
+    assert verdict.gates[0].difference == pytest.approx(
+        compared.candidate.values["auc"] - compared.baseline.values["auc"]
+    )
+
+
+def test_a_task_that_the_baseline_does_not_know_is_not_compared(evaluate, model_folder, tmp_path):
+    ranker = _Ranker(1.0)
+    only_click = tf.function(
+        lambda examples: {"click": ranker.serve(examples)["click"]},
+        input_signature=[tf.TensorSpec([None], tf.string, name="examples")],
+    )
+    tf.saved_model.save(
+        ranker, str(tmp_path / "old" / "Format-Serving"), {"serving_default": only_click}
+    )
+    gates = (Gate(task="watch_time", metric="mae", may_lose=0.0), Gate(task="click", may_lose=0.0))
+    _, (measurements, verdict) = evaluate(*gates, baseline=tmp_path / "old")
+    assert verdict.blessed
+    assert [gate.passed for gate in verdict.gates] == [None, True]
+    assert measurements.compared["watch_time"].baseline is None
+
+
+def test_a_baseline_that_cannot_be_loaded_is_named_with_the_way_out(evaluate, tmp_path):
+    with pytest.raises(UserError, match=r"gone.*the baseline cannot score.*taskroute rollback"):
+        evaluate(baseline=tmp_path / "gone")
+
+
 def test_a_model_that_predicts_nan_is_not_blessed_and_the_files_stay_strict_json(
     evaluate, tmp_path
 ):
     _export(_Ranker(float("nan")), tmp_path / "nan")
     gates = (Gate(task="watch_time", metric="mae", at_most=1e9),)
-    blessing, (measurements, verdict) = evaluate(gates, model=tmp_path / "nan")
+    blessing, (measurements, verdict) = evaluate(*gates, model=tmp_path / "nan")
     assert not verdict.blessed
     assert verdict.gates[0].value is None
     assert measurements.tasks["watch_time"].num_invalid == NUM_ROWS
     assert _files(blessing.uri) == ["NOT_BLESSED"]
     for name in (METRICS_FILE, VERDICT_FILE):
         json.loads((tmp_path / "evaluation" / name).read_text(), parse_constant=pytest.fail)
+
+
+def test_tfma_loads_the_results(evaluate, model_folder, tmp_path):
+    import tensorflow_model_analysis as tfma
+
+    _, (measurements, _) = evaluate(
+        Gate(task="click", may_lose=0.1), baseline=model_folder, slices=("device",)
+    )
+    loaded = tfma.load_eval_result(str(tmp_path / "evaluation"), model_name="candidate")
+    by_slice = dict(loaded.slicing_metrics)
+    assert set(by_slice) == {(), *((("device", device),) for device in DEVICES)}
+    auc = by_slice[()]["click"][""]["auc"]["boundedValue"]
+    expected = measurements.tasks["click"]
+    assert auc["value"] == expected.values["auc"]
+    assert auc["lowerBound"] == expected.intervals["auc"].low
+    assert by_slice[()]["click"][""]["auc_diff"]["boundedValue"]["value"] == 0.0
+    assert loaded.config.model_specs[1].name == "baseline"
+    assert tfma.load_validation_result(str(tmp_path / "evaluation")).validation_ok
+
+
+def test_aucs_are_those_of_tfma_on_the_same_model(
+    evaluate, model_folder, tmp_path, examples_folder
+):
+    import tensorflow_model_analysis as tfma
+    from google.protobuf import text_format
+    from tensorflow_model_analysis.proto import config_pb2
+
+    # TFMA knows no missing label here: it sees the rows that have one.
+    folder = examples_folder / "Split-test"
+    for path in folder.iterdir():
+        path.unlink()
+    columns = _rows(NUM_ROWS)
+    columns[3][:] = True
+    _write(tmp_path / "labelled", 1, list(_serialize(*columns)))
+    (file,) = (tmp_path / "labelled").iterdir()
+    file = file.rename(folder / file.name)
+    _, (measurements, _) = evaluate(slices=("device",))
+    config = text_format.Parse(
+        """
+        model_specs {
+          model_type: "tf_generic" signature_name: "serving_default"
+          label_keys { key: "click" value: "clicked" }
+        }
+        slicing_specs {} slicing_specs { feature_keys: "device" }
+        metrics_specs { output_names: "click" metrics { class_name: "AUC" } }
+        """,
+        config_pb2.EvalConfig(),
+    )
+    shared = tfma.default_eval_shared_model(
+        str(model_folder / "Format-Serving"), eval_config=config
+    )
+    result = tfma.run_model_analysis(
+        shared, config, data_location=str(file), output_path=str(tmp_path / "tfma")
+    )
+    theirs = {key: metrics["click"][""]["auc"]["doubleValue"] for key, metrics in
+              result.slicing_metrics}  # fmt: skip
+    assert measurements.tasks["click"].values["auc"] == pytest.approx(theirs[()], abs=1e-4)
+    for device in ("ios", "android"):
+        (found,) = (one for one in measurements.slices if one.value == device)
+        auc = found.tasks["click"].candidate.values["auc"]
+        assert auc == pytest.approx(theirs[(("device", device),)], abs=1e-4)
 
 
 def test_an_empty_test_split_is_refused(evaluate, examples_folder):
@@ -292,19 +450,16 @@ def test_a_label_that_is_neither_0_nor_1_is_refused_with_its_column(evaluate, ex
         evaluate()
 
 
+def test_a_slice_column_of_too_many_values_is_refused(evaluate, monkeypatch):
+    monkeypatch.setattr(scoring, "MAX_SLICES", 40)
+    with pytest.raises(DataError, match=r"column 'user': has more than 40 values"):
+        evaluate(slices=("user",))
+
+
 def test_a_model_without_an_output_for_a_task_is_refused(evaluate):
     tasks = (*TASKS, Task(name="share", label=Label(column="shared")))
-    with pytest.raises(ValueError, match=r"must have an output for every task.*'share'"):
+    with pytest.raises(Exception, match=r"must have an output for every task.*'share'"):
         evaluate(tasks=tasks)
-
-
-def test_a_scorer_outlives_what_it_was_made_from(model_folder, transform_folder):
-    score = executor.make_scorer(str(model_folder / "Format-Serving"), str(transform_folder), TASKS)
-    gc.collect()
-    prediction, label, weight = score(tf.constant(list(_serialize([0.0], [1.0], [1.0], [True]))))[
-        "click"
-    ]
-    assert (prediction.numpy(), label.numpy(), weight.numpy()) == ([0.5], [1.0], [1.0])
 
 
 def _files(folder):

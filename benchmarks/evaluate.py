@@ -1,0 +1,234 @@
+"""TaskEvaluator against TFX's Evaluator: rows/s over two AUCs and one slice of 20 values.
+
+Run: python benchmarks/evaluate.py [--rows N] [--only-ours]. Both sides read the same gzipped
+TFRecord and score the same SavedModel in turn in this process, with the same Beam runner. TFX's
+side computes two AUCs and the example counts; ours all metrics of binary tasks, with intervals.
+"""
+
+import argparse
+import json
+import os
+import platform
+import resource
+import tempfile
+import time
+from pathlib import Path
+
+from taskroute.schemas import environment
+
+environment.prepare()
+
+import apache_beam as beam  # noqa: E402
+import numpy as np  # noqa: E402
+import tensorflow as tf  # noqa: E402
+import tensorflow_transform.beam as tft_beam  # noqa: E402
+from tensorflow_transform.tf_metadata import dataset_metadata, schema_utils  # noqa: E402
+from tfx.types import standard_artifacts  # noqa: E402
+
+from taskroute.components.task_evaluator import executor  # noqa: E402
+from taskroute.components.task_evaluator.records import read_evaluation  # noqa: E402
+from taskroute.schemas.evaluation import Evaluation  # noqa: E402
+from taskroute.schemas.tasks import Label, Task  # noqa: E402
+
+BEAM_ARGS = ["--runner=FnApiRunner", "--sdk_container_image=local"]
+WIDTH = 16
+NUM_DEVICES = 20
+TASKS = tuple(Task(name=name, label=Label(column=name)) for name in ("click", "like"))
+SPEC = {
+    "x": tf.io.FixedLenFeature([WIDTH], tf.float32),
+    "device": tf.io.VarLenFeature(tf.string),
+    **{task.name: tf.io.VarLenFeature(tf.float32) for task in TASKS},
+}
+
+
+class Ranker(tf.Module):
+    """Two heads over one dense layer."""
+
+    def __init__(self):
+        super().__init__()
+        generator = tf.random.Generator.from_seed(1)
+        self.hidden = tf.Variable(generator.normal([WIDTH, 64], stddev=0.25))
+        self.heads = tf.Variable(generator.normal([64, 2], stddev=0.25))
+
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="examples")])
+    def serve(self, examples):
+        x = tf.io.parse_example(examples, {"x": SPEC["x"]})["x"]
+        logits = tf.nn.relu(x @ self.hidden) @ self.heads - 2.0
+        return {task.name: tf.sigmoid(logits[:, i]) for i, task in enumerate(TASKS)}
+
+
+def write_examples(folder: Path, num_rows: int) -> None:
+    folder.mkdir(parents=True)
+    random = np.random.default_rng(1)
+    with tf.io.TFRecordWriter(str(folder / "data_tfrecord-00000-of-00001.gz"), "GZIP") as writer:
+        for _ in range(num_rows):
+            x = random.normal(size=WIDTH)
+            feature = {
+                "x": tf.train.Feature(float_list=tf.train.FloatList(value=x)),
+                "device": tf.train.Feature(
+                    bytes_list=tf.train.BytesList(value=[b"d%d" % random.integers(NUM_DEVICES)])
+                ),
+            }
+            for task in TASKS:
+                label = float(random.random() < 1 / (1 + np.exp(2 - x[0])))
+                feature[task.name] = tf.train.Feature(float_list=tf.train.FloatList(value=[label]))
+            example = tf.train.Example(features=tf.train.Features(feature=feature))
+            writer.write(example.SerializeToString())
+
+
+def write_transform_graph(folder: Path) -> None:
+    metadata = dataset_metadata.DatasetMetadata(schema_utils.schema_from_feature_spec(SPEC))
+    row = {"x": [0.0] * WIDTH, "device": [b"d"], "click": [0.0], "like": [0.0]}
+
+    def labels(inputs):
+        result = {}
+        for task in TASKS:
+            result[task.label_key] = tf.sparse.to_dense(inputs[task.name])[:, 0]
+            result[task.weight_key] = tf.ones_like(result[task.label_key])
+        return result
+
+    with beam.Pipeline("FnApiRunner") as pipeline, tft_beam.Context(str(folder / "temporary")):
+        data = pipeline | beam.Create([row])
+        transform = (data, metadata) | tft_beam.AnalyzeDataset(labels)
+        _ = transform | tft_beam.WriteTransformFn(str(folder))
+        _ = metadata | tft_beam.WriteMetadata(str(folder / "metadata"), pipeline)
+
+
+def artifact(kind, uri):
+    made = kind()
+    made.uri = str(uri)
+    return made
+
+
+def inputs(folder: Path) -> dict:
+    examples = artifact(standard_artifacts.Examples, folder / "examples")
+    examples.splits = ["test"]
+    model = artifact(standard_artifacts.Model, folder / "model")
+    return {"examples": [examples], "model": [model]}
+
+
+def run_ours(folder: Path) -> tuple[float, dict]:
+    evaluation = artifact(standard_artifacts.ModelEvaluation, folder / "ours")
+    graph = artifact(standard_artifacts.TransformGraph, folder / "graph")
+    properties = {
+        "tasks": executor.TASKS.dump_json(TASKS).decode(),
+        "settings": Evaluation(slices=("device",)).model_dump_json(),
+        "baseline": "",
+    }
+    start = time.perf_counter()
+    executor.Executor(executor.Executor.Context(beam_pipeline_args=BEAM_ARGS)).Do(
+        inputs(folder) | {"transform_graph": [graph]},
+        {
+            "evaluation": [evaluation],
+            "blessing": [artifact(standard_artifacts.ModelBlessing, folder / "blessing")],
+        },
+        properties,
+    )
+    seconds = time.perf_counter() - start
+    measured, _ = read_evaluation(evaluation.uri)
+    aucs = {("", name): task.values["auc"] for name, task in measured.tasks.items()}
+    for found in measured.slices:
+        for name, task in found.tasks.items():
+            aucs[found.value, name] = task.candidate.values["auc"]
+    return seconds, aucs
+
+
+def run_tfx(folder: Path) -> tuple[float, dict]:
+    import tensorflow_model_analysis as tfma
+    from tensorflow_model_analysis.proto import config_pb2
+    from tfx.components.evaluator import executor as tfx_executor
+    from tfx.utils import proto_utils
+
+    config = config_pb2.EvalConfig(
+        model_specs=[
+            config_pb2.ModelSpec(
+                model_type="tf_generic",
+                signature_name="serving_default",
+                label_keys={task.name: task.name for task in TASKS},
+            )
+        ],
+        slicing_specs=[
+            config_pb2.SlicingSpec(),
+            config_pb2.SlicingSpec(feature_keys=["device"]),
+        ],
+        metrics_specs=[
+            config_pb2.MetricsSpec(
+                output_names=[task.name],
+                metrics=[
+                    config_pb2.MetricConfig(class_name="ExampleCount"),
+                    config_pb2.MetricConfig(class_name="AUC"),
+                ],
+            )
+            for task in TASKS
+        ],
+    )
+    evaluation = artifact(standard_artifacts.ModelEvaluation, folder / "theirs")
+    properties = {
+        "eval_config": proto_utils.proto_to_json(config),
+        "example_splits": json.dumps(["test"]),
+        "fairness_indicator_thresholds": "null",
+    }
+    start = time.perf_counter()
+    tfx_executor.Executor(tfx_executor.Executor.Context(beam_pipeline_args=BEAM_ARGS)).Do(
+        inputs(folder),
+        {
+            "evaluation": [evaluation],
+            "blessing": [artifact(standard_artifacts.ModelBlessing, folder / "blessing_tfx")],
+        },
+        properties,
+    )
+    seconds = time.perf_counter() - start
+    aucs = {}
+    for key, metrics in tfma.load_eval_result(evaluation.uri).slicing_metrics:
+        for task in TASKS:
+            aucs[key[0][1] if key else "", task.name] = metrics[task.name][""]["auc"]["doubleValue"]
+    return seconds, aucs
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rows", type=int, default=100_000)
+    parser.add_argument("--only-ours", action="store_true", help="Time and memory of many rows.")
+    arguments = parser.parse_args()
+    rows = arguments.rows
+    machine = f"{platform.machine()}, {os.cpu_count()} cores"
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        write_examples(folder / "examples" / "Split-test", rows)
+        write_transform_graph(folder / "graph")
+        ranker = Ranker()
+        tf.saved_model.save(
+            ranker, str(folder / "model" / "Format-Serving"), {"serving_default": ranker.serve}
+        )
+        if not arguments.only_ours:
+            # Whoever is first would pay for this import.
+            import tensorflow_model_analysis  # noqa: F401
+            import tfx.components.evaluator.executor  # noqa: F401
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+        seconds, ours = run_ours(folder)
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+        print(f"TaskEvaluator  {rows / seconds:>10,.0f} rows/s  {seconds:.1f} s")
+        result = {
+            "ours": round(rows / seconds),
+            "unit": "rows/s",
+            "rows": rows,
+            "memory_mib_before_and_peak": [round(before), round(peak)],
+            "machine": machine,
+        }
+        if not arguments.only_ours:
+            their_seconds, theirs = run_tfx(folder)
+            print(f"TFX Evaluator  {rows / their_seconds:>10,.0f} rows/s  {their_seconds:.1f} s")
+            assert ours.keys() == theirs.keys()
+            gap = max(abs(ours[key] - theirs[key]) for key in ours)
+            overall = max(abs(ours["", task.name] - theirs["", task.name]) for task in TASKS)
+            result = {
+                "ratio": round(their_seconds / seconds, 1),
+                "theirs": round(rows / their_seconds),
+                "largest_auc_difference": {"all rows": overall, "slices": gap},
+                **result,
+            }
+    print(json.dumps(result))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,248 @@
+"""Statistics of a binary task that add up: shards, merged in any order, give the same metrics."""
+
+from collections.abc import Callable
+from typing import Self
+
+import numpy as np
+import numpy.typing as npt
+
+from taskroute.components.task_evaluator import ranking
+from taskroute.components.task_evaluator.estimates import (
+    Estimates,
+    predictions_are,
+    with_and_without,
+)
+from taskroute.components.task_evaluator.jackknife import NUM_GROUPS
+from taskroute.components.task_evaluator.ranking import ratio
+from taskroute.components.task_evaluator.rows import TaskRows
+from taskroute.components.task_evaluator.sparse_sums import SparseSums
+from taskroute.schemas.evaluation import METRICS
+
+Array = npt.NDArray[np.float64]
+
+# Predictions that share a bin count as ties in the AUC; so do those past a limit, which is a
+# probability of 1e-7. A bin is 0.0005 wide: at 50 positives the AUC is off by less than 1e-4 as
+# long as the logits' standard deviation is above 0.1.
+NUM_BINS = 2**16
+LOGIT_LIMIT = 16.0
+
+# What the AUC is without a group is counted in fewer bins: only the differences between groups
+# matter, and those are off by less than a hundredth.
+_NUM_COARSE_BINS = 1024
+
+_NUM_CALIBRATION_BINS = 20
+
+# Log loss takes a probability as at least this far from 0 and from 1; else one row could make it
+# infinite. A sigmoid in float32 reaches 1 at a logit of 17.
+PROBABILITY_MARGIN = 1e-7
+
+
+class BinaryStatistics:
+    """Sums over the rows of a binary task, by jackknife group.
+
+    Attributes:
+        num_rows: Rows seen, also those without a label.
+        num_examples: Rows with a weight above 0.
+        num_invalid: (M,), rows whose prediction is not in [0, 1].
+        weights: (G, 2), weight by group and label.
+    """
+
+    def __init__(self, num_models: int, has_key: bool):
+        self.num_rows = 0
+        self.num_examples = 0
+        self.num_invalid = np.zeros(num_models, np.int64)
+        self.weights = np.zeros((NUM_GROUPS, 2))
+        self._sums = np.zeros((num_models, NUM_GROUPS, 2))  # loss, prediction
+        self._low = np.full(num_models, np.inf)
+        self._high = np.full(num_models, -np.inf)
+        # Key: label, group and bin of the logit, from the highest bit down.
+        self._histograms = [SparseSums() for _ in range(num_models)]
+        # GAUC is exact and so keeps its rows: unit, label, weight, predictions.
+        self._rows: list[tuple[npt.NDArray[np.generic], ...]] | None = [] if has_key else None
+
+    def add(self, rows: TaskRows) -> None:
+        """Adds rows, of as many models as this was made for."""
+        self.num_rows += len(rows)
+        valid = (rows.predictions >= 0) & (rows.predictions <= 1)  # False for NaN
+        self.num_invalid += np.count_nonzero(~valid, axis=1)
+        counted = rows.weights > 0
+        if not counted.all():
+            rows, valid = rows[counted], valid[:, counted]
+        if not len(rows):
+            return
+        self.num_examples += len(rows)
+        groups, labels = rows.groups, rows.labels.astype(np.int64)
+        self.weights += _by_cell(groups * 2 + labels, rows.weights, (NUM_GROUPS, 2))
+        # A model with one invalid prediction has no metrics: any number will do.
+        predictions = np.where(valid, rows.predictions, 0.5)
+        self._low = np.minimum(self._low, predictions.min(axis=1))
+        self._high = np.maximum(self._high, predictions.max(axis=1))
+        for model, probability in enumerate(predictions):
+            loss = rows.weights * _log_loss(probability, labels)
+            predicted = rows.weights * probability
+            self._sums[model, :, 0] += np.bincount(groups, loss, NUM_GROUPS)
+            self._sums[model, :, 1] += np.bincount(groups, predicted, NUM_GROUPS)
+            cells = (labels * NUM_GROUPS + groups) * NUM_BINS + _bin_of(probability)
+            self._histograms[model].add(cells.astype(np.int32), rows.weights)
+        if self._rows is not None:
+            self._rows.append(
+                (
+                    rows.units,
+                    labels.astype(np.bool_),
+                    rows.weights.astype(np.float32),
+                    predictions.astype(np.float32),
+                )
+            )
+
+    def merge(self, other: Self) -> None:
+        """Adds what `other` has seen."""
+        self.num_rows += other.num_rows
+        self.num_examples += other.num_examples
+        self.num_invalid += other.num_invalid
+        self.weights += other.weights
+        self._sums += other._sums
+        self._low = np.minimum(self._low, other._low)
+        self._high = np.maximum(self._high, other._high)
+        for mine, theirs in zip(self._histograms, other._histograms, strict=True):
+            mine.merge(theirs)
+        if self._rows is not None and other._rows is not None:
+            self._rows += other._rows
+
+    def estimates(self, model: int = 0) -> Estimates:
+        """The metrics of one model.
+
+        `auc`, `pr_auc`: see `ranking`. `gauc`: the AUC within each unit of the group key, weighted
+        by its rows. `log_loss`: mean, in nats. `normalized_entropy`: the log loss over that of a
+        model which always predicts the actual rate (He et al., ADKDD 2014). `predicted_rate`,
+        `actual_rate`: mean prediction and label; `calibration`: the first over the second. `ece`:
+        mean |prediction - label| over 20 bins of equal weight (Guo et al., ICML 2017, in bins of
+        Nixon et al., 2019).
+        """
+        names = METRICS["binary"]
+        result = Estimates(dict.fromkeys(names))
+        self._refuse(result, model)
+        held = self.weights.sum(axis=1) > 0
+        if not held.any() or len(result.undefined) == len(names):
+            return result
+        negative, positive = with_and_without(self.weights, held).T
+        weight = negative + positive
+        rate = positive / np.where(weight > 0, weight, np.nan)
+        loss, predicted = with_and_without(self._sums[model], held).T
+        columns = {
+            "log_loss": ratio(loss, weight),
+            "normalized_entropy": ratio(ratio(loss, weight), _entropy(rate)),
+            "calibration": ratio(predicted, positive),
+            "predicted_rate": ratio(predicted, weight),
+            "actual_rate": rate,
+            **self._from_histogram(model, held),
+        }
+        num_groups = dict.fromkeys(columns, int(np.count_nonzero(self.weights, axis=0).min()))
+        num_groups["predicted_rate"] = int(held.sum())
+        if "gauc" not in result.undefined:
+            sums = self._gauc_sums(model)
+            num_groups["gauc"] = int(np.count_nonzero(sums[:, 1]))
+            won, of = with_and_without(sums, held).T
+            columns["gauc"] = ratio(won, of)
+            if not num_groups["gauc"]:
+                result.refuse(["gauc"], "no unit of the group key has labels of both classes")
+        for name, column in columns.items():
+            result.put(name, column[0], column[1:], num_groups[name])
+        return result
+
+    def _refuse(self, result: Estimates, model: int) -> None:
+        """Says which metrics are undefined, and why."""
+        order = ("auc", "pr_auc", "gauc")
+        negative, positive = self.weights.sum(axis=0)
+        if self.num_invalid[model]:
+            wrong = predictions_are(int(self.num_invalid[model]), "a number in [0, 1]")
+            result.refuse(result.values, wrong)
+        if not self.num_examples:
+            result.refuse(result.values, "no row has a label")
+        if self._rows is None:
+            result.refuse(["gauc"], "the config has no `evaluation.group_key`")
+        if not (negative and positive):
+            reason = f"every label is {1 if positive else 0}"
+            result.refuse((*order, "normalized_entropy"), reason)
+            if not positive:
+                result.refuse(["calibration"], reason)
+        if self._low[model] == self._high[model]:
+            result.refuse(order, f"every prediction is {self._low[model] + 0.0:.9g}")
+
+    def _from_histogram(self, model: int, held: npt.NDArray[np.bool_]) -> dict[str, Array]:
+        cells, weights = self._histograms[model].settle()
+        occupied, bins = np.unique(cells % NUM_BINS, return_inverse=True)
+        groups, labels = cells // NUM_BINS % NUM_GROUPS, cells // (NUM_BINS * NUM_GROUPS)
+        num_bins = len(occupied)
+        fine = _by_cell(labels * num_bins + bins, weights, (1, 2, num_bins))
+        coarse_of_bin = _coarse_bins(fine[0])
+        num_coarse = int(coarse_of_bin[-1]) + 1
+        shape = (NUM_GROUPS, 2, num_coarse)
+        cell = (groups * 2 + labels) * num_coarse + coarse_of_bin[bins]
+        coarse = with_and_without(_by_cell(cell, weights, shape), held)[1:]
+
+        middle = fine.sum(axis=(0, 1))
+        middle = (np.cumsum(middle) - middle / 2) / middle.sum()
+        calibration_bin = (middle * _NUM_CALIBRATION_BINS).astype(np.int64)[bins]
+        error = weights * (_center_of(occupied)[bins] - labels)
+        cell = groups * _NUM_CALIBRATION_BINS + calibration_bin
+        errors = _by_cell(cell, error, (NUM_GROUPS, _NUM_CALIBRATION_BINS))
+        gaps = np.abs(with_and_without(errors, held)).sum(axis=1)
+        all_weight = with_and_without(self.weights.sum(axis=1), held)
+        return {
+            "auc": _both(ranking.auc, fine, coarse),
+            "pr_auc": _both(ranking.average_precision, fine, coarse),
+            "ece": ratio(gaps, all_weight),
+        }
+
+    def _gauc_sums(self, model: int) -> Array:
+        units, labels, weights, scores = (
+            np.concatenate(column, axis=-1) for column in zip(*self._rows or (), strict=True)
+        )
+        groups = (units % np.uint64(NUM_GROUPS)).astype(np.int64)
+        return ranking.gauc_sums(
+            units, groups, NUM_GROUPS, labels, weights.astype(np.float64), scores[model]
+        )
+
+
+def _by_cell(cells: npt.NDArray[np.integer], values: Array, shape: tuple[int, ...]) -> Array:
+    sums = np.bincount(cells, values, int(np.prod(shape)))
+    return sums.astype(np.float64, copy=False).reshape(shape)
+
+
+def _both(measure: Callable[[Array, Array], Array], fine: Array, coarse: Array) -> Array:
+    return np.concatenate([measure(fine[:, 0], fine[:, 1]), measure(coarse[:, 0], coarse[:, 1])])
+
+
+def _coarse_bins(fine: Array) -> npt.NDArray[np.int64]:
+    """(B,), bins of about equal weight, where both classes weigh the same, from weights (2, B)."""
+    num_bins = fine.shape[1]
+    if num_bins <= _NUM_COARSE_BINS:
+        return np.arange(num_bins)
+    share = ratio(fine, np.broadcast_to(fine.sum(axis=1, keepdims=True), fine.shape), 0.0)
+    mass = share.sum(axis=0)
+    middle = (np.cumsum(mass) - mass / 2) / mass.sum()
+    return np.minimum(middle * _NUM_COARSE_BINS, _NUM_COARSE_BINS - 1).astype(np.int64)
+
+
+def _log_loss(probability: Array, labels: npt.NDArray[np.int64]) -> Array:
+    clipped = np.clip(probability, PROBABILITY_MARGIN, 1 - PROBABILITY_MARGIN)
+    return -np.where(labels == 1, np.log(clipped), np.log1p(-clipped))
+
+
+def _bin_of(probability: Array) -> npt.NDArray[np.int64]:
+    with np.errstate(divide="ignore"):  # 0 and 1 go to the outermost bins
+        logit = np.log(probability) - np.log1p(-probability)
+    position = (logit + LOGIT_LIMIT) * (NUM_BINS / (2 * LOGIT_LIMIT))
+    return np.clip(position, 0, NUM_BINS - 1).astype(np.int64)
+
+
+def _center_of(bins: npt.NDArray[np.integer]) -> Array:
+    """The probability in the middle of each bin."""
+    logits = (bins + 0.5) * (2 * LOGIT_LIMIT / NUM_BINS) - LOGIT_LIMIT
+    return 1 / (1 + np.exp(-logits))
+
+
+def _entropy(rate: Array) -> Array:
+    with np.errstate(divide="ignore", invalid="ignore"):
+        entropy = -rate * np.log(rate) - (1 - rate) * np.log1p(-rate)
+    return np.nan_to_num(entropy)

@@ -1,0 +1,84 @@
+"""How sure a metric is: the delete-a-group jackknife, one pass, no resampling.
+
+Every unit (a user, or a row where no `group_key` is given) belongs to one of NUM_GROUPS groups by
+its hash. Sums are kept by group, so each row is added once, and what a metric would be without a
+group is a subtraction. Both models of a comparison leave out the same groups, so their difference
+is paired.
+
+Reference: Kott, "The Delete-a-Group Jackknife", Journal of Official Statistics 17(4), 2001.
+"""
+
+import math
+from dataclasses import dataclass
+from statistics import NormalDist
+
+import numpy as np
+import numpy.typing as npt
+
+Array = npt.NDArray[np.float64]
+
+NUM_GROUPS = 32
+
+# With fewer groups that matter the standard error is itself a guess.
+SMALLEST_DEGREES_OF_FREEDOM = 4
+
+
+@dataclass(frozen=True)
+class Spread:
+    """Standard error of an estimate, and the degrees of freedom of Student's t that go with it."""
+
+    standard_error: float
+    degrees_of_freedom: int
+
+    def interval(
+        self, value: float, confidence: float, *, is_share: bool = False
+    ) -> tuple[float, float]:
+        """The two-sided interval around `value`.
+
+        Args:
+            value: The estimate.
+            confidence: The chance that such an interval holds the truth, in (0, 1).
+            is_share: Whether the truth lies between 0 and 1. The interval is then even on the scale
+                of log(p / (1 - p)): it stays within, and covers better near the ends.
+        """
+        reach = student_t(confidence, self.degrees_of_freedom) * self.standard_error
+        if not is_share or not 0 < value < 1:
+            return value - reach, value + reach
+        odds = value / (1 - value)
+        factor = math.exp(min(reach / (value * (1 - value)), 700.0))
+        return odds / (odds + factor), odds / (odds + 1 / factor)
+
+
+def spread(left_out: Array, num_groups: int) -> Spread | None:
+    """Spread of an estimate.
+
+    Args:
+        left_out: (K,), the estimate without each of the K groups that hold rows.
+        num_groups: How many groups matter, at most K: for an AUC those that hold the rarer class.
+
+    Returns:
+        None where leaving out a group leaves no estimate, or too few groups matter.
+    """
+    degrees_of_freedom = num_groups - 1
+    if degrees_of_freedom < SMALLEST_DEGREES_OF_FREEDOM or not np.isfinite(left_out).all():
+        return None
+    count = len(left_out)
+    variance = (count - 1) / count * float(np.square(left_out - left_out.mean()).sum())
+    return Spread(math.sqrt(variance), degrees_of_freedom)
+
+
+def student_t(confidence: float, degrees_of_freedom: int) -> float:
+    """Two-sided quantile of Student's t: Abramowitz and Stegun, 26.7.5, a series in 1/n.
+
+    At 4 degrees of freedom it is 0.0003 of itself too small for 0.95 and 0.013 for 0.999; at 31
+    exact to 1e-5.
+    """
+    z, n = NormalDist().inv_cdf((1 + confidence) / 2), degrees_of_freedom
+    terms = (
+        z,
+        (z**3 + z) / 4,
+        (5 * z**5 + 16 * z**3 + 3 * z) / 96,
+        (3 * z**7 + 19 * z**5 + 17 * z**3 - 15 * z) / 384,
+        (79 * z**9 + 776 * z**7 + 1482 * z**5 - 1920 * z**3 - 945 * z) / 92160,
+    )
+    return sum(term / n**power for power, term in enumerate(terms))

@@ -1,0 +1,67 @@
+"""The gate's verdict as a person reads it."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+_HEADERS = (
+    "metric",
+    "slice",
+    "candidate",
+    "baseline",
+    "difference",
+    "interval",
+    "rule",
+    "verdict",
+)
+_RIGHT = {2, 3, 4}
+_MARKS = {True: "[green]passed[/green]", False: "[red]failed[/red]", None: "[dim]not judged[/dim]"}
+
+
+def verdict_lines(gates: Sequence[Mapping[str, Any]], most: int = 15) -> list[str]:
+    """A header and a line a rule, the failed ones first, with rich's markup.
+
+    Args:
+        gates: `GateVerdict`s as JSON objects.
+        most: Rules shown; a last line counts the others.
+    """
+    if not gates:
+        return []
+    order = {False: 0, True: 1, None: 2}
+    ranked = sorted(gates, key=lambda gate: order[gate["passed"]])
+    cells = [_HEADERS, *(_cells(gate) for gate in ranked[:most])]
+    widths = [max(len(row[place]) for row in cells) for place in range(len(_HEADERS) - 1)]
+    lines = []
+    for index, row in enumerate(cells):
+        texts = [
+            text.rjust(width) if place in _RIGHT else text.ljust(width)
+            for place, (text, width) in enumerate(zip(row[:-1], widths, strict=True))
+            if width
+        ]
+        mark = row[-1] if index == 0 else _MARKS[ranked[index - 1]["passed"]]
+        text = "  ".join(texts).replace("[", r"\[") + f"  {mark}"
+        lines.append(f"[bold]{text}[/bold]" if index == 0 else text)
+    if len(ranked) > most:
+        lines.append(f"and {len(ranked) - most} more in verdict.json")
+    return lines
+
+
+def _cells(gate: Mapping[str, Any]) -> tuple[str, ...]:
+    difference, interval = gate["difference"], ""
+    if gate["low"] is not None:
+        # Of the difference where that is judged, else of the candidate's value.
+        signed = "+" if gate["rule"].startswith("may lose") else ""
+        interval = f"{gate['low']:{signed}.4f} to {gate['high']:{signed}.4f}"
+    return (
+        f"{gate['task']} {gate['metric']}",
+        gate["slice"] or "",
+        _number(gate["value"]),
+        _number(gate["baseline"]),
+        "" if difference is None else f"{difference:+.4f}",
+        interval,
+        gate["rule"],
+        "",
+    )
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None else f"{value:.4f}" if abs(value) < 10 else f"{value:.2f}"

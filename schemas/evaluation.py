@@ -1,0 +1,114 @@
+"""What a candidate is measured by, and the bounds that it must keep to be blessed."""
+
+from typing import Literal
+
+from pydantic import Field, NonNegativeFloat, PositiveInt, model_validator
+
+from taskroute.schemas.base import Column, Config, Name
+
+Metric = Literal[
+    "auc",
+    "pr_auc",
+    "gauc",
+    "log_loss",
+    "normalized_entropy",
+    "calibration",
+    "ece",
+    "predicted_rate",
+    "actual_rate",
+    "mae",
+    "rmse",
+    "xauc",
+    "mean_prediction",
+    "mean_label",
+]
+
+METRICS: dict[str, tuple[Metric, ...]] = {
+    "binary": (
+        "auc",
+        "pr_auc",
+        "gauc",
+        "log_loss",
+        "normalized_entropy",
+        "calibration",
+        "ece",
+        "predicted_rate",
+        "actual_rate",
+    ),
+    "regression": ("mae", "rmse", "xauc", "mean_prediction", "mean_label"),
+}
+
+# 1 where more is better, -1 where less is; the others have a best value in between.
+BETTER: dict[str, int] = {
+    "auc": 1,
+    "pr_auc": 1,
+    "gauc": 1,
+    "xauc": 1,
+    "log_loss": -1,
+    "normalized_entropy": -1,
+    "ece": -1,
+    "mae": -1,
+    "rmse": -1,
+}
+
+
+class Gate(Config):
+    """Bounds on one metric of one task on the test split; a candidate that breaks one is refused.
+
+    How the intervals decide is said in `taskroute.components.task_evaluator.gate`.
+    """
+
+    task: Name
+    metric: Metric = "auc"
+    slice: str | None = Field(
+        None,
+        pattern=r"^[A-Za-z_][A-Za-z0-9_.\-]*(=.*)?$",
+        description="`device`: every value of that column; `device=ios`: one; else all rows.",
+    )
+    at_least: float | None = None
+    at_most: float | None = None
+    may_lose: NonNegativeFloat | None = Field(
+        None, description="How much worse than the baseline it may be, in the metric's own unit."
+    )
+    min_examples: PositiveInt = Field(
+        100, description="Labelled rows below which nothing is judged, and nothing passes."
+    )
+
+    @model_validator(mode="after")
+    def _has_bounds_that_can_be_kept(self) -> "Gate":
+        if self.at_least is None and self.at_most is None and self.may_lose is None:
+            raise ValueError("give `at_least`, `at_most` or `may_lose`")
+        bounded = self.at_least is not None and self.at_most is not None
+        if bounded and self.at_least >= self.at_most:  # type: ignore[operator]
+            raise ValueError("`at_most` must be above `at_least`")
+        if self.may_lose is not None and self.metric not in BETTER:
+            raise ValueError(
+                f"`may_lose`: neither more nor less of {self.metric} is better; give `at_least` "
+                "and `at_most`"
+            )
+        return self
+
+    @property
+    def slice_column(self) -> str | None:
+        return None if self.slice is None else self.slice.partition("=")[0]
+
+    @property
+    def slice_value(self) -> str | None:
+        """The one value that is judged; None for every value."""
+        _, equals, value = (self.slice or "").partition("=")
+        return value if equals else None
+
+
+class Evaluation(Config):
+    """What the candidate is measured by, on rows that it has not seen."""
+
+    gates: tuple[Gate, ...] = ()
+    slices: tuple[Column, ...] = Field(
+        (), description="Columns: every metric is also given for each of their values."
+    )
+    group_key: Column | None = Field(
+        None,
+        description="Column of the user or request: GAUC is taken within it, and intervals know "
+        "that its rows are not independent.",
+    )
+    confidence: float = Field(0.95, ge=0.5, lt=1, description="Of intervals and verdicts.")

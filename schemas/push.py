@@ -1,0 +1,11 @@
+"""What is kept of the versions that were pushed."""
+
+from pydantic import PositiveInt
+
+from taskroute.schemas.base import Config
+
+
+class Push(Config):
+    """The serving folder: the newest versions stay, so that a rollback has one to go back to."""
+
+    keep_versions: PositiveInt = 5
