@@ -1,5 +1,6 @@
 """What TensorBoard shows of a training beside Keras's own curves."""
 
+import logging
 from pathlib import Path
 
 import tensorflow as tf
@@ -7,37 +8,57 @@ import tf_keras as keras
 
 from taskroute.models.layers.trunk import RoutingMatrix
 
+_LOG = logging.getLogger(__name__)
 _PIXELS = 24
 
 
 class RoutingLog(keras.callbacks.Callback):
-    """Writes, after each epoch, every routing matrix as an image and its open routes as a number.
+    """Writes, after each epoch, what the trunk routes: for TensorBoard, and as numbers.
 
-    In the image a row is an upper part (in the last matrix a task), a column a lower one, and white
-    is a route fully open.
+    Every routing matrix is an image, in which a row is an upper part (in the last matrix a task), a
+    column a lower one, and white a route fully open. Beside it stand its open routes and what the
+    trunk changes by the step, such as a temperature. A task that keeps a route only because a guard
+    holds it open is named in the log, once.
 
     Args:
         log_dir: Folder of the training's TensorBoard files.
 
     Attributes:
-        history: By matrix name, the open routes after each epoch.
+        history: After each epoch, `open_routes/MATRIX` and `schedule/NAME`.
     """
 
     def __init__(self, log_dir: str):
         super().__init__()
-        self.history: dict[str, list[int]] = {}
+        self.history: dict[str, list[float]] = {}
         self._writer = tf.summary.create_file_writer(str(Path(log_dir) / "routing"))
+        self._named: set[str] = set()
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
+        trunk = self.model.trunk
         with self._writer.as_default(step=epoch):
-            for matrix in self.model.trunk.routing():
-                count = int(tf.math.count_nonzero(matrix.values))
-                self.history.setdefault(matrix.name, []).append(count)
-                tf.summary.scalar(f"open_routes/{matrix.name}", count)
+            for matrix in trunk.routing():
+                open_routes = float(tf.math.count_nonzero(matrix.values))
+                self._note(f"open_routes/{matrix.name}", open_routes)
                 tf.summary.image(f"routing/{matrix.name}", _image(matrix))
+            for name, value in trunk.schedule().items():
+                self._note(f"schedule/{name}", float(value))
+        for task in trunk.guarded_tasks():
+            if task not in self._named:
+                _LOG.warning(
+                    "epoch %d: every route of task '%s' has closed; its strongest one is kept "
+                    "open, so that the task is predicted at all; lower the trunk's penalty if the "
+                    "task should learn more",
+                    epoch + 1,
+                    task,
+                )
+                self._named.add(task)
 
     def on_train_end(self, logs: dict[str, float] | None = None) -> None:
         self._writer.close()
+
+    def _note(self, name: str, value: float) -> None:
+        self.history.setdefault(name, []).append(value)
+        tf.summary.scalar(name, value)
 
 
 def _image(matrix: RoutingMatrix) -> tf.Tensor:

@@ -4,6 +4,8 @@ from dataclasses import dataclass
 
 import tf_keras as keras
 
+from taskroute.models.layers.compact_trunk import CompactTrunk
+from taskroute.models.layers.trunk import Trunk
 from taskroute.models.ranker import MultiTaskRanker
 
 
@@ -20,12 +22,19 @@ class PartCost:
     macs: int
 
 
-def describe(ranker: MultiTaskRanker) -> tuple[PartCost, ...]:
-    """The parts in the order of computation, then their sum as `total`; `ranker` must be built."""
-    towers, heads = ranker.towers, ranker.heads
+def describe(
+    ranker: MultiTaskRanker, trunk: Trunk | CompactTrunk | None = None
+) -> tuple[PartCost, ...]:
+    """The parts in the order of computation, then their sum as `total`.
+
+    Args:
+        ranker: Built.
+        trunk: What is in the place of the ranker's own trunk, such as a compacted one.
+    """
+    towers, heads, trunk = ranker.towers, ranker.heads, trunk or ranker.trunk
     parts = [
         PartCost("embedding", _parameters(ranker.embedding), 0),
-        PartCost("trunk", ranker.trunk.parameters(), ranker.trunk.macs()),
+        PartCost("trunk", trunk.parameters(), trunk.macs()),
         *(PartCost(f"tower {name}", _parameters(x), x.macs()) for name, x in towers.items()),
         *(PartCost(f"head {name}", _parameters(x), x.kernel.shape[0]) for name, x in heads.items()),
     ]

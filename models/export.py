@@ -6,34 +6,57 @@ import tensorflow as tf
 import tensorflow_transform as tft
 from tensorflow_transform.tf_metadata import schema_utils
 
-from taskroute.models.ranker import MultiTaskRanker
+from taskroute.models.dataset import feature_spec
+from taskroute.models.layers.compaction import compact
+from taskroute.models.ranker import Batch, MultiTaskRanker
 from taskroute.schemas.columns import ColumnKind, feature_columns
-from taskroute.schemas.features import MultivalentFeature
 from taskroute.schemas.log_schema import make_request_schema
 from taskroute.schemas.recommender import ModelConfig
+from taskroute.schemas.serving import SCORE, Serving
+
+SERVING_DEFAULT, RAW_FEATURES, TRANSFORMED_FEATURES = SIGNATURES = (
+    "serving_default",
+    "raw_features",
+    "transformed_features",
+)
 
 
 class ServedRanker(tf.Module):
-    """The ranker behind its transform graph.
+    """The ranker with its trunk compacted, behind its transform graph.
 
-    Signatures give one float32 (B,) tensor a task, by its name:
+    Signatures give one float32 (B,) tensor a task, by its name, and `score` where it is configured:
 
     * `serving_default`: `examples`, serialized tf.Example, string (B,).
     * `raw_features`: a tensor a column, by its name: text is string (B,) with "" for missing, texts
       string (B, values) filled up with "", a number float32 (B,) with NaN for missing.
+    * `transformed_features`: a tensor a transformed feature, by its name: ids are int64 (B,), those
+      of a multivalent feature int64 (B, values), with 0 for missing; numbers and missing flags are
+      float32 (B,). An id that the feature has not is missing. Nothing in it is text, sparse or
+      looked up among terms, so that all of it may run on a GPU.
     """
 
     def __init__(
-        self, ranker: MultiTaskRanker, transform: tft.TFTransformOutput, config: ModelConfig
+        self,
+        ranker: MultiTaskRanker,
+        transform: tft.TFTransformOutput,
+        config: ModelConfig,
+        serving: Serving,
     ):
         super().__init__(name="served_ranker")
-        self._predict = ranker.predict_values
+        self.trunk = trunk = compact(ranker.trunk)
+        layers = (ranker.embedding, trunk, *ranker.towers.values(), *ranker.heads.values())
         # Only what is an attribute is saved: the weights and the vocabularies' tables, but neither
-        # the optimizer's moments nor Keras's own record of the layers.
-        self.model_weights = ranker.model_weights()
+        # the optimizer's moments nor Keras's own record of the layers. So the ranker is none.
+        self.model_weights = [weight for layer in layers for weight in layer.weights]
         self.transform = transform.transform_features_layer()
-        self._ragged = [f.name for f in config.features if isinstance(f, MultivalentFeature)]
-        self._features = [feature.name for feature in config.features]
+
+        def predict(features: Batch) -> dict[str, tf.Tensor]:
+            logits = ranker.task_logits(trunk(ranker.embedding(features), training=False))
+            return with_score(ranker.predictions(logits), serving)
+
+        self._predict = predict
+        self._num_ids = dict(ranker.embedding.num_ids)
+        self._feature_spec = feature_spec(config)
         self._request_spec = schema_utils.schema_as_feature_spec(
             make_request_schema(config)
         ).feature_spec
@@ -41,30 +64,75 @@ class ServedRanker(tf.Module):
             column.name: column.kind for column in feature_columns(config)
         }
 
+    def features(self, columns: Mapping[str, tf.SparseTensor]) -> dict[str, tf.Tensor]:
+        """Maps raw columns to the features that the ranker reads."""
+        # Text and vocabularies have no GPU kernels.
+        with tf.device("/CPU:0"):
+            transformed = self.transform(dict(columns))
+        return {
+            name: tf.RaggedTensor.from_sparse(transformed[name])
+            if isinstance(spec, tf.io.RaggedFeature)
+            else transformed[name]
+            for name, spec in self._feature_spec.items()
+        }
+
     def score(self, columns: Mapping[str, tf.SparseTensor]) -> dict[str, tf.Tensor]:
         """Maps raw columns to what is served."""
-        features = dict(self.transform(dict(columns)))
-        for name in self._ragged:
-            features[name] = tf.RaggedTensor.from_sparse(features[name])
-        return self._predict(features)
+        return self._predict(self.features(columns))
 
     def signatures(self) -> dict[str, tf.types.experimental.ConcreteFunction]:
         """The concrete functions to save, by signature name."""
 
         @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="examples")])
         def serving_default(examples: tf.Tensor) -> dict[str, tf.Tensor]:
-            return self.score(tf.io.parse_example(examples, self._request_spec))
+            return self.score(self.columns(examples))
 
-        specs = {name: _raw_spec(name, kind) for name, kind in self._kinds.items()}
+        raw_specs = {name: _raw_spec(name, kind) for name, kind in self._kinds.items()}
 
-        @tf.function(input_signature=[specs])
+        @tf.function(input_signature=[raw_specs])
         def raw_features(columns: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
             return self.score({name: _present(values) for name, values in columns.items()})
 
-        return {
-            "serving_default": serving_default.get_concrete_function(),
-            "raw_features": raw_features.get_concrete_function(),
+        transformed_specs = {
+            name: _transformed_spec(name, spec) for name, spec in self._feature_spec.items()
         }
+
+        @tf.function(input_signature=[transformed_specs])
+        def transformed_features(features: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+            return self._predict({name: self._known(name, x) for name, x in features.items()})
+
+        functions = (serving_default, raw_features, transformed_features)
+        return {
+            name: function.get_concrete_function()
+            for name, function in zip(SIGNATURES, functions, strict=True)
+        }
+
+    def columns(self, examples: tf.Tensor) -> dict[str, tf.SparseTensor]:
+        """Parses serialized examples (B,) into raw columns."""
+        parsed: dict[str, tf.SparseTensor] = tf.io.parse_example(examples, self._request_spec)
+        return parsed
+
+    def requests(
+        self, columns: Mapping[str, tf.SparseTensor], examples: tf.Tensor
+    ) -> dict[str, dict[str, tf.Tensor]]:
+        """The inputs of each signature, by their names, for `examples` (B,) and their columns."""
+        raw = {name: _dense(columns[name], kind) for name, kind in self._kinds.items()}
+        transformed = {
+            name: values.to_tensor() if isinstance(values, tf.RaggedTensor) else values
+            for name, values in self.features(columns).items()
+        }
+        return {
+            SERVING_DEFAULT: {"examples": examples},
+            RAW_FEATURES: raw,
+            TRANSFORMED_FEATURES: transformed,
+        }
+
+    def _known(self, name: str, values: tf.Tensor) -> tf.Tensor:
+        """Ids outside the feature's own would be rows of another feature in the same table."""
+        if values.dtype != tf.int64:
+            return values
+        is_known = (values >= 0) & (values < self._num_ids[name])
+        return tf.where(is_known, values, tf.zeros_like(values))
 
 
 def export(
@@ -72,10 +140,20 @@ def export(
     transform: tft.TFTransformOutput,
     config: ModelConfig,
     path: str,
-) -> None:
-    """Writes the SavedModel to `path`."""
-    served = ServedRanker(ranker, transform, config)
+    serving: Serving | None = None,
+) -> ServedRanker:
+    """Writes the SavedModel to `path` and returns what it holds."""
+    served = ServedRanker(ranker, transform, config, serving or Serving())
     tf.saved_model.save(served, path, signatures=served.signatures())
+    return served
+
+
+def with_score(predictions: Mapping[str, tf.Tensor], serving: Serving) -> dict[str, tf.Tensor]:
+    """Adds the fused score, where it is configured, to the tasks' predictions."""
+    if not serving.score:
+        return dict(predictions)
+    terms = [weight * predictions[task] for task, weight in serving.score.items()]
+    return {**predictions, SCORE: tf.add_n(terms)}
 
 
 def _raw_spec(name: str, kind: ColumnKind) -> tf.TensorSpec:
@@ -86,6 +164,13 @@ def _raw_spec(name: str, kind: ColumnKind) -> tf.TensorSpec:
             return tf.TensorSpec([None, None], tf.string, name=name)
         case "number":
             return tf.TensorSpec([None], tf.float32, name=name)
+
+
+def _transformed_spec(
+    name: str, spec: tf.io.FixedLenFeature | tf.io.RaggedFeature
+) -> tf.TensorSpec:
+    shape = [None, None] if isinstance(spec, tf.io.RaggedFeature) else [None]
+    return tf.TensorSpec(shape, spec.dtype, name=name)
 
 
 def _present(values: tf.Tensor) -> tf.SparseTensor:
@@ -99,3 +184,17 @@ def _present(values: tf.Tensor) -> tf.SparseTensor:
     indices = tf.where(present)
     shape = tf.shape(values, out_type=tf.int64)
     return tf.SparseTensor(indices, tf.gather_nd(values, indices), shape)
+
+
+def _dense(values: tf.SparseTensor, kind: ColumnKind) -> tf.Tensor:
+    """The inverse of `_present`."""
+    dense = tf.sparse.to_dense(values, _missing(kind))
+    if kind == "texts":
+        return dense
+    # No row may have a value: then there is no column to take.
+    padding = tf.fill([tf.shape(dense)[0], 1], tf.constant(_missing(kind), dense.dtype))
+    return tf.concat([dense, padding], axis=1)[:, 0]
+
+
+def _missing(kind: ColumnKind) -> str | float:
+    return float("nan") if kind == "number" else ""

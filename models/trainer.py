@@ -1,5 +1,6 @@
 """Entry point of TFX Trainer. TFX reloads this module, so it defines functions only."""
 
+import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -14,12 +15,15 @@ import tf_keras as keras
 from taskroute.models.callbacks import RoutingLog
 from taskroute.models.dataset import make_dataset
 from taskroute.models.describe import describe
-from taskroute.models.export import export
+from taskroute.models.export import ServedRanker, export, with_score
 from taskroute.models.preprocessing import vocabulary_name
 from taskroute.models.ranker import MultiTaskRanker, make_optimizer
+from taskroute.models.warm_up import request_rows, write_serving_files
+from taskroute.schemas.columns import feature_columns
 from taskroute.schemas.features import BucketFeature, DenseFeature
 from taskroute.schemas.recommender import DataConfig, ModelConfig, Training
 from taskroute.schemas.routes import SearchResult
+from taskroute.schemas.serving import ModelInfo, RawExamples, Serving
 from taskroute.schemas.trunks import MtnasTrunk
 
 if TYPE_CHECKING:
@@ -45,8 +49,11 @@ def run_fn(fn_args: "FnArgs") -> None:
     )
     ranker = build_ranker(config, num_ids(config, transform), train)
     history = fit(ranker, train, validation, config.training, fn_args.model_run_dir)
-    export(ranker, transform, config, fn_args.serving_model_dir)
-    write_summary(ranker, history, fn_args.model_run_dir)
+    serving = Serving.model_validate_json(fn_args.custom_config.get("serving", "{}"))
+    served = export(ranker, transform, config, fn_args.serving_model_dir, serving)
+    if "raw_examples" in fn_args.custom_config:
+        write_warm_up(ranker, served, config, serving, fn_args)
+    write_summary(ranker, history, fn_args.model_run_dir, served)
 
 
 def with_found_route(config: ModelConfig, found: Mapping[str, Any] | None) -> ModelConfig:
@@ -150,12 +157,43 @@ def fit(
         callbacks=callbacks,
         verbose=2,
     )
-    curves = history.history | {f"open_routes/{n}": v for n, v in routing.history.items()}
+    curves = history.history | routing.history
     return {name: [float(value) for value in values] for name, values in curves.items()}
 
 
-def write_summary(ranker: MultiTaskRanker, history: dict[str, list[float]], log_dir: str) -> None:
-    """Writes `training.json`: learning curves, best epoch, cost by part, routes."""
+def write_warm_up(
+    ranker: MultiTaskRanker,
+    served: ServedRanker,
+    config: ModelConfig,
+    serving: Serving,
+    fn_args: "FnArgs",
+) -> None:
+    """Gives the SavedModel warm-up requests from validation rows, and the scores of `ranker`."""
+    raw = RawExamples.model_validate(fn_args.custom_config["raw_examples"])
+    columns = [column.name for column in feature_columns(config)]
+    rows = tf.constant(request_rows(raw.patterns, serving.batch_sizes[-1], columns))
+    parsed = served.columns(rows)
+    scores = with_score(ranker.predict_values(served.features(parsed)), serving)
+    info = ModelInfo(
+        name=fn_args.custom_config["name"],
+        config_digest=hashlib.sha256(config.model_dump_json().encode()).hexdigest()[:16],
+        data_span=raw.span,
+        num_rows=raw.num_rows,
+        binary_tasks=tuple(task.name for task in config.tasks if task.kind == "binary"),
+        regression_tasks=tuple(task.name for task in config.tasks if task.kind == "regression"),
+        score=serving.score,
+        batch_sizes=serving.batch_sizes,
+    )
+    write_serving_files(fn_args.serving_model_dir, info, served.requests(parsed, rows), scores)
+
+
+def write_summary(
+    ranker: MultiTaskRanker,
+    history: dict[str, list[float]],
+    log_dir: str,
+    served: ServedRanker | None = None,
+) -> None:
+    """Writes `training.json`: learning curves, best epoch, cost by part, also as served, routes."""
     routes = [
         {
             "name": matrix.name,
@@ -171,7 +209,9 @@ def write_summary(ranker: MultiTaskRanker, history: dict[str, list[float]], log_
         "best_epoch": losses.index(min(losses)) + 1,
         "history": history,
         "cost": [asdict(part) for part in describe(ranker)],
+        "served_cost": [asdict(part) for part in describe(ranker, served and served.trunk)],
         "routing": routes,
+        "guarded_tasks": ranker.trunk.guarded_tasks(),
     }
     Path(log_dir).mkdir(parents=True, exist_ok=True)
     (Path(log_dir) / "training.json").write_text(json.dumps(summary, indent=1), encoding="utf-8")

@@ -126,15 +126,57 @@ def demo(
 @cli.command()
 @_config
 @_root
+@click.option(
+    "--figure",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="SVG file to draw the routes to.",
+)
 @_sentence_for_errors
-def describe(config: Path, root: Path | None) -> None:
+def describe(config: Path, root: Path | None, figure: Path | None) -> None:
     """Says what the model of CONFIG's last run costs and which routes it uses."""
-    from taskroute.pipeline.describe import print_description, read_training
+    from taskroute.pipeline.describe import draw_routes, print_description, read_training
     from taskroute.pipeline.paths import RunPaths
     from taskroute.schemas.recommender import load_config
 
     name = load_config(config).name
-    print_description(read_training(RunPaths((root or Path("runs") / name).resolve(), name)))
+    training = read_training(RunPaths((root or Path("runs") / name).resolve(), name))
+    print_description(training)
+    if figure is not None:
+        draw_routes(training, figure)
+
+
+@cli.command("serve-check")
+@click.argument("folder", type=click.Path(path_type=Path, file_okay=False))
+@_sentence_for_errors
+def serve_check(folder: Path) -> int:
+    """Tries the exported model in FOLDER as a server would, without our code."""
+    from taskroute.pipeline import serve_check as checker
+
+    return checker.serve_check(folder)
+
+
+@cli.command()
+@click.argument("folder", type=click.Path(path_type=Path, file_okay=False))
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
+@click.option("--port", default=8500, show_default=True, help="Of gRPC; 0 takes a free one.")
+@click.option("--rest-port", default=8501, show_default=True, help="Of REST; 0 takes a free one.")
+@_sentence_for_errors
+def serve(folder: Path, host: str, port: int, rest_port: int) -> None:
+    """Serves the exported model in FOLDER, for trying clients: not for production."""
+    from taskroute.pipeline.serve import serve_model
+
+    serve_model(folder, host, port, rest_port)
+
+
+@cli.command()
+@click.argument("name")
+@_root
+@_sentence_for_errors
+def rollback(name: str, root: Path | None) -> None:
+    """Goes back to the version before the one that serves. NAME may also be a config."""
+    from taskroute.pipeline.rollback import roll_back
+
+    click.echo(roll_back(name, root))
 
 
 @cli.command()

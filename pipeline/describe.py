@@ -7,8 +7,9 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from taskroute.components.run_report.routing_figure import routing_figure
 from taskroute.pipeline.paths import RunPaths
-from taskroute.schemas.errors import ConfigError
+from taskroute.schemas.errors import ConfigError, UserError
 
 
 def read_training(paths: RunPaths) -> dict[str, Any]:
@@ -27,11 +28,12 @@ def read_training(paths: RunPaths) -> dict[str, Any]:
 
 
 def print_description(training: dict[str, Any]) -> None:
-    """Prints parameters and MACs by part, then each routing matrix."""
+    """Prints parameters and MACs by part, trained and served, then each routing matrix."""
     console = Console(highlight=False)
-    table = _table("part", "parameters", "MACs a row")
-    for part in training["cost"]:
-        table.add_row(part["part"], f"{part['parameters']:,}", f"{part['macs']:,}")
+    table = _table("part", "parameters", "MACs a row", "as served", "MACs a row")
+    for trained, served in zip(training["cost"], training["served_cost"], strict=True):
+        costs = [part[key] for part in (trained, served) for key in ("parameters", "macs")]
+        table.add_row(trained["part"], *(f"{cost:,}" for cost in costs))
     console.print(table)
     for matrix in training["routing"]:
         open_routes = sum(value > 0 for row in matrix["values"] for value in row)
@@ -41,6 +43,22 @@ def print_description(training: dict[str, Any]) -> None:
         for upper, values in zip(matrix["upper"], matrix["values"], strict=True):
             table.add_row(upper, *(f"{value:.2f}" if value > 0 else "." for value in values))
         console.print(table)
+    if training["guarded_tasks"]:
+        names = ", ".join(training["guarded_tasks"])
+        console.print(f"\nevery route closed, the strongest kept open by the guard: {names}")
+
+
+def draw_routes(training: dict[str, Any], path: Path) -> None:
+    """Draws the routes as an SVG file.
+
+    Raises:
+        UserError: If the file cannot be written.
+    """
+    matrices = training["routing"]
+    try:
+        path.write_text(routing_figure(matrices, matrices[-1]["upper"]), encoding="utf-8")
+    except OSError as error:
+        raise UserError(f"{path}: the figure cannot be written: {error.strerror}") from None
 
 
 def _table(*headers: str) -> Table:

@@ -2,10 +2,9 @@
 
 from pathlib import Path
 
-from tfx.components import ExampleValidator, StatisticsGen, Trainer, Transform
+from tfx.components import ExampleValidator, StatisticsGen, Transform
 from tfx.orchestration import metadata
 from tfx.orchestration.pipeline import Pipeline
-from tfx.proto import trainer_pb2
 
 from taskroute.components.anomaly_gate import AnomalyGate
 from taskroute.components.architecture_search.component import ArchitectureSearch
@@ -13,7 +12,11 @@ from taskroute.components.log_example_gen.component import LogExampleGen
 from taskroute.components.log_schema_gen import LogSchemaGen
 from taskroute.components.model_pusher import registry
 from taskroute.components.model_pusher.component import ModelPusher
+from taskroute.components.ranker_trainer.component import RankerTrainer
+from taskroute.components.serving_check.check import contract_of
+from taskroute.components.serving_check.component import ServingCheck
 from taskroute.components.task_evaluator.component import TaskEvaluator
+from taskroute.components.task_evaluator.records import Baseline
 from taskroute.pipeline.digest import code_digest
 from taskroute.pipeline.paths import RunPaths
 from taskroute.schemas.columns import raw_columns
@@ -75,32 +78,41 @@ def create_pipeline(
             code_digest=code_digest(schemas, models),
         )
         searches.append(search)
-    trainer = Trainer(
+    trainer = RankerTrainer(
         run_fn=f"{models}.trainer.run_fn",
         examples=transform.outputs["transformed_examples"],
+        raw_examples=examples.outputs["examples"],
         transform_graph=transform.outputs["transform_graph"],
         schema=schema.outputs["schema"],
         hyperparameters=searches[0].outputs["hyperparameters"] if searches else None,
-        train_args=trainer_pb2.TrainArgs(splits=["train"]),
-        eval_args=trainer_pb2.EvalArgs(splits=["validation"]),
         custom_config={
+            "name": config.name,
             "config": config.part(ModelConfig).model_dump_json(),
+            "serving": config.serving.model_dump_json(),
             "code_digest": code_digest(schemas, models),
         },
-    )
+    ).with_id("Trainer")
     evaluator = TaskEvaluator(
         examples=examples.outputs["examples"],
         model=trainer.outputs["model"],
         transform_graph=transform.outputs["transform_graph"],
         tasks=config.tasks,
-        gates=config.evaluation.gates,
+        evaluation=config.evaluation,
+        baseline=_baseline(paths.serving),
         code_digest=code_digest(schemas, "taskroute.components.task_evaluator"),
+    )
+    serving_check = ServingCheck(
+        model=trainer.outputs["model"],
+        contract=contract_of(config),
+        code_digest=code_digest(schemas, "taskroute.components.serving_check"),
     )
     pusher = ModelPusher(
         model=trainer.outputs["model"],
         blessing=evaluator.outputs["blessing"],
+        infra_blessing=serving_check.outputs["blessing"],
         destination=str(paths.serving),
         model_name=config.name,
+        keep_versions=config.push.keep_versions,
         serving_state=_serving_state(paths.serving),
         code_digest=code_digest("taskroute.components.model_pusher"),
     )
@@ -118,10 +130,23 @@ def create_pipeline(
             *searches,
             trainer,
             evaluator,
+            serving_check,
             pusher,
         ],
         enable_cache=True,
         beam_pipeline_args=list(BEAM_ARGS),
+    )
+
+
+def _baseline(serving: Path) -> Baseline | None:
+    """The version that serves now; its digest makes TFX's cache see a change of it."""
+    pointer = registry.latest(serving)
+    if pointer is None:
+        return None
+    return Baseline(
+        version=pointer.version,
+        path=str(serving / pointer.path),
+        model_digest=pointer.model_digest,
     )
 
 

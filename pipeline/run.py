@@ -13,12 +13,15 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from taskroute.components.log_example_gen import log_reader
-from taskroute.components.task_evaluator.gate import read_evaluation
+from taskroute.components.log_example_gen import log_files, spans
+from taskroute.components.log_example_gen.bad_rows import REASONS
+from taskroute.components.serving_check.check import read_report
+from taskroute.components.task_evaluator.records import read_evaluation
 from taskroute.pipeline.lock import locked
 from taskroute.pipeline.paths import RunPaths, absolute_source
 from taskroute.pipeline.quiet import quiet
-from taskroute.schemas.errors import NOT_BLESSED, UserError
+from taskroute.pipeline.verdict_table import verdict_lines
+from taskroute.schemas.errors import NOT_BLESSED, SERVING_CHECK_FAILED, UserError
 from taskroute.schemas.recommender import RecommenderConfig
 from taskroute.schemas.source import SPLITS, Source
 
@@ -34,9 +37,14 @@ class RunReport:
     failed_stage: str | None = None
     stages: list[dict[str, Any]] = field(default_factory=list)
     rows: dict[str, int] = field(default_factory=dict)
+    spans: dict[str, str] = field(default_factory=dict)
+    bad_rows: dict[str, Any] = field(default_factory=dict)
     training: str | None = None
     metrics: dict[str, Any] = field(default_factory=dict)
+    slices: list[dict[str, Any]] = field(default_factory=list)
+    baseline: dict[str, Any] | None = None
     verdict: dict[str, Any] | None = None
+    serving_check: dict[str, Any] | None = None
     pushed_version: int | None = None
     pushed_path: str | None = None
     log: str | None = None
@@ -76,7 +84,7 @@ def run(
     started = datetime.now(UTC)
     log = paths.logs / f"{started:%Y-%m-%dT%H-%M-%S}.log"
     report = RunReport(config.name, started.isoformat(timespec="seconds"), log=str(log))
-    source = absolute_source(config, data_folder)
+    source = spans.resolve(absolute_source(config, data_folder))
     fingerprint = _fingerprint(source)
     with locked(paths.lock), quiet(log, verbose=verbose) as console:
         start = time.perf_counter()
@@ -96,8 +104,10 @@ def run(
 
 
 def _fingerprint(source: Source) -> str:
-    patterns = [pattern for pattern in (source.path, source.test_path) if pattern is not None]
-    return log_reader.fingerprint([f for p in patterns for f in log_reader.list_files(p)])
+    files = spans.files_of(source, spans.read_window(source))
+    if source.test_path is not None:
+        files = [*files, *log_files.list_files(source.test_path)]
+    return log_files.fingerprint(files)
 
 
 def _run_stages(
@@ -128,6 +138,8 @@ def _run_stages(
             report.rows = {
                 split: examples.get_int_custom_property(f"num_rows_{split}") for split in SPLITS
             }
+            report.spans = _spans(examples)
+            report.bad_rows = _bad_rows(*stage.outputs["quarantine"])
         if stage.name == "Trainer":
             report.training = str(Path(stage.outputs["model_run"][0].uri) / "training.json")
         rows = _rows_seen(stage.name, report.rows)
@@ -140,6 +152,8 @@ def _run_stages(
             }
         )
         console.print(_stage_line(stage.name, stage.seconds, stage.cached, rows))
+        if stage.name == "LogExampleGen":
+            _print_data(report, console)
 
     try:
         stages = run_stages(pipeline, on_start, on_finish)
@@ -148,13 +162,63 @@ def _run_stages(
     report.failed_stage = None
     evaluator, pusher = stages["TaskEvaluator"].outputs, stages["ModelPusher"].outputs
     measured, verdict = read_evaluation(evaluator["evaluation"][0].uri)
-    report.metrics = measured.model_dump(mode="json")["tasks"]
+    metrics = measured.model_dump(mode="json")
+    report.metrics, report.baseline = metrics["tasks"], metrics["baseline"]
+    report.slices = [
+        {**found, "tasks": {name: task["candidate"] for name, task in found["tasks"].items()}}
+        for found in metrics["slices"]
+    ]
     report.verdict = verdict.model_dump(mode="json")
+    served = read_report(stages["ServingCheck"].outputs["blessing"][0].uri)
+    report.serving_check = {**served.model_dump(mode="json"), "summary": served.summary}
     report.exit_code = 0 if verdict.blessed else NOT_BLESSED
+    if not served.passed:
+        # Said before all else: a candidate that is no better is daily business, this is a fault.
+        report.exit_code = SERVING_CHECK_FAILED
     (pushed,) = pusher["pushed_model"]
     if pushed.get_int_custom_property("pushed"):
         report.pushed_version = int(pushed.get_string_custom_property("pushed_version"))
         report.pushed_path = pushed.get_string_custom_property("pushed_destination")
+
+
+def _spans(examples: Any) -> dict[str, str]:
+    """First, last and missing spans of the log; empty where it has none."""
+    names = ("first_span", "last_span", "missing_spans")
+    return {
+        name: examples.get_string_custom_property(name)
+        for name in names
+        if examples.has_custom_property(name)
+    }
+
+
+def _bad_rows(quarantine: Any) -> dict[str, Any]:
+    """How many rows were left out, by reason, and the folder that holds them."""
+    counts = {
+        reason: quarantine.get_int_custom_property(f"num_rows_{reason}")
+        for reason in REASONS
+        if quarantine.has_custom_property(f"num_rows_{reason}")
+    }
+    return {
+        "rows": quarantine.get_int_custom_property("num_rows"),
+        "reasons": counts,
+        "folder": quarantine.uri,
+    }
+
+
+def _print_data(report: RunReport, console: Console) -> None:
+    if report.spans:
+        line = f"    log of {report.spans['first_span']} to {report.spans['last_span']}"
+        if report.spans["missing_spans"]:
+            line += f", [yellow]without rows: {report.spans['missing_spans']}[/yellow]"
+        console.print(line, soft_wrap=True)
+    if report.bad_rows["rows"]:
+        reasons = ", ".join(f"{n:,} {reason}" for reason, n in report.bad_rows["reasons"].items())
+        folder = _short(Path(report.bad_rows["folder"]))
+        console.print(
+            f"    [yellow]{report.bad_rows['rows']:,} rows left out[/yellow] ({reasons}), kept in "
+            f"{folder}",
+            soft_wrap=True,
+        )
 
 
 def _rows_seen(stage: str, rows: Mapping[str, int]) -> int | None:
@@ -185,15 +249,12 @@ def _print_outcome(
     seconds: float,
 ) -> None:
     verdict = report.verdict or {}
-    gates: dict[str, list[str]] = {}
-    for gate in verdict["gates"]:
-        mark = "[green]passed[/green]" if gate["passed"] else "[red]failed[/red]"
-        gates.setdefault(gate["task"], []).append(f"{gate['metric']} {gate['rule']}: {mark}")
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     table.add_column("task")
-    for header in ("rows", "rate", "AUC", *(["best"] if best_aucs else []), "MAE"):
+    has_gauc = any(task["values"].get("gauc") is not None for task in report.metrics.values())
+    optional = [*(["best"] if best_aucs else []), *(["GAUC"] if has_gauc else [])]
+    for header in ("rows", "rate", "AUC", *optional, "calibration", "MAE"):
         table.add_column(header, justify="right")
-    table.add_column("gate")
     for task, metrics in report.metrics.items():
         values = metrics["values"]
         rate = values.get("actual_rate")
@@ -205,11 +266,21 @@ def _print_outcome(
         ]
         if best_aucs:
             cells.append(_number(best_aucs.get(task), 4))
-        table.add_row(*cells, _number(values.get("mae"), 2), ", ".join(gates.get(task, [])))
+        if has_gauc:
+            cells.append(_number(values.get("gauc"), 4))
+        cells.append(_number(values.get("calibration"), 3))
+        table.add_row(*cells, _number(values.get("mae"), 2))
     console.print()
     console.print(table)
     console.print()
-    if not verdict["blessed"]:
+    for line in verdict_lines(verdict["gates"]):
+        console.print(line, soft_wrap=True)
+    if verdict["gates"]:
+        console.print()
+    if report.exit_code == SERVING_CHECK_FAILED and report.serving_check is not None:
+        problem = report.serving_check["summary"]
+        console.print(f"[red]DOES NOT SERVE, not pushed[/red]: {problem}", soft_wrap=True)
+    elif not verdict["blessed"]:
         console.print(f"[red]NOT BLESSED, not pushed[/red]: {verdict['summary']}", soft_wrap=True)
     else:
         console.print(

@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, Literal, Self, TypeVar
+from typing import Any, Self, TypeVar
 
 import yaml
 from pydantic import (
@@ -17,8 +17,11 @@ from pydantic import (
 
 from taskroute.schemas.base import Config, Name
 from taskroute.schemas.errors import ConfigError
+from taskroute.schemas.evaluation import METRICS, Evaluation
 from taskroute.schemas.features import DenseFeature, Feature, missing_key
+from taskroute.schemas.push import Push
 from taskroute.schemas.routes import load_route
+from taskroute.schemas.serving import SCORE, Serving
 from taskroute.schemas.source import Source
 from taskroute.schemas.tasks import Task
 from taskroute.schemas.trunks import MtnasTrunk, SharedBottomTrunk, Trunk
@@ -43,27 +46,6 @@ class Training(Config):
     learning_rate: PositiveFloat = Field(1e-3, description="Of the dense weights (Adam).")
     embedding_learning_rate: PositiveFloat = Field(0.02, description="Of the tables (Adagrad).")
     seed: NonNegativeInt = 1
-
-
-class Gate(Config):
-    """A bound that a candidate must keep on the test split, or it is not blessed."""
-
-    task: Name
-    metric: Literal["auc", "mae", "rmse"] = "auc"
-    at_least: float | None = None
-    at_most: float | None = None
-
-    @model_validator(mode="after")
-    def _has_one_bound(self) -> "Gate":
-        if (self.at_least is None) == (self.at_most is None):
-            raise ValueError("give either `at_least` or `at_most`")
-        return self
-
-
-class Evaluation(Config):
-    """What the candidate is measured by."""
-
-    gates: tuple[Gate, ...] = ()
 
 
 class DataConfig(Config):
@@ -155,6 +137,8 @@ class RecommenderConfig(ModelConfig):
     name: Name
     source: Source
     evaluation: Evaluation = Evaluation()
+    push: Push = Push()
+    serving: Serving = Serving()
 
     @model_validator(mode="after")
     def _gates_fit_tasks(self) -> Self:
@@ -162,11 +146,53 @@ class RecommenderConfig(ModelConfig):
         for index, gate in enumerate(self.evaluation.gates):
             if gate.task not in tasks:
                 raise ValueError(f"evaluation.gates[{index}].task: there is no task '{gate.task}'")
-            if (gate.metric == "auc") != (tasks[gate.task].kind == "binary"):
+            if gate.metric not in METRICS[tasks[gate.task].kind]:
                 raise ValueError(
                     f"evaluation.gates[{index}].metric: '{gate.metric}' does not exist for the "
                     f"{tasks[gate.task].kind} task '{gate.task}'"
                 )
+            if gate.metric == "gauc" and self.evaluation.group_key is None:
+                raise ValueError(
+                    f"evaluation.gates[{index}].metric: gauc needs `evaluation.group_key`"
+                )
+            if gate.slice_column not in (None, *self.evaluation.slices):
+                raise ValueError(
+                    f"evaluation.gates[{index}].slice: '{gate.slice_column}' is not among "
+                    "`evaluation.slices`"
+                )
+        return self
+
+    @model_validator(mode="after")
+    def _evaluation_reads_columns_of_features(self) -> Self:
+        kinds = {feature.column: feature.kind for feature in self.features}
+        for place, column in (
+            *((f"slices[{index}]", column) for index, column in enumerate(self.evaluation.slices)),
+            ("group_key", self.evaluation.group_key),
+        ):
+            if column is None:
+                continue
+            if column not in kinds:
+                raise ValueError(
+                    f"evaluation.{place}: no feature reads the column '{column}', so examples do "
+                    "not hold it"
+                )
+            if kinds[column] == "multivalent":
+                raise ValueError(
+                    f"evaluation.{place}: '{column}' holds many values a row; give a column of one"
+                )
+        return self
+
+    @model_validator(mode="after")
+    def _score_is_of_tasks(self) -> Self:
+        names = {task.name for task in self.tasks}
+        for name in self.serving.score:
+            if name not in names:
+                raise ValueError(f"serving.score: there is no task '{name}'")
+        if self.serving.score and SCORE in names:
+            raise ValueError(
+                f"serving.score: the output '{SCORE}' is a task's already; give the task another "
+                "name"
+            )
         return self
 
     def part(self, kind: type[PartT]) -> PartT:

@@ -26,7 +26,8 @@ class FeatureEmbedding(keras.layers.Layer):
 
     Call arguments:
         inputs: By feature name: int64 (B,) ids; a ragged int64 (B, values) for multivalent
-            features; float32 (B,) for numbers and for their missing flags.
+            features, or a dense one filled up with 0; float32 (B,) for numbers and for their
+            missing flags.
 
     Returns:
         (B, D): the embeddings in the features' order by width, then the numbers and their flags.
@@ -83,21 +84,28 @@ class FeatureEmbedding(keras.layers.Layer):
         inputs: Mapping[str, tf.Tensor | tf.RaggedTensor],
     ) -> tf.Tensor:
         single: list[tf.Tensor] = []
-        multivalent: list[tf.RaggedTensor] = []
+        multivalent: list[tf.Tensor | tf.RaggedTensor] = []
+        lists: list[tf.Tensor] = []
         offset = 0
         for feature in features:
-            ids = inputs[feature.name] + offset
-            (multivalent if isinstance(feature, MultivalentFeature) else single).append(ids)
+            ids = inputs[feature.name]
+            if isinstance(feature, MultivalentFeature):
+                multivalent.append(ids)
+                values = ids.values if _is_ragged(ids) else tf.reshape(ids, [-1])
+                lists.append(values + offset)
+            else:
+                single.append(ids + offset)
             offset += self.num_ids[feature.name]
         flat = [tf.reshape(tf.stack(single, axis=1), [-1])] if single else []
-        flat += [ids.values for ids in multivalent]
+        flat += lists
         rows_VK = tf.gather(self.tables[str(width)], tf.concat(flat, axis=0))
         sizes = [tf.shape(values)[0] for values in flat]
         split = tf.split(rows_VK, sizes) if len(sizes) > 1 else [rows_VK]
         parts = [tf.reshape(split.pop(0), [-1, len(single) * width])] if single else []
         pooled = [f.pooling for f in features if isinstance(f, MultivalentFeature)]
         for ids, rows, pooling in zip(multivalent, split, pooled, strict=True):
-            parts.append(_pool(rows, ids, pooling))
+            pool = _pool if _is_ragged(ids) else _pool_padded
+            parts.append(pool(rows, ids, pooling))
         return tf.concat(parts, axis=1)
 
     def get_config(self) -> dict[str, Any]:
@@ -120,3 +128,17 @@ def _pool(rows_VK: tf.Tensor, ids: tf.RaggedTensor, pooling: str) -> tf.Tensor:
         return total_BK
     counts_B = tf.cast(tf.maximum(ids.row_lengths(), 1), total_BK.dtype)
     return total_BK / counts_B[:, tf.newaxis]
+
+
+def _pool_padded(rows_VK: tf.Tensor, ids_BN: tf.Tensor, pooling: str) -> tf.Tensor:
+    """As `_pool`, where a row's values are filled up with 0, without any op on sparse values."""
+    shape = tf.concat([tf.shape(ids_BN), [rows_VK.shape[1]]], axis=0)
+    present_BN1 = tf.cast(ids_BN > 0, rows_VK.dtype)[:, :, tf.newaxis]
+    total_BK = tf.reduce_sum(tf.reshape(rows_VK, shape) * present_BN1, axis=1)
+    if pooling == "sum":
+        return total_BK
+    return total_BK / tf.maximum(tf.reduce_sum(present_BN1, axis=1), 1.0)
+
+
+def _is_ragged(ids: tf.Tensor | tf.RaggedTensor) -> bool:
+    return isinstance(ids, tf.RaggedTensor)

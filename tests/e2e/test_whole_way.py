@@ -3,8 +3,11 @@
 One pipeline root is shared by all tests of this file, in the order they stand.
 """
 
+import base64
 import json
 import os
+import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -14,6 +17,7 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 
+from taskroute.components.model_pusher import registry
 from taskroute.pipeline.sample_log import SampleLogSpec, make_sample_log, write_sample_log
 
 pytestmark = pytest.mark.e2e
@@ -27,6 +31,7 @@ STAGES = [
     "AnomalyGate",
     "Transform",
     "Trainer",
+    "ServingCheck",
     "TaskEvaluator",
     "ModelPusher",
 ]
@@ -149,29 +154,20 @@ def test_the_pushed_model_scores_raw_rows_as_the_trainer_does(world):
     import tensorflow as tf
     import tensorflow_transform as tft
 
-    from taskroute.models.ranker import MultiTaskRanker
-    from taskroute.models.trainer import num_ids
     from taskroute.schemas.columns import feature_columns
     from taskroute.schemas.recommender import load_config
 
     config = load_config(world.folder / "demo.yaml")
-    examples_file = world.artifact("LogExampleGen/examples/*/Split-test/*-00000-of-*.gz")
+    examples_file = world.artifact("LogExampleGen/examples/*/Split-validation/*-00000-of-*.gz")
     examples = list(
         tf.data.TFRecordDataset(str(examples_file), "GZIP").take(100).as_numpy_iterator()
     )
     transform = tft.TFTransformOutput(str(world.artifact("Transform/transform_graph/*")))
     rows = tf.io.parse_example(examples, transform.raw_feature_spec())
 
-    # The trainer's own model with the weights it left.
-    features = dict(transform.transform_features_layer()(rows))
-    for name in ("genres",):
-        features[name] = tf.RaggedTensor.from_sparse(features[name])
-    ranker = MultiTaskRanker(config, num_ids(config, transform))
-    ranker(features)
-    loaded = tf.saved_model.load(str(world.serving / "1"))
-    for weight, saved in zip(ranker.model_weights(), loaded.model_weights, strict=True):
-        weight.assign(saved)
-    expected = ranker.predict_values(features)
+    # The trainer wrote what its own model, with its trunk as it was trained, gives for these rows.
+    beside = world.serving / "1" / "assets.extra" / "warmup_scores.json"
+    expected = json.loads(beside.read_text())
 
     raw = {}
     for column in feature_columns(config):
@@ -199,15 +195,74 @@ def test_the_pushed_model_scores_raw_rows_as_the_trainer_does(world):
     for signature in ("serving_default", "raw_features"):
         for task in config.tasks:
             np.testing.assert_allclose(
-                scores[signature][task.name], expected[task.name], rtol=1e-5, atol=1e-5
+                scores[signature][task.name], expected[task.name][:100], rtol=1e-5, atol=1e-5
             )
+
+
+@pytest.fixture
+def server(world):
+    """gRPC address and REST URL of `taskroute serve` on what was pushed."""
+    program = [sys.executable, "-m", "taskroute.pipeline", "serve", world.serving]
+    process = subprocess.Popen(
+        [*program, "--port", "0", "--rest-port", "0"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    )
+    _, grpc_line, rest_line = (process.stdout.readline() for _ in range(3))
+    yield grpc_line.split()[1], rest_line.split()[1]
+    process.send_signal(signal.SIGINT)
+    assert process.wait(timeout=30) == 0
+
+
+def test_clients_of_a_server_get_the_scores_of_the_trainer(world, server):
+    import grpc
+    import tensorflow as tf
+    from tensorflow_serving.apis import prediction_log_pb2, prediction_service_pb2_grpc
+
+    extra = world.serving / "1" / "assets.extra"
+    expected = json.loads((extra / "warmup_scores.json").read_text())
+    records = tf.data.TFRecordDataset(str(extra / "tf_serving_warmup_requests"))
+    logs = [prediction_log_pb2.PredictionLog.FromString(r) for r in records.as_numpy_iterator()]
+    with grpc.insecure_channel(server[0]) as channel:
+        stub = prediction_service_pb2_grpc.PredictionServiceStub(channel)
+        for request in (log.predict_log.request for log in logs):
+            response = stub.Predict(request)
+            for task, values in expected.items():
+                scores = tf.make_ndarray(response.outputs[task])
+                assert len(scores) in (1, 64, 512)
+                np.testing.assert_allclose(scores, values[: len(scores)], rtol=1e-5, atol=1e-5)
+
+    examples = tf.make_ndarray(logs[1].predict_log.request.inputs["examples"])
+    rows = [{"b64": base64.b64encode(example).decode()} for example in examples]
+    body = world.folder / "body.json"
+    body.write_text(json.dumps({"instances": rows}))
+    curl = shutil.which("curl")
+    assert curl, "this test needs curl"
+    said = subprocess.run(
+        [curl, "-s", "-d", f"@{body}", server[1]], capture_output=True, text=True, check=True
+    )
+    predictions = json.loads(said.stdout)["predictions"]
+    for task, values in expected.items():
+        scores = [row[task] for row in predictions]
+        np.testing.assert_allclose(scores, values[:64], rtol=1e-5, atol=1e-5)
+
+
+def test_the_pushed_model_was_tried_and_brings_what_a_server_is_started_with(world):
+    assert 'base_path: "/models/demo"' in (world.serving / "models.config").read_text()
+    assert "allowed_batch_sizes: 512" in (world.serving / "batching_parameters.txt").read_text()
+    checked = world.first_report["serving_check"]
+    assert all(check["passed"] for check in checked["checks"])
+    assert len(checked["latency"]) == 9
 
 
 def test_a_second_run_reuses_every_stage_and_pushes_nothing_new(world):
     ended = world.run(0)
     assert ended.stdout.count("reused") >= len(STAGES) - 2
     cached = {stage["name"] for stage in world.report["stages"] if stage["cached"]}
-    assert {"LogExampleGen", "StatisticsGen", "Transform", "Trainer", "TaskEvaluator"} <= cached
+    assert {"LogExampleGen", "StatisticsGen", "Transform", "Trainer"} <= cached
+    # The first run's model serves since: it is what this one, the same, was compared with.
+    assert world.report["baseline"]["version"] == 1
     assert world.report["pushed_version"] == 1
     assert sorted(path.name for path in world.serving.glob("[0-9]*")) == ["1"]
 
@@ -223,6 +278,20 @@ def test_a_candidate_below_its_gate_is_not_pushed(world):
     assert not world.report["verdict"]["blessed"]
     assert world.report["pushed_version"] is None
     assert sorted(path.name for path in world.serving.glob("[0-9]*")) == ["1"]
+
+
+def test_after_a_rollback_the_baseline_is_the_version_rolled_back_to(world, tmp_path):
+    shutil.copytree(world.serving / "1", tmp_path / "other")
+    (tmp_path / "other" / "assets.extra" / "note.txt").write_text("another model")
+    assert registry.push(tmp_path / "other", world.serving, "demo") == 2
+    program = [sys.executable, "-m", "taskroute.pipeline", "rollback", "demo", "--root", world.root]
+    ended = subprocess.run(program, capture_output=True, text=True, check=True)
+    assert "version 1 serves again" in ended.stdout
+    world.set_gates({"task": "click", "metric": "auc", "at_least": 0.5, "may_lose": 0.0})
+    world.run(0)
+    assert world.report["baseline"]["version"] == 1
+    assert [gate["rule"] for gate in world.report["verdict"]["gates"]][1] == "may lose 0.0"
+    assert world.report["pushed_version"] == 1
 
 
 def test_a_bad_row_that_no_sample_holds_stops_the_run_and_is_named(tmp_path):

@@ -2,9 +2,12 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
+from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -12,15 +15,22 @@ import tensorflow as tf
 import tensorflow_transform as tft
 import tensorflow_transform.beam as tft_beam
 import tf_keras as keras
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from tensorflow.core.protobuf import saved_model_pb2
+from tensorflow_serving.apis import prediction_log_pb2
 from tensorflow_transform.tf_metadata import dataset_metadata
 
+from taskroute.components.serving_check import probe
+from taskroute.components.serving_check.check import contract_of_info
 from taskroute.models.dataset import feature_spec
 from taskroute.models.export import export
 from taskroute.models.preprocessing import preprocessing_fn
 from taskroute.models.ranker import MultiTaskRanker
-from taskroute.models.trainer import num_ids
+from taskroute.models.trainer import num_ids, write_warm_up
 from taskroute.schemas.log_schema import make_schema
 from taskroute.schemas.recommender import DataConfig, ModelConfig
+from taskroute.schemas.serving import ModelInfo, Serving
 
 CONFIG = ModelConfig.model_validate(
     {
@@ -53,6 +63,9 @@ CONFIG = ModelConfig.model_validate(
     }
 )
 
+SERVING = Serving(score={"click": 1.0, "long_view": 0.5}, batch_sizes=(1, 8, 200))
+SIGNATURES = ("serving_default", "raw_features", "transformed_features")
+OUTPUTS = (*(task.name for task in CONFIG.tasks), "score")
 REQUEST_COLUMNS = ("user", "item", "tags", "hour", "age", "price", "rank", "share")
 
 # What a row may hold that a tidy log does not.
@@ -62,6 +75,7 @@ EDGE_ROWS = [
     {"user": "ü ñ 漢字 😀", "item": "i1", "tags": ["a", "a", "ü"], "hour": -1.0, "price": -3.0},
     {"user": "u" * 5000, "item": " i1 ", "tags": ["a|b"], "age": 1e30, "rank": -1e30},
     {"user": "u1", "item": "i2", "tags": [], "hour": 99.0, "age": 0.0, "share": 0.5},
+    {"user": "u2", "hour": float("nan"), "age": float("nan"), "price": float("nan")},
 ]
 
 
@@ -95,7 +109,8 @@ def columns_of(rows):
 
 
 def as_list(value):
-    if value is None or value == "":
+    # In a log, too, NaN is a missing number: ingestion writes no value.
+    if value is None or value == "" or value != value:
         return []
     return value if isinstance(value, list) else [value]
 
@@ -135,8 +150,18 @@ def world(tmp_path_factory):
     ranker(features)
     for weight in ranker.trainable_variables:
         weight.assign(tf.random.normal(weight.shape, stddev=0.3))
-    export(ranker, transform, CONFIG, str(folder / "model"))
-    return folder, rows + EDGE_ROWS, in_beam, ranker.predict_values(features)
+    served = export(ranker, transform, CONFIG, str(folder / "model"), SERVING)
+    with tf.io.TFRecordWriter(str(folder / "raw-00000.gz"), "GZIP") as writer:
+        for row in rows:
+            writer.write(to_example(row))
+    raw = {"patterns": [str(folder / "raw-*")], "span": ["5", "7"], "num_rows": {"train": 100}}
+    fn_args = SimpleNamespace(
+        custom_config={"name": "shop", "raw_examples": raw}, serving_model_dir=folder / "model"
+    )
+    write_warm_up(ranker, served, CONFIG, SERVING, fn_args)
+    values = ranker.predict_values(features)
+    values["score"] = values["click"] + 0.5 * values["long_view"]
+    return folder, rows + EDGE_ROWS, in_beam, values
 
 
 def to_features(instances):
@@ -161,11 +186,15 @@ model = tf.saved_model.load(folder)
 with open(requests) as file:
     request = json.load(file)
 examples = tf.constant([bytes.fromhex(text) for text in request["examples"]])
-raw = {name: tf.constant(values, tf.string if kind == "text" else tf.float32)
-       for name, (kind, values) in request["raw"].items()}
+types = {"text": tf.string, "number": tf.float32, "id": tf.int64}
+inputs = {signature: {name: tf.constant(values, types[kind])
+                      for name, (kind, values) in request[signature].items()}
+          for signature in ("raw_features", "transformed_features")}
 answers = {
     "serving_default": model.signatures["serving_default"](examples=examples),
-    "raw_features": model.signatures["raw_features"](**raw),
+    "raw_features": model.signatures["raw_features"](**inputs["raw_features"]),
+    "transformed_features":
+        model.signatures["transformed_features"](**inputs["transformed_features"]),
 }
 with open(scores, "w") as file:
     json.dump({name: {task: values.numpy().tolist() for task, values in answer.items()}
@@ -185,12 +214,31 @@ def raw_request(rows):
     return request
 
 
+def transformed_request(in_beam):
+    """What Beam made of the rows, as a client of `transformed_features` sends it."""
+    request = {}
+    for name, spec in feature_spec(CONFIG).items():
+        values = [row[name] for row in in_beam]
+        if isinstance(spec, tf.io.RaggedFeature):
+            longest = max(map(len, values))
+            padded = [[*map(int, ids)] + [0] * (longest - len(ids)) for ids in values]
+            request[name] = ("id", padded)
+        else:
+            kind = "id" if spec.dtype == tf.int64 else "number"
+            request[name] = (kind, np.array(values).reshape(-1).tolist())
+    return request
+
+
 @pytest.fixture(scope="module")
 def served(world):
     """Scores by signature and task, from a process that cannot import taskroute."""
-    folder, rows, _, _ = world
+    folder, rows, in_beam, _ = world
     requests = [{k: v for k, v in row.items() if k in REQUEST_COLUMNS} for row in rows]
-    content = {"examples": [to_example(row).hex() for row in requests], "raw": raw_request(rows)}
+    content = {
+        "examples": [to_example(row).hex() for row in requests],
+        "raw_features": raw_request(rows),
+        "transformed_features": transformed_request(in_beam),
+    }
     (folder / "requests.json").write_text(json.dumps(content))
     environment = {k: v for k, v in os.environ.items() if not k.startswith(("TF_USE", "PYTHON"))}
     program = folder / "alone.py"
@@ -203,8 +251,8 @@ def served(world):
     return json.loads((folder / "scores").read_text())
 
 
-@pytest.mark.parametrize("signature", ["serving_default", "raw_features"])
-@pytest.mark.parametrize("task", [task.name for task in CONFIG.tasks])
+@pytest.mark.parametrize("signature", SIGNATURES)
+@pytest.mark.parametrize("task", OUTPUTS)
 def test_the_served_score_is_the_trainers(world, served, signature, task):
     _, rows, _, expected = world
     scores = np.array(served[signature][task])
@@ -225,7 +273,7 @@ def test_missing_is_not_zero_and_not_unknown(world):
     assert unknown["hour"] == 2  # a boundary belongs to the bucket above it
     assert missing["age_missing"] == 1
     assert missing["age"] == 0
-    last = in_beam[-1]
+    last = in_beam[-2]
     assert last["age_missing"] == 0
     assert last["age"] != 0
 
@@ -252,3 +300,169 @@ def test_the_saved_model_holds_weights_and_no_optimizer(world):
     variables = tf.train.list_variables(str(folder / "model" / "variables" / "variables"))
     assert not any("optimizer" in name.lower() for name, _ in variables)
     assert not (folder / "model" / "keras_metadata.pb").exists()
+
+
+@pytest.fixture(scope="module")
+def loaded(world):
+    return tf.saved_model.load(str(world[0] / "model"))
+
+
+def numbers():
+    return st.one_of(st.none(), st.floats(-1e6, 1e6, width=32), st.just(float("nan")))
+
+
+def texts():
+    known = [f"u{index}" for index in range(11)] + [f"i{index}" for index in range(7)] + ["a", "b"]
+    # A surrogate is no text: it has no UTF-8.
+    return st.one_of(st.sampled_from(known), st.text(st.characters(codec="utf-8"), max_size=9))
+
+
+ROWS = st.lists(
+    st.fixed_dictionaries(
+        {},
+        optional={
+            **dict.fromkeys(("user", "item"), texts()),
+            "tags": st.lists(texts().filter(bool), max_size=4),
+            **dict.fromkeys(("hour", "age", "price", "rank", "share"), numbers()),
+        },
+    ),
+    min_size=1,
+    max_size=6,
+)
+
+
+@settings(
+    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(rows=ROWS)
+def test_any_row_has_one_score_in_every_signature(loaded, world, rows):
+    rows = [{k: v for k, v in row.items() if v is not None} for row in rows]
+    signatures = loaded.signatures
+    examples = signatures["serving_default"](examples=tf.constant([to_example(r) for r in rows]))
+    raw = {
+        name: tf.constant(values, tf.string if kind == "text" else tf.float32)
+        for name, (kind, values) in raw_request(rows).items()
+    }
+    columns = signatures["raw_features"](**raw)
+    for name in OUTPUTS:
+        np.testing.assert_allclose(examples[name], columns[name], rtol=1e-6, atol=1e-7)
+        alone = signatures["serving_default"](examples=tf.constant([to_example(rows[-1])]))
+        np.testing.assert_allclose(examples[name][-1:], alone[name], rtol=1e-5, atol=1e-6)
+
+
+def test_an_id_that_the_feature_has_not_is_missing(loaded):
+    inputs = {
+        name: tf.zeros([3] if spec.shape.rank == 1 else [3, 1], spec.dtype)
+        for name, spec in loaded.signatures["transformed_features"]
+        .structured_input_signature[1]
+        .items()
+    }
+    # `item` lies behind `user` in the same table: 25 would be one of its rows.
+    inputs["user"] = tf.constant([0, 25, -1], tf.int64)
+    inputs["tags"] = tf.constant([[0], [99], [-5]], tf.int64)
+    for values in loaded.signatures["transformed_features"](**inputs).values():
+        assert len(set(values.numpy())) == 1
+
+
+def warm_up_requests(folder):
+    path = folder / "model" / "assets.extra" / "tf_serving_warmup_requests"
+    for record in tf.data.TFRecordDataset(str(path)):
+        log = prediction_log_pb2.PredictionLog.FromString(record.numpy())
+        yield log.predict_log.request
+
+
+def test_every_signature_is_warmed_at_every_batch_size_with_real_rows(world):
+    folder = world[0]
+    sizes = {}
+    for request in warm_up_requests(folder):
+        assert request.model_spec.name == "shop"
+        (size,) = {tensor.tensor_shape.dim[0].size for tensor in request.inputs.values()}
+        sizes.setdefault(request.model_spec.signature_name, []).append(size)
+    assert sizes == {name: list(SERVING.batch_sizes) for name in SIGNATURES}
+    last = [r for r in warm_up_requests(folder) if r.model_spec.signature_name == "raw_features"][
+        -1
+    ]
+    users = tf.make_ndarray(last.inputs["user"]).tolist()
+    # 120 rows for a batch of 200: they begin anew.
+    assert users == [f"u{index % 120 % 11}".encode() for index in range(200)]
+
+
+def test_a_warm_up_request_holds_no_label(world):
+    folder = world[0]
+    request = next(warm_up_requests(folder))
+    example = tf.train.Example.FromString(tf.make_ndarray(request.inputs["examples"])[0])
+    assert set(example.features.feature) <= set(REQUEST_COLUMNS)
+
+
+def test_the_scores_beside_the_warm_up_are_those_of_the_trainers_trunk(world):
+    folder, _, _, expected = world
+    scores = json.loads((folder / "model/assets.extra/warmup_scores.json").read_text())
+    assert set(scores) == set(OUTPUTS)
+    for name, values in scores.items():
+        assert len(values) == 120
+        np.testing.assert_allclose(values, expected[name][:120], rtol=1e-5, atol=1e-6)
+
+
+def test_the_model_says_what_it_is(world):
+    info = json.loads((world[0] / "model/assets.extra/model_info.json").read_text())
+    assert info["name"] == "shop"
+    assert info["data_span"] == ["5", "7"]
+    assert info["num_rows"] == {"train": 100}
+    assert len(info["config_digest"]) == 16
+    assert info["binary_tasks"] == ["click", "long_view"]
+
+
+def test_servers_batch_to_the_sizes_that_were_warmed(world):
+    text = (world[0] / "model/assets.extra/batching_parameters.txt").read_text()
+    allowed = [int(line.split()[1]) for line in text.splitlines() if line.startswith("allowed")]
+    assert allowed == list(SERVING.batch_sizes)
+    assert f"max_batch_size {{ value: {allowed[-1]} }}" in text
+    assert "pad_variable_length_inputs" not in text
+
+
+def test_the_serving_check_passes_the_model(world):
+    info = ModelInfo.model_validate_json(
+        (world[0] / "model/assets.extra/model_info.json").read_bytes()
+    )
+    contract = contract_of_info(info)
+    assert set(contract.outputs) == set(OUTPUTS)
+    report = probe.run(str(world[0] / "model"), contract.model_dump(mode="json"))
+    assert [check for check in report["checks"] if not check["passed"]] == []
+    assert report["facts"]["worst_difference"] < 1e-5
+
+
+@pytest.mark.skipif(shutil.which("cc") is None, reason="no C compiler here")
+def test_a_c_program_gets_the_same_scores_without_python(world, tmp_path):
+    """What a model server does: TensorFlow's C API, libraries from the wheel, no interpreter."""
+    folder, rows, _, expected = world
+    installed = Path(tf.__file__).parent
+    libraries = [
+        installed / name for name in ("libtensorflow_cc.so.2", "libtensorflow_framework.so.2")
+    ]
+    source = Path(__file__).with_name("witness") / "score.c"
+    program = tmp_path / "score"
+    include, path = f"-I{installed / 'include'}", f"-Wl,-rpath,{installed}"
+    compiler = shutil.which("cc")
+    subprocess.run(
+        [compiler, "-std=c11", "-Wall", include, source, *libraries, path, "-o", program],
+        check=True,
+    )
+    with (tmp_path / "rows").open("wb") as file:
+        for row in rows:
+            request = to_example({k: v for k, v in row.items() if k in REQUEST_COLUMNS})
+            file.write(len(request).to_bytes(8, "little") + request)
+    (graph,) = saved_model_pb2.SavedModel.FromString(
+        (folder / "model" / "saved_model.pb").read_bytes()
+    ).meta_graphs
+    signature = graph.signature_def["serving_default"]
+    for name in ("click", "watch_time", "score"):
+        tensors = (signature.inputs["examples"].name, signature.outputs[name].name)
+        ended = subprocess.run(
+            [program, folder / "model", *tensors, tmp_path / "rows"],
+            capture_output=True,
+            text=True,
+            check=True,
+            env={"TF_CPP_MIN_LOG_LEVEL": "3"},
+        )
+        scores = np.array(ended.stdout.split(), float)
+        np.testing.assert_allclose(scores, expected[name].numpy(), rtol=1e-5, atol=1e-6)

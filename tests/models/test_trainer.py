@@ -159,6 +159,7 @@ def test_the_summary_holds_curves_parameters_and_routes(trained):
     weights = sum(weight.shape.num_elements() for weight in ranker.trainable_variables)
     assert summary["cost"][-1]["part"] == "total"
     assert summary["cost"][-1]["parameters"] == weights
+    assert summary["served_cost"] == summary["cost"]
     assert summary["routing"][-1]["upper"] == ["click", "like", "watch"]
     assert len(summary["history"]["open_routes/tasks"]) == summary["epochs"]
 

@@ -85,7 +85,7 @@ def test_a_part_depends_only_on_its_own_fields(tmp_path):
         (["trunk", "stretch"], [0.1, 1.1], ["trunk", "stretch"]),
         (["evaluation", "gates", 0, "task"], "like", ["evaluation.gates[0].task", "'like'"]),
         (["evaluation", "gates", 0, "metric"], "mae", ["gates[0].metric", "binary task 'click'"]),
-        (["evaluation", "gates", 0, "at_most"], 1, ["evaluation.gates[0]", "either"]),
+        (["evaluation", "gates", 0, "at_most"], 0.5, ["evaluation.gates[0]", "above `at_least`"]),
         (["source", "split", "test"], 0.95, ["source.split", "leave rows"]),
         (["source", "split", "key"], "user", ["source.split", "hash"]),
         (["source", "timestamp"], None, ["source", "timestamp"]),

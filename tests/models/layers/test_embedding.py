@@ -56,3 +56,15 @@ def test_a_batch_touches_only_the_rows_it_holds():
 def test_a_feature_without_a_number_of_ids_is_refused():
     with pytest.raises(ValueError, match="Received"):
         FeatureEmbedding([categorical("a")], {})
+
+
+@pytest.mark.parametrize("pooling", ["mean", "sum"])
+def test_a_list_filled_up_with_zeros_is_pooled_as_a_ragged_one(pooling):
+    layer = FeatureEmbedding([categorical("a"), tags(pooling)], {"a": 4, "tags": 4})
+    layer.build()
+    ragged = tf.ragged.constant([[], [1, 2], [3]], dtype=tf.int64, row_splits_dtype=tf.int64)
+    single = tf.constant([1, 0, 2], tf.int64)
+    expected = layer({"a": single, "tags": ragged})
+    np.testing.assert_allclose(layer({"a": single, "tags": ragged.to_tensor()}), expected)
+    nothing = tf.zeros([3, 0], tf.int64)
+    np.testing.assert_allclose(layer({"a": single, "tags": nothing})[0], expected[0])

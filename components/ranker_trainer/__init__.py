@@ -1,0 +1,1 @@
+"""TFX's Trainer, which also sees the raw examples."""

@@ -1,0 +1,52 @@
+"""RankerTrainer: the work of the component."""
+
+from pathlib import Path
+from typing import Any
+
+from tfx import types
+from tfx.components.trainer import executor as trainer
+from tfx.types import artifact_utils, standard_component_specs
+from tfx.utils import json_utils
+
+from taskroute.schemas.serving import RawExamples
+
+RAW_EXAMPLES_KEY = "raw_examples"
+SPLIT = "validation"
+
+
+class Executor(trainer.GenericExecutor):
+    """Calls TFX's executor with `raw_examples` in the custom config."""
+
+    def Do(  # noqa: N802
+        self,
+        input_dict: dict[str, list[types.Artifact]],
+        output_dict: dict[str, list[types.Artifact]],
+        exec_properties: dict[str, Any],
+    ) -> None:
+        """Runs the component.
+
+        Args:
+            input_dict: That of TFX's Trainer, and `raw_examples`.
+            output_dict: That of TFX's Trainer.
+            exec_properties: Those of TFX's Trainer; `custom_config`, JSON, gains `raw_examples`.
+        """
+        key = standard_component_specs.CUSTOM_CONFIG_KEY
+        custom_config = json_utils.loads(exec_properties[key])
+        raw = describe_examples(input_dict[RAW_EXAMPLES_KEY])
+        custom_config[RAW_EXAMPLES_KEY] = raw.model_dump(mode="json")
+        super().Do(
+            input_dict, output_dict, {**exec_properties, key: json_utils.dumps(custom_config)}
+        )
+
+
+def describe_examples(artifacts: list[types.Artifact]) -> RawExamples:
+    """Where the validation rows are, their span if there are spans, rows by split."""
+    folder = artifact_utils.get_split_uri(artifacts, SPLIT)
+    (examples,) = artifacts
+    splits = artifact_utils.decode_split_names(examples.split_names)
+    counts = {split: examples.get_int_custom_property(f"num_rows_{split}") for split in splits}
+    span = None
+    if examples.has_custom_property("last_span"):
+        first, last = map(examples.get_string_custom_property, ("first_span", "last_span"))
+        span = (first, last)
+    return RawExamples(patterns=(str(Path(folder, "*.gz")),), span=span, num_rows=counts)

@@ -1,0 +1,54 @@
+"""ServingCheck: the interface of the component."""
+
+from tfx import types
+from tfx.dsl.components.base import base_component, executor_spec
+from tfx.types import component_spec, standard_artifacts
+
+from taskroute.components.serving_check import executor
+from taskroute.components.serving_check.check import Contract
+
+
+class ServingCheckSpec(component_spec.ComponentSpec):
+    """Inputs, outputs and properties of ServingCheck; `contract` is JSON."""
+
+    PARAMETERS = {
+        executor.CONTRACT_KEY: component_spec.ExecutionParameter(type=str),
+        "code_digest": component_spec.ExecutionParameter(type=str),
+    }
+    INPUTS = {
+        executor.MODEL_KEY: component_spec.ChannelParameter(type=standard_artifacts.Model),
+    }
+    OUTPUTS = {
+        executor.BLESSING_KEY: component_spec.ChannelParameter(
+            type=standard_artifacts.InfraBlessing
+        ),
+    }
+
+
+class ServingCheck(base_component.BaseComponent):
+    """Tries a model as a server would, in a process without our code, and blesses it if it serves.
+
+    Its operations must be TensorFlow's own; its signatures must give what the contract says; its
+    warm-up requests must give the scores that the trainer wrote beside them; it must refuse bad
+    requests and bear strange ones. Latencies are recorded and decide nothing.
+    """
+
+    SPEC_CLASS = ServingCheckSpec
+    EXECUTOR_SPEC = executor_spec.ExecutorClassSpec(executor.Executor)
+
+    def __init__(self, model: types.BaseChannel, contract: Contract, code_digest: str):
+        """Constructs the component.
+
+        Args:
+            model: `Model`, the candidate.
+            contract: What it must give.
+            code_digest: Digest of our code: a change of it makes TFX's cache run this step again.
+        """
+        super().__init__(
+            spec=ServingCheckSpec(
+                model=model,
+                contract=contract.model_dump_json(),
+                code_digest=code_digest,
+                blessing=types.Channel(type=standard_artifacts.InfraBlessing),
+            )
+        )

@@ -1,0 +1,46 @@
+"""ServingCheck: the work of the component."""
+
+from pathlib import Path
+from typing import Any
+
+from tfx import types
+from tfx.dsl.components.base import base_executor
+from tfx.types import artifact_utils
+from tfx.utils import path_utils
+
+from taskroute.components.serving_check.check import REPORT_FILE, Contract, check_model
+
+MODEL_KEY = "model"
+BLESSING_KEY = "blessing"
+CONTRACT_KEY = "contract"
+
+# Where TFX's own components look for an InfraBlessing.
+_BLESSED_PROPERTY = "blessed"
+_BLESSED_FILE = {True: "INFRA_BLESSED", False: "INFRA_NOT_BLESSED"}
+
+
+class Executor(base_executor.BaseExecutor):
+    """Tries the model and writes the blessing."""
+
+    def Do(  # noqa: N802
+        self,
+        input_dict: dict[str, list[types.Artifact]],
+        output_dict: dict[str, list[types.Artifact]],
+        exec_properties: dict[str, Any],
+    ) -> None:
+        """Runs the component. A model that fails is no error: it is not blessed.
+
+        Args:
+            input_dict: `model`, the candidate.
+            output_dict: `blessing`, gets `serving_check.json` and the property `blessed`.
+            exec_properties: `contract`, JSON of `Contract`.
+        """
+        model = artifact_utils.get_single_instance(input_dict[MODEL_KEY])
+        folder = path_utils.serving_model_path(model.uri, path_utils.is_old_model_artifact(model))
+        report = check_model(folder, Contract.model_validate_json(exec_properties[CONTRACT_KEY]))
+        blessing = artifact_utils.get_single_instance(output_dict[BLESSING_KEY])
+        target = Path(blessing.uri)
+        target.mkdir(parents=True, exist_ok=True)
+        (target / REPORT_FILE).write_text(report.model_dump_json(indent=1), encoding="utf-8")
+        (target / _BLESSED_FILE[report.passed]).touch()
+        blessing.set_int_custom_property(_BLESSED_PROPERTY, int(report.passed))

@@ -1,0 +1,90 @@
+"""What lies beside the graph of an exported model: warm-up requests and what they must score."""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+from tensorflow_serving.apis import prediction_log_pb2
+
+from taskroute.schemas.serving import ModelInfo
+
+# TensorFlow Serving replays this file, of TFRecords of PredictionLog, before it serves a model.
+REQUESTS_FILE = "tf_serving_warmup_requests"
+SCORES_FILE = "warmup_scores.json"
+INFO_FILE = "model_info.json"
+BATCHING_FILE = "batching_parameters.txt"
+
+
+def request_rows(patterns: Sequence[str], count: int, columns: Sequence[str]) -> list[bytes]:
+    """The first rows of raw examples as requests: serialized, with the given columns only.
+
+    Args:
+        patterns: File patterns of gzipped TFRecords of tf.Example.
+        count: Rows wanted; fewer where there are fewer.
+        columns: Names of the columns that features read.
+    """
+    files = sorted(path for pattern in patterns for path in tf.io.gfile.glob(pattern))
+    records = tf.data.TFRecordDataset(files, "GZIP").take(count).as_numpy_iterator()
+    rows = []
+    for record in records:
+        example = tf.train.Example.FromString(record)
+        for name in set(example.features.feature) - set(columns):
+            del example.features.feature[name]
+        rows.append(example.SerializeToString(deterministic=True))
+    return rows
+
+
+def write_serving_files(
+    path: str,
+    info: ModelInfo,
+    requests: Mapping[str, Mapping[str, tf.Tensor]],
+    scores: Mapping[str, tf.Tensor],
+) -> None:
+    """Writes, into `assets.extra` of the SavedModel at `path`, what its servers need.
+
+    `tf_serving_warmup_requests` holds a request for each signature and batch size. Where there are
+    fewer rows than that, they begin anew: row i of a request has the scores of row i modulo their
+    number. `warmup_scores.json` holds these, by output; `model_info.json` is `info`;
+    `batching_parameters.txt` allows the batch sizes that were warmed.
+
+    Args:
+        path: Folder of the SavedModel.
+        info: What the model says of itself.
+        requests: By signature, its inputs by name for the same rows.
+        scores: By output, what the trainer's own ranker gives for them, float32 (rows,).
+    """
+    folder = Path(path) / "assets.extra"
+    folder.mkdir(exist_ok=True)
+    (num_rows,) = {len(values) for values in scores.values()}
+    with tf.io.TFRecordWriter(str(folder / REQUESTS_FILE)) as writer:
+        for signature, inputs in requests.items():
+            for size in info.batch_sizes:
+                rows = np.arange(size) % num_rows
+                log = prediction_log_pb2.PredictionLog()
+                request = log.predict_log.request
+                request.model_spec.name = info.name
+                request.model_spec.signature_name = signature
+                for name, values in inputs.items():
+                    tensor = tf.make_tensor_proto(values.numpy()[rows], dtype=values.dtype)
+                    request.inputs[name].CopyFrom(tensor)
+                writer.write(log.SerializeToString(deterministic=True))
+    content = {name: values.numpy().astype(float).tolist() for name, values in scores.items()}
+    (folder / SCORES_FILE).write_text(json.dumps(content), encoding="utf-8")
+    (folder / INFO_FILE).write_text(info.model_dump_json(indent=1) + "\n", encoding="utf-8")
+    (folder / BATCHING_FILE).write_text(_batching_parameters(info.batch_sizes), encoding="utf-8")
+
+
+def _batching_parameters(sizes: Sequence[int]) -> str:
+    """For `--batching_parameters_file`; a batch is filled up to the next allowed size.
+
+    `pad_variable_length_inputs` stays off: it fills a list up with its batch's first value.
+    """
+    lines = [
+        f"max_batch_size {{ value: {sizes[-1]} }}",
+        "batch_timeout_micros { value: 2000 }",
+        "max_enqueued_batches { value: 100 }",
+        *(f"allowed_batch_sizes: {size}" for size in sizes),
+    ]
+    return "\n".join(lines) + "\n"
