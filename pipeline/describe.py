@@ -30,7 +30,7 @@ def read_training(paths: RunPaths) -> dict[str, Any]:
 def print_description(training: dict[str, Any]) -> None:
     """Prints parameters and MACs by part, trained and served, then each routing matrix."""
     console = Console(highlight=False)
-    table = _table("part", "parameters", "MACs a row", "as served", "MACs a row")
+    table = _table("part", "parameters", "MACs a row", "served parameters", "served MACs")
     for trained, served in zip(training["cost"], training["served_cost"], strict=True):
         costs = [part[key] for part in (trained, served) for key in ("parameters", "macs")]
         table.add_row(trained["part"], *(f"{cost:,}" for cost in costs))
