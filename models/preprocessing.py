@@ -1,7 +1,8 @@
-"""Entry point of TFX Transform: from log columns to ids, numbers, labels and weights.
+"""Entry point of FeatureTransform: from log columns to ids, numbers, labels and weights.
 
 Feature and label logic exist here and nowhere else: the graph traced from `preprocessing_fn` also
-runs inside the served model. TFX reloads this module, so it defines functions only.
+runs inside the served model. What it needs of the train split has been found before, in one pass
+over all features, and is read here from an `Analysis` and its vocabularies.
 
 Ids: 0 is a missing value; then the terms or buckets; then the OOV buckets of a vocabulary.
 """
@@ -12,6 +13,7 @@ from typing import Any
 import tensorflow as tf
 import tensorflow_transform as tft
 
+from taskroute.schemas.analysis import ANALYSIS_FILE, Analysis, Moments, vocabulary_name
 from taskroute.schemas.features import (
     BucketFeature,
     CategoricalFeature,
@@ -26,30 +28,34 @@ from taskroute.schemas.tasks import Task
 def preprocessing_fn(
     inputs: Mapping[str, tf.SparseTensor], custom_config: Mapping[str, Any]
 ) -> dict[str, tf.Tensor | tf.SparseTensor]:
-    """Maps raw columns to transformed features.
+    """Maps raw columns to transformed features. Calls no analyzer of TFT.
 
     Args:
         inputs: One sparse tensor (B, values) a column: string, or float32 for numbers.
-        custom_config: `data` holds the `DataConfig` as JSON.
+        custom_config: `data` holds the `DataConfig` as JSON; `analysis` is the folder of an
+            `Analysis` and its vocabularies.
 
     Returns:
         By feature name: int64 (B,) ids; sparse int64 ids for multivalent features; float32 (B,)
         numbers, each with its missing flag. By label and weight key of each task: float32 (B,).
     """
     data = DataConfig.model_validate_json(custom_config["data"])
+    folder = custom_config["analysis"]
+    with tf.io.gfile.GFile(f"{folder}/{ANALYSIS_FILE}") as file:
+        analysis = Analysis.model_validate_json(file.read())
     outputs: dict[str, tf.Tensor | tf.SparseTensor] = {}
     for feature in data.features:
         column = inputs[feature.column]
         match feature:
             case CategoricalFeature() | MultivalentFeature():
-                ids = _term_ids(column, feature)
+                ids = _term_ids(column, feature, folder)
                 single = isinstance(feature, CategoricalFeature)
                 outputs[feature.name] = _at_most_one(ids, 0) if single else ids
             case BucketFeature():
-                outputs[feature.name] = _at_most_one(_bucket_ids(column, feature), 0)
+                outputs[feature.name] = _at_most_one(_bucket_ids(column, feature, analysis), 0)
             case DenseFeature():
                 present = tf.sparse.map_values(tf.ones_like, column)
-                outputs[feature.name] = _at_most_one(_number(column, feature), 0.0)
+                outputs[feature.name] = _at_most_one(_number(column, feature, analysis), 0.0)
                 outputs[missing_key(feature)] = 1.0 - _at_most_one(present, 0.0)
     tasks = {task.name: task for task in data.tasks}
     for task in data.tasks:
@@ -61,11 +67,6 @@ def preprocessing_fn(
     return outputs
 
 
-def vocabulary_name(feature_name: str) -> str:
-    """The name under which Transform keeps the vocabulary of a feature."""
-    return f"vocabulary_{feature_name}"
-
-
 def _at_most_one(values: tf.SparseTensor, default: int | float) -> tf.Tensor:
     """(B,) from a sparse (B, at most 1); `default` where there is none."""
     shape = tf.stack([values.dense_shape[0], tf.ones([], tf.int64)])
@@ -74,41 +75,52 @@ def _at_most_one(values: tf.SparseTensor, default: int | float) -> tf.Tensor:
 
 
 def _term_ids(
-    column: tf.SparseTensor, feature: CategoricalFeature | MultivalentFeature
+    column: tf.SparseTensor, feature: CategoricalFeature | MultivalentFeature, folder: str
 ) -> tf.SparseTensor:
-    vocabulary = feature.vocabulary
-    if vocabulary is None:
+    if feature.vocabulary is None:
         ids = tft.hash_strings(column, feature.hash_buckets)
     else:
-        ids = tft.compute_and_apply_vocabulary(
-            column,
-            top_k=vocabulary.max_size,
-            frequency_threshold=vocabulary.min_count if vocabulary.min_count > 1 else None,
-            num_oov_buckets=vocabulary.oov_buckets,
-            vocab_filename=vocabulary_name(feature.name),
-        )
+        name = vocabulary_name(feature.name)
+        num_oov = feature.vocabulary.oov_buckets
+        table = tft.make_and_track_object(lambda: _table(f"{folder}/{name}", num_oov), name)
+        tft.annotate_asset(name, name)
+        ids = tf.sparse.map_values(table.lookup, column)
     return tf.sparse.map_values(lambda values: values + 1, ids)
 
 
-def _bucket_ids(column: tf.SparseTensor, feature: BucketFeature) -> tf.SparseTensor:
-    if feature.boundaries is not None:
-        boundaries = tf.constant([feature.boundaries], tf.float32)
-    else:
-        boundaries = tft.quantiles(column.values, feature.num_quantiles, epsilon=0.001)
-    ids = tft.apply_buckets(column, boundaries)
+def _table(file: str, num_oov: int) -> tf.lookup.StaticVocabularyTable:
+    """From a term to its line; from any other term, by its hash, to one of `num_oov` more ids."""
+    index = tf.lookup.TextFileIndex
+    lines = tf.lookup.TextFileInitializer(
+        file, tf.string, index.WHOLE_LINE, tf.int64, index.LINE_NUMBER
+    )
+    return tf.lookup.StaticVocabularyTable(lines, num_oov)
+
+
+def _bucket_ids(
+    column: tf.SparseTensor, feature: BucketFeature, analysis: Analysis
+) -> tf.SparseTensor:
+    boundaries = feature.boundaries or analysis.boundaries[feature.name]
+    ids = tft.apply_buckets(column, tf.constant([boundaries], tf.float32))
     return tf.sparse.map_values(lambda values: tf.cast(values, tf.int64) + 1, ids)
 
 
-def _number(column: tf.SparseTensor, feature: DenseFeature) -> tf.SparseTensor:
+def _number(column: tf.SparseTensor, feature: DenseFeature, analysis: Analysis) -> tf.SparseTensor:
     match feature.transform:
         case "none":
             return column
         case "quantile":
-            boundaries = tft.quantiles(column.values, 100, epsilon=0.001)
+            boundaries = tf.constant([analysis.boundaries[feature.name]], tf.float32)
             return tf.sparse.map_values(tft.apply_buckets_with_interpolation, column, boundaries)
         case "log1p":
             column = tf.sparse.map_values(lambda x: tf.sign(x) * tf.math.log1p(tf.abs(x)), column)
-    return tft.scale_to_z_score(column)
+    return tf.sparse.map_values(_z_scores, column, analysis.moments[feature.name])
+
+
+def _z_scores(values: tf.Tensor, moments: Moments) -> tf.Tensor:
+    """Distances from the mean in standard deviations, or as they are where all values are equal."""
+    deviation = tf.sqrt(tf.constant(moments.variance, tf.float32))
+    return (values - moments.mean) / (deviation if moments.variance else 1.0)
 
 
 def _label(inputs: Mapping[str, tf.SparseTensor], task: Task) -> tuple[tf.Tensor, tf.Tensor]:

@@ -16,9 +16,9 @@ from taskroute.models.callbacks import RoutingLog
 from taskroute.models.dataset import make_dataset
 from taskroute.models.describe import describe
 from taskroute.models.export import ServedRanker, export, with_score
-from taskroute.models.preprocessing import vocabulary_name
 from taskroute.models.ranker import MultiTaskRanker, make_optimizer
 from taskroute.models.warm_up import request_rows, write_serving_files
+from taskroute.schemas.analysis import vocabulary_name
 from taskroute.schemas.columns import feature_columns
 from taskroute.schemas.features import BucketFeature, DenseFeature
 from taskroute.schemas.recommender import DataConfig, ModelConfig, Training

@@ -2,12 +2,14 @@
 
 from pathlib import Path
 
-from tfx.components import ExampleValidator, StatisticsGen, Transform
+from tfx.components import ExampleValidator
 from tfx.orchestration import metadata
 from tfx.orchestration.pipeline import Pipeline
 
 from taskroute.components.anomaly_gate import AnomalyGate
 from taskroute.components.architecture_search.component import ArchitectureSearch
+from taskroute.components.batch_statistics_gen.component import BatchStatisticsGen
+from taskroute.components.feature_transform.component import FeatureTransform
 from taskroute.components.log_example_gen.component import LogExampleGen
 from taskroute.components.log_schema_gen import LogSchemaGen
 from taskroute.components.model_pusher import registry
@@ -24,10 +26,6 @@ from taskroute.schemas.recommender import DataConfig, ModelConfig, RecommenderCo
 from taskroute.schemas.source import Source
 from taskroute.schemas.trunks import MtnasTrunk
 
-# The default runner tries to download a binary first; without an image TFX packs itself up for
-# every stage.
-BEAM_ARGS = ("--runner=FnApiRunner", "--sdk_container_image=local")
-
 
 def create_pipeline(
     config: RecommenderConfig, source: Source, data_fingerprint: str, paths: RunPaths
@@ -40,32 +38,39 @@ def create_pipeline(
         data_fingerprint: Changes when the log does.
         paths: Where artifacts, metadata and served models go.
     """
-    schemas, models = "taskroute.schemas", "taskroute.models"
-    data = config.part(DataConfig).model_dump_json()
+    schemas, models, components = "taskroute.schemas", "taskroute.models", "taskroute.components"
+    data = config.part(DataConfig)
+    example_files = f"{components}.example_files"
     examples = LogExampleGen(
         source=source,
         columns=raw_columns(config),
         tasks=config.tasks,
         data_fingerprint=data_fingerprint,
-        code_digest=code_digest(schemas, "taskroute.components.log_example_gen"),
+        code_digest=code_digest(schemas, f"{components}.log_example_gen", example_files),
     )
-    schema = LogSchemaGen(data=data)
-    statistics = StatisticsGen(examples=examples.outputs["examples"])
+    schema = LogSchemaGen(data=data.model_dump_json())
+    statistics = BatchStatisticsGen(
+        examples=examples.outputs["examples"],
+        data=data,
+        code_digest=code_digest(schemas, f"{components}.batch_statistics_gen", example_files),
+    ).with_id("StatisticsGen")
     validator = ExampleValidator(
         statistics=statistics.outputs["statistics"], schema=schema.outputs["schema"]
     )
     anomaly_gate = AnomalyGate(anomalies=validator.outputs["anomalies"])
-    transform = Transform(
+    transform = FeatureTransform(
         examples=examples.outputs["examples"],
         schema=schema.outputs["schema"],
         preprocessing_fn=f"{models}.preprocessing.preprocessing_fn",
-        custom_config={
-            "data": data,
-            "code_digest": code_digest(schemas, f"{models}.preprocessing"),
-        },
-        disable_statistics=True,
-        disable_analyzer_cache=True,
-    )
+        data=data,
+        code_digest=code_digest(
+            schemas,
+            f"{models}.preprocessing",
+            f"{components}.feature_transform",
+            example_files,
+            f"{components}.log_example_gen",
+        ),
+    ).with_id("Transform")
     transform.add_upstream_node(anomaly_gate)
     searches = []
     if isinstance(config.trunk, MtnasTrunk) and config.trunk.route is None:
@@ -134,7 +139,7 @@ def create_pipeline(
             pusher,
         ],
         enable_cache=True,
-        beam_pipeline_args=list(BEAM_ARGS),
+        beam_pipeline_args=config.runtime.beam.pipeline_args(),
     )
 
 

@@ -21,6 +21,7 @@ from taskroute.schemas.evaluation import METRICS, Evaluation
 from taskroute.schemas.features import DenseFeature, Feature, missing_key
 from taskroute.schemas.push import Push
 from taskroute.schemas.routes import load_route
+from taskroute.schemas.runtime import Runtime
 from taskroute.schemas.serving import SCORE, Serving
 from taskroute.schemas.source import Source
 from taskroute.schemas.tasks import Task
@@ -132,13 +133,14 @@ class ModelConfig(DataConfig):
 
 
 class RecommenderConfig(ModelConfig):
-    """Everything about one ranker except where it runs."""
+    """Everything about one ranker, and who does its work."""
 
     name: Name
     source: Source
     evaluation: Evaluation = Evaluation()
     push: Push = Push()
     serving: Serving = Serving()
+    runtime: Runtime = Runtime()
 
     @model_validator(mode="after")
     def _gates_fit_tasks(self) -> Self:

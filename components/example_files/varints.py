@@ -15,7 +15,7 @@ def varints(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         (N + 1,) int64 offsets and the uint8 bytes: number i is bytes offsets[i] to offsets[i + 1].
     """
     left = values.astype(np.int64).view(np.uint64)
-    columns = []
+    columns: list[np.ndarray] = []
     while not columns or left.any():
         columns.append((left & np.uint64(0x7F)).astype(np.uint8))
         left = left >> _BITS

@@ -9,6 +9,7 @@ import tempfile
 from pathlib import Path
 from types import SimpleNamespace
 
+import apache_beam as beam
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -21,6 +22,7 @@ from tensorflow.core.protobuf import saved_model_pb2
 from tensorflow_serving.apis import prediction_log_pb2
 from tensorflow_transform.tf_metadata import dataset_metadata
 
+from taskroute.components.feature_transform.analysis import analyze
 from taskroute.components.serving_check import probe
 from taskroute.components.serving_check.check import contract_of_info
 from taskroute.models.dataset import feature_spec
@@ -133,11 +135,18 @@ def world(tmp_path_factory):
     folder = tmp_path_factory.mktemp("world")
     rows = make_rows(120)
     metadata = dataset_metadata.DatasetMetadata(make_schema(CONFIG))
-    data = DataConfig(features=CONFIG.features, tasks=CONFIG.tasks).model_dump_json()
+    with tf.io.TFRecordWriter(str(folder / "raw-00000.gz"), "GZIP") as writer:
+        for row in rows:
+            writer.write(to_example(row))
+    data = DataConfig(features=CONFIG.features, tasks=CONFIG.tasks)
+    (folder / "analysis").mkdir()
+    with beam.Pipeline("FnApiRunner") as pipeline:
+        analyze(pipeline, [str(folder / "raw-00000.gz")], data, str(folder / "analysis"))
+    custom_config = {"data": data.model_dump_json(), "analysis": str(folder / "analysis")}
     with tft_beam.Context(temp_dir=tempfile.mkdtemp(dir=folder)):
         (transformed, _), transform_fn = (columns_of(rows), metadata) | (
             tft_beam.AnalyzeAndTransformDataset(
-                lambda inputs: preprocessing_fn(inputs, {"data": data})
+                lambda inputs: preprocessing_fn(inputs, custom_config)
             )
         )
         edge, _ = ((columns_of(EDGE_ROWS), metadata), transform_fn) | (tft_beam.TransformDataset())
@@ -151,9 +160,6 @@ def world(tmp_path_factory):
     for weight in ranker.trainable_variables:
         weight.assign(tf.random.normal(weight.shape, stddev=0.3))
     served = export(ranker, transform, CONFIG, str(folder / "model"), SERVING)
-    with tf.io.TFRecordWriter(str(folder / "raw-00000.gz"), "GZIP") as writer:
-        for row in rows:
-            writer.write(to_example(row))
     raw = {"patterns": [str(folder / "raw-*")], "span": ["5", "7"], "num_rows": {"train": 100}}
     fn_args = SimpleNamespace(
         custom_config={"name": "shop", "raw_examples": raw}, serving_model_dir=folder / "model"

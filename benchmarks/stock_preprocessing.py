@@ -1,0 +1,125 @@
+"""What `taskroute.models.preprocessing` does, by TFT's analyzers: the other side of comparisons.
+
+It reads tf.Examples of TFX's CsvExampleGen too: whole numbers as int64, lists as one text.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import tensorflow as tf
+import tensorflow_transform as tft
+
+from taskroute.schemas.analysis import QUANTILE_ERROR, num_quantiles, vocabulary_name
+from taskroute.schemas.features import (
+    BucketFeature,
+    CategoricalFeature,
+    DenseFeature,
+    Feature,
+    MultivalentFeature,
+    missing_key,
+)
+from taskroute.schemas.recommender import DataConfig
+from taskroute.schemas.tasks import Task
+
+
+def preprocessing_fn(
+    inputs: Mapping[str, tf.SparseTensor], custom_config: Mapping[str, Any]
+) -> dict[str, tf.Tensor | tf.SparseTensor]:
+    """Maps raw columns to transformed features, by feature name, label key and weight key."""
+    data = DataConfig.model_validate_json(custom_config["data"])
+    outputs: dict[str, tf.Tensor | tf.SparseTensor] = {}
+    for feature in data.features:
+        column = inputs[feature.column]
+        match feature:
+            case CategoricalFeature():
+                outputs[feature.name] = _one(_ids(_as_text(column), feature))
+            case MultivalentFeature():
+                is_text = custom_config.get("lists_are_texts", False)
+                lists = _split(column, feature.separator) if is_text else column
+                outputs[feature.name] = _ids(lists, feature)
+            case BucketFeature():
+                outputs[feature.name] = _one(_buckets(_as_number(column), feature))
+            case DenseFeature():
+                numbers = _as_number(column)
+                present = tf.sparse.map_values(tf.ones_like, numbers)
+                outputs[feature.name] = _one(_scale(numbers, feature))
+                outputs[missing_key(feature)] = 1.0 - _one(present)
+    tasks = {task.name: task for task in data.tasks}
+    for task in data.tasks:
+        label, weight = _label(inputs, task)
+        if task.trained_where is not None:
+            condition, known = _label(inputs, tasks[task.trained_where])
+            weight *= condition * known
+        outputs[task.label_key], outputs[task.weight_key] = label, weight
+    return outputs
+
+
+def _as_text(column: tf.SparseTensor) -> tf.SparseTensor:
+    return column if column.dtype == tf.string else tf.sparse.map_values(tf.as_string, column)
+
+
+def _as_number(column: tf.SparseTensor) -> tf.SparseTensor:
+    return tf.cast(column, tf.float32)
+
+
+def _split(column: tf.SparseTensor, separator: str) -> tf.SparseTensor:
+    texts = tf.sparse.to_dense(column, "")[:, 0]
+    parts = tf.strings.split(texts, separator)
+    return tf.ragged.boolean_mask(parts, parts != "").to_sparse()
+
+
+def _one(values: tf.SparseTensor) -> tf.Tensor:
+    shape = tf.stack([values.dense_shape[0], tf.ones([], tf.int64)])
+    return tf.sparse.to_dense(tf.SparseTensor(values.indices, values.values, shape))[:, 0]
+
+
+def _ids(
+    column: tf.SparseTensor, feature: CategoricalFeature | MultivalentFeature
+) -> tf.SparseTensor:
+    vocabulary = feature.vocabulary
+    if vocabulary is None:
+        ids = tft.hash_strings(column, feature.hash_buckets)
+    else:
+        ids = tft.compute_and_apply_vocabulary(
+            column,
+            top_k=vocabulary.max_size,
+            frequency_threshold=vocabulary.min_count if vocabulary.min_count > 1 else None,
+            num_oov_buckets=vocabulary.oov_buckets,
+            vocab_filename=vocabulary_name(feature.name),
+        )
+    return tf.sparse.map_values(lambda values: values + 1, ids)
+
+
+def _quantiles(column: tf.SparseTensor, feature: Feature) -> tf.Tensor:
+    return tft.quantiles(column.values, num_quantiles(feature), epsilon=QUANTILE_ERROR)
+
+
+def _buckets(column: tf.SparseTensor, feature: BucketFeature) -> tf.SparseTensor:
+    if feature.boundaries is not None:
+        boundaries = tf.constant([feature.boundaries], tf.float32)
+    else:
+        boundaries = _quantiles(column, feature)
+    ids = tft.apply_buckets(column, boundaries)
+    return tf.sparse.map_values(lambda values: tf.cast(values, tf.int64) + 1, ids)
+
+
+def _scale(column: tf.SparseTensor, feature: DenseFeature) -> tf.SparseTensor:
+    match feature.transform:
+        case "none":
+            return column
+        case "quantile":
+            boundaries = _quantiles(column, feature)
+            return tf.sparse.map_values(tft.apply_buckets_with_interpolation, column, boundaries)
+        case "log1p":
+            column = tf.sparse.map_values(lambda x: tf.sign(x) * tf.math.log1p(tf.abs(x)), column)
+    return tft.scale_to_z_score(column)
+
+
+def _label(inputs: Mapping[str, tf.SparseTensor], task: Task) -> tuple[tf.Tensor, tf.Tensor]:
+    column = _as_number(inputs[task.label.column])
+    value, known = _one(column), _one(tf.sparse.map_values(tf.ones_like, column))
+    if task.label.at_least is not None:
+        value = tf.cast(value >= task.label.at_least, tf.float32)
+    if task.label.transform == "log1p":
+        value = tf.math.log1p(tf.maximum(value, 0.0))
+    return value * known, known

@@ -1,0 +1,1 @@
+"""BatchStatisticsGen: TFDV's statistics of each split, from batches."""

@@ -1,0 +1,53 @@
+"""Where the work is done: this decides how fast a run is, never what comes out of it."""
+
+from typing import Literal
+
+from pydantic import Field, field_validator
+
+from taskroute.schemas.base import Config
+
+_RUNNERS = {
+    "direct": "FnApiRunner",
+    "flink": "FlinkRunner",
+    "spark": "SparkRunner",
+    "dataflow": "DataflowRunner",
+}
+
+
+class BeamRuntime(Config):
+    """Who runs the Beam stages: ingestion, statistics, transform, evaluation.
+
+    `direct` is this process; the others are clusters, and everything that a stage reads or writes
+    must lie where their workers see it. docs/scale.md says how each is run.
+    """
+
+    runner: Literal["direct", "flink", "spark", "dataflow"] = "direct"
+    args: tuple[str, ...] = Field(
+        (), description="Options of the runner, e.g. `--flink_master=host:8081`."
+    )
+
+    @field_validator("args")
+    @classmethod
+    def _are_options(cls, args: tuple[str, ...]) -> tuple[str, ...]:
+        for arg in args:
+            if not arg.startswith("--"):
+                raise ValueError(f"'{arg}' is no option; write --NAME=VALUE")
+            if arg.startswith("--runner"):
+                raise ValueError("`--runner` is `runtime.beam.runner`")
+        return args
+
+    def pipeline_args(self) -> list[str]:
+        """What Beam's pipelines are given.
+
+        Without an image TFX would pack itself up for every stage, to send it to workers.
+        """
+        image = ["--sdk_container_image=local"]
+        if any(arg.startswith("--sdk_container_image") for arg in self.args):
+            image = []
+        return [f"--runner={_RUNNERS[self.runner]}", *image, *self.args]
+
+
+class Runtime(Config):
+    """What a run is given to work with."""
+
+    beam: BeamRuntime = BeamRuntime()
