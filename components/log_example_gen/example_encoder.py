@@ -3,10 +3,10 @@
 The encoder of tfx_bsl writes the features of each row in another order every time, as C++
 protobuf maps do; here the same rows always give the same bytes, in about a third of the time.
 
-The protobuf wire format of what is needed: a message, a text and a packed list of floats are each
+The protobuf wire format of what is needed: a message, a text and a packed list of numbers are each
 a tag byte, their length as a varint, and their content. An Example holds a Features message,
 which holds one entry a feature: its name and a Feature, which is empty where the value is missing
-and else holds a BytesList or a FloatList.
+and else holds a BytesList, a FloatList or an Int64List.
 """
 
 from collections.abc import Callable
