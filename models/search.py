@@ -19,7 +19,8 @@ from typing import Any, Literal
 import numpy as np
 import tensorflow as tf
 
-from taskroute.models.layers.mtnas import MtnasSupernet, derived_cost
+from taskroute.models.layers.mtnas import MtnasSupernet
+from taskroute.models.layers.mtnas_routes import derived_cost
 from taskroute.models.losses import task_loss
 from taskroute.models.ranker import Batch, MultiTaskRanker
 from taskroute.models.route_policy import RoutePolicy

@@ -9,7 +9,7 @@ import tf_keras as keras
 from pydantic import ValidationError
 from sklearn.metrics import roc_auc_score
 
-from taskroute.models.layers.mtnas import LocalRoute
+from taskroute.models.layers.mtnas_routes import LocalRoute
 from taskroute.models.route_policy import RoutePolicy
 from taskroute.models.search import _Search, auc, search
 from taskroute.models.trainer import build_ranker

@@ -20,12 +20,8 @@ from taskroute.models.layers.gates import GumbelMatrixGate, HardConcreteGate, So
 from taskroute.models.layers.gumbel_matrix import GumbelMatrix, RoutedExperts
 from taskroute.models.layers.mlp import Mlp
 from taskroute.models.layers.mmoe import Mmoe
-from taskroute.models.layers.mtnas import (
-    MtnasDerived,
-    MtnasSupernet,
-    RoutedBlocks,
-    SearchBlocks,
-)
+from taskroute.models.layers.mtnas import MtnasDerived, MtnasSupernet
+from taskroute.models.layers.mtnas_blocks import RoutedBlocks, SearchBlocks
 from taskroute.models.layers.ple import Ple, PleLevel
 from taskroute.models.layers.shared_bottom import SharedBottom
 from taskroute.models.layers.single_task import SingleTask

@@ -8,14 +8,9 @@ import tensorflow as tf
 import tf_keras as keras
 
 from taskroute.models.layers.mmoe import Mmoe
-from taskroute.models.layers.mtnas import (
-    LocalRoute,
-    MtnasDerived,
-    MtnasSupernet,
-    RoutedBlocks,
-    SearchBlocks,
-    local_routes,
-)
+from taskroute.models.layers.mtnas import MtnasDerived, MtnasSupernet
+from taskroute.models.layers.mtnas_blocks import RoutedBlocks, SearchBlocks
+from taskroute.models.layers.mtnas_routes import LocalRoute, local_routes
 from taskroute.models.layers.shared_bottom import SharedBottom
 from taskroute.models.layers.sub_network_routing import SnrAver
 from taskroute.schemas.routes import BlockRoute

@@ -1,0 +1,269 @@
+"""The blocks of an MTNAS layer, with every route open to them and with one route each.
+
+`mtnas` tells the method. Shape letters: B batch, D width of the trunk's input, I lower
+sub-networks, O upper blocks, R routes of a block, U units, G groups of means, N gated connections.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+import tf_keras as keras
+
+from taskroute.models.layers.experts import glorot_uniform, grouped_product, join_groups
+from taskroute.models.layers.mtnas_routes import (
+    QUERIES,
+    LocalRoute,
+    gated,
+    local_routes,
+    routed_cost,
+)
+from taskroute.schemas.routes import NetworkCost, Query
+
+_USAGE_MOMENTUM = 0.99
+_CLOSED = -1e9
+
+
+@keras.utils.register_keras_serializable(package="taskroute")
+class SearchBlocks(keras.layers.Layer):
+    """The search blocks of one layer: each mixes the lower sub-networks that its route selects.
+
+    `v_o = sum_{j in S_o} softmax_{j in S_o}(W_o q_o)_j u_j`, where the query q_o is the trunk's
+    input or the mean of the selected u_j. A single selected one has weight 1. All blocks are
+    computed in one product a query, with the routes as masks, so that to set other routes costs
+    nothing and traces nothing.
+
+    Args:
+        num_upper: Number of blocks, O.
+        num_lower: Number of lower sub-networks, I.
+        queries: The queries offered.
+
+    Call arguments:
+        inputs: The trunk's input (B, D) and the lower outputs (B, I, U).
+
+    Returns:
+        (B, O, U).
+
+    Attributes:
+        routes: What `route` chooses from.
+        selections: bool (R, I): the lower sub-networks that each of `routes` selects.
+        route: int64 (O,), not trained: the index of each block's route. At the start every block
+            selects all, and the queries take turns.
+
+    Raises:
+        ValueError: If a size is not positive or a query is unknown.
+    """
+
+    def __init__(
+        self, num_upper: int, num_lower: int, *, queries: Sequence[Query] = QUERIES, **kwargs: Any
+    ):
+        if min(num_upper, num_lower) <= 0:
+            raise ValueError(
+                "`num_upper` and `num_lower` must be positive. Received: "
+                f"num_upper={num_upper}, num_lower={num_lower}"
+            )
+        if not queries or not set(queries) <= set(QUERIES):
+            raise ValueError(f"`queries` must be of {QUERIES}. Received: queries={queries}")
+        super().__init__(**kwargs)
+        self.num_upper, self.num_lower, self.queries = num_upper, num_lower, tuple(queries)
+        self.routes = local_routes(num_lower, self.queries)
+        self.selections = np.zeros((len(self.routes), num_lower), bool)
+        for row, route in zip(self.selections, self.routes, strict=True):
+            row[list(route.lower)] = True
+        self._by_input_R = np.array([route.query == "input" for route in self.routes])
+
+    def build(self, input_shape: Any) -> None:
+        (_, width), (_, _, units) = input_shape
+        upper, lower = self.num_upper, self.num_lower
+        # A single lower sub-network needs no gate.
+        if lower > 1 and "input" in self.queries:
+            self.input_kernel = self.add_weight(
+                name="input_kernel",
+                shape=(1, width, upper * lower),
+                initializer=glorot_uniform(width, lower),
+            )
+        if lower > 1 and "lower" in self.queries:
+            self.lower_kernel = self.add_weight(
+                name="lower_kernel",
+                shape=(upper, units, lower),
+                initializer=glorot_uniform(units, lower),
+            )
+        count, offered = len(self.routes), min(len(self.routes), len(self.queries))
+        self.route = self.add_weight(
+            name="route",
+            shape=(upper,),
+            dtype=tf.int64,
+            initializer=keras.initializers.Constant(
+                [count - offered + block % offered for block in range(upper)]
+            ),
+            trainable=False,
+        )
+        super().build(input_shape)
+
+    def call(self, inputs: tuple[tf.Tensor, tf.Tensor]) -> tf.Tensor:
+        _, lower_BIU = inputs
+        if self.num_lower == 1:
+            return tf.repeat(lower_BIU, self.num_upper, axis=1)
+        gates_BOI = self.gates(inputs)
+        return tf.matmul(tf.cast(gates_BOI, lower_BIU.dtype), lower_BIU)
+
+    def gates(self, inputs: tuple[tf.Tensor, tf.Tensor]) -> tf.Tensor:
+        """The weights of the lower sub-networks in each block: float32 (B, O, I)."""
+        x, lower_BIU = inputs
+        if self.num_lower == 1:
+            return tf.ones([tf.shape(x)[0], self.num_upper, 1])
+        logits = {}
+        if "input" in self.queries:
+            flat = tf.cast(grouped_product(x, self.input_kernel), tf.float32)
+            logits["input"] = tf.reshape(flat, [-1, self.num_upper, self.num_lower])
+        if "lower" in self.queries:
+            shares_OI = tf.cast(self.shares(), lower_BIU.dtype)
+            means_OBU = tf.transpose(tf.matmul(shares_OI, lower_BIU), [1, 0, 2])
+            logits_OBI = tf.matmul(means_OBU, self.lower_kernel)
+            logits["lower"] = tf.cast(tf.transpose(logits_OBI, [1, 0, 2]), tf.float32)
+        if len(logits) == 1:
+            (logits_BOI,) = logits.values()
+        else:
+            by_input_O = tf.gather(self._by_input_R, self.route)
+            logits_BOI = tf.where(by_input_O[:, tf.newaxis], logits["input"], logits["lower"])
+        return tf.nn.softmax(tf.where(self.selected(), logits_BOI, _CLOSED))
+
+    def selected(self) -> tf.Tensor:
+        """Which lower sub-networks each block's route selects: bool (O, I)."""
+        return tf.gather(self.selections, self.route)
+
+    def shares(self) -> tf.Tensor:
+        """Equal parts of the selected ones: float32 (O, I)."""
+        selected_OI = tf.cast(self.selected(), tf.float32)
+        return selected_OI / tf.reduce_sum(selected_OI, axis=1, keepdims=True)
+
+    def cost(self, width: int, units: int) -> NetworkCost:
+        """For an input of `width` and lower sub-networks of `units`; it need not be built."""
+        if self.num_lower == 1:
+            return NetworkCost(parameters=0, macs=0)
+        connections = self.num_upper * self.num_lower
+        by_input = connections * width if "input" in self.queries else 0
+        by_lower = connections * units if "lower" in self.queries else 0
+        # The means that are queries, and the mixtures.
+        sums = connections * units * (2 if by_lower else 1)
+        return NetworkCost(parameters=by_input + by_lower, macs=by_input + by_lower + sums)
+
+    def get_config(self) -> dict[str, Any]:
+        return {
+            **super().get_config(),
+            "num_upper": self.num_upper,
+            "num_lower": self.num_lower,
+            "queries": self.queries,
+        }
+
+
+@keras.utils.register_keras_serializable(package="taskroute")
+class RoutedBlocks(keras.layers.Layer):
+    """The blocks of one layer, each with one route: what is left of `SearchBlocks`.
+
+    Only connections between which a gate decides have weights: a block with one lower sub-network
+    is a copy of it.
+
+    Args:
+        routes: `(lower, query)` of each block; `lower` are places from 0.
+        num_lower: Number of lower sub-networks, I.
+
+    Call arguments:
+        inputs: The trunk's input (B, D) and the lower outputs (B, I, U).
+        training: Whether to keep account of the gates.
+
+    Returns:
+        (B, O, U).
+
+    Raises:
+        ValueError: If a route selects nothing, or what is not there.
+    """
+
+    def __init__(
+        self, routes: Sequence[tuple[Sequence[int], Query]], num_lower: int, **kwargs: Any
+    ):
+        for lower, _ in routes:
+            if not lower or not set(lower) <= set(range(num_lower)):
+                raise ValueError(
+                    "`routes` must select lower sub-networks. Received: "
+                    f"routes={routes}, num_lower={num_lower}"
+                )
+        super().__init__(**kwargs)
+        self.routes = tuple(LocalRoute(tuple(lower), query) for lower, query in routes)
+        self.num_upper, self.num_lower = len(self.routes), num_lower
+        self._selected_OI = np.zeros((self.num_upper, num_lower), bool)
+        for row, route in zip(self._selected_OI, self.routes, strict=True):
+            row[list(route.lower)] = True
+        # Gated connections: those whose gate reads the input, then those whose gate reads below.
+        self._edges = {query: gated(self.routes, query) for query in QUERIES}
+
+    def build(self, input_shape: Any) -> None:
+        (_, width), (_, _, units) = input_shape
+        if self._edges["input"]:
+            self.input_kernel = self.add_weight(
+                name="input_kernel",
+                shape=(1, width, len(self._edges["input"])),
+                initializer=glorot_uniform(width, self.num_lower),
+            )
+        if self._edges["lower"]:
+            self.lower_kernel = self.add_weight(
+                name="lower_kernel",
+                shape=(len(self._edges["lower"]), units, 1),
+                initializer=glorot_uniform(units, self.num_lower),
+            )
+        self.usage = self.add_weight(
+            name="usage",
+            shape=(self.num_upper, self.num_lower),
+            initializer=keras.initializers.Constant(self._shares()),
+            trainable=False,
+            synchronization=tf.VariableSynchronization.ON_READ,
+            aggregation=tf.VariableAggregation.MEAN,
+            experimental_autocast=False,
+        )
+        super().build(input_shape)
+
+    def call(self, inputs: tuple[tf.Tensor, tf.Tensor], training: bool = False) -> tf.Tensor:
+        x, lower_BIU = inputs
+        if not any(self._edges.values()):
+            return tf.gather(lower_BIU, [route.lower[0] for route in self.routes], axis=1)
+        gates_BOI = self._gates(x, lower_BIU)
+        if training:
+            change = tf.stop_gradient(tf.reduce_mean(gates_BOI, axis=0)) - self.usage
+            self.usage.assign_add((1 - _USAGE_MOMENTUM) * change)
+        return tf.matmul(tf.cast(gates_BOI, lower_BIU.dtype), lower_BIU)
+
+    def _gates(self, x: tf.Tensor, lower_BIU: tf.Tensor) -> tf.Tensor:
+        parts = []
+        if self._edges["input"]:
+            parts.append(grouped_product(x, self.input_kernel))
+        if self._edges["lower"]:
+            blocks = sorted({block for block, _ in self._edges["lower"]})
+            shares_GI = tf.constant(self._shares()[blocks], lower_BIU.dtype)
+            means_GBU = tf.transpose(tf.matmul(shares_GI, lower_BIU), [1, 0, 2])
+            places = [blocks.index(block) for block, _ in self._edges["lower"]]
+            means_NBU = tf.gather(means_GBU, places)
+            parts.append(join_groups(tf.matmul(means_NBU, self.lower_kernel)))
+        # The last column is for blocks without a gate: the softmax of one number is 1.
+        logits = tf.pad(tf.cast(tf.concat(parts, axis=1), tf.float32), [[0, 0], [0, 1]])
+        edges = [*self._edges["input"], *self._edges["lower"]]
+        columns_OI = np.full((self.num_upper, self.num_lower), len(edges))
+        for column, edge in enumerate(edges):
+            columns_OI[edge] = column
+        logits_BOI = tf.gather(logits, columns_OI, axis=1)
+        return tf.nn.softmax(tf.where(self._selected_OI, logits_BOI, _CLOSED))
+
+    def _shares(self) -> np.ndarray:
+        selected_OI = self._selected_OI.astype(np.float32)
+        return selected_OI / selected_OI.sum(axis=1, keepdims=True)
+
+    def cost(self, width: int, units: int) -> NetworkCost:
+        """For an input of `width` and lower sub-networks of `units`; it need not be built."""
+        return routed_cost(self.routes, self.num_lower, width, units)
+
+    def get_config(self) -> dict[str, Any]:
+        return {
+            **super().get_config(),
+            "routes": [(route.lower, route.query) for route in self.routes],
+            "num_lower": self.num_lower,
+        }
