@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterable
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
@@ -237,7 +238,18 @@ def load_config(path: str | Path) -> RecommenderConfig:
         more = error.error_count() - 1
         tail = f" (and {more} more)" if more else ""
         message = first["msg"].removeprefix("Value error, ")
+        if first["type"] == "extra_forbidden":
+            message = _no_such_field(str(first["loc"][-1]))
         raise ConfigError(f"{path}: {place}{': ' if place else ''}{message}{tail}") from None
+
+
+def _no_such_field(name: str) -> str:
+    """Says so, with the closest name of a field anywhere in a config."""
+    schema = RecommenderConfig.model_json_schema()
+    parts = [schema, *schema["$defs"].values()]
+    fields = {field for part in parts for field in part.get("properties", ())}
+    close = get_close_matches(name, sorted(fields), n=1)
+    return "there is no such field here" + (f"; did you mean '{close[0]}'?" if close else "")
 
 
 def _with_route(content: dict[str, Any], folder: Path) -> dict[str, Any]:

@@ -70,7 +70,11 @@ def test_a_part_depends_only_on_its_own_fields(tmp_path):
 @pytest.mark.parametrize(
     ("path", "value", "words"),
     [
-        (["features", 2, "embeding_dim"], 4, ["features[2].embeding_dim", "not permitted"]),
+        (
+            ["features", 2, "embeding_dim"],
+            4,
+            ["features[2].embeding_dim: there is", "mean 'embedding_dim'?"],
+        ),
         (["features", 0, "hash_buckets"], 0, ["features[0].hash_buckets", "greater than 0"]),
         (["features", 1, "name"], "user", ["features", "'user'", "more than once"]),
         (["features", 2, "column"], "clicked", ["features[2]", "'clicked'", "label"]),
