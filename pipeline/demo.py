@@ -8,12 +8,12 @@ import numpy as np
 
 from taskroute.components.log_example_gen import splits
 from taskroute.components.log_example_gen.timestamps import to_seconds
+from taskroute.pipeline.best_auc import best_auc
 from taskroute.pipeline.digest import code_digest
 from taskroute.pipeline.run import RunReport, run
 from taskroute.pipeline.sample_log import (
     SampleLog,
     SampleLogSpec,
-    best_auc,
     make_sample_log,
     write_sample_log,
 )

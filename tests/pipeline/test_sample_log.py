@@ -10,10 +10,10 @@ import pyarrow.parquet
 import pytest
 from sklearn.metrics import roc_auc_score
 
+from taskroute.pipeline.best_auc import best_auc
 from taskroute.pipeline.sample_log import (
     LONG_VIEW_SECONDS,
     SampleLogSpec,
-    best_auc,
     make_sample_log,
     write_sample_log,
 )
