@@ -7,6 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from taskroute.components.task_evaluator import ranking
+from taskroute.components.task_evaluator.counts import PredictionCounts
 from taskroute.components.task_evaluator.estimates import (
     Estimates,
     predictions_are,
@@ -37,24 +38,19 @@ _NUM_CALIBRATION_BINS = 20
 PROBABILITY_MARGIN = 1e-7
 
 
-class BinaryStatistics:
+class BinaryStatistics(PredictionCounts):
     """Sums over the rows of a binary task, by jackknife group.
 
+    A prediction outside [0, 1] is invalid.
+
     Attributes:
-        num_rows: Rows seen, also those without a label.
-        num_examples: Rows with a weight above 0.
-        num_invalid: (M,), rows whose prediction is not in [0, 1].
         weights: (G, 2), weight by group and label.
     """
 
     def __init__(self, num_models: int, has_key: bool):
-        self.num_rows = 0
-        self.num_examples = 0
-        self.num_invalid = np.zeros(num_models, np.int64)
+        super().__init__(num_models)
         self.weights = np.zeros((NUM_GROUPS, 2))
         self._sums = np.zeros((num_models, NUM_GROUPS, 2))  # loss, prediction
-        self._low = np.full(num_models, np.inf)
-        self._high = np.full(num_models, -np.inf)
         # Key: label, group and bin of the logit, from the highest bit down.
         self._histograms = [SparseSums() for _ in range(num_models)]
         # GAUC is exact and so keeps its rows: unit, label, weight, predictions.
@@ -62,21 +58,12 @@ class BinaryStatistics:
 
     def add(self, rows: TaskRows) -> None:
         """Adds rows, of as many models as this was made for."""
-        self.num_rows += len(rows)
         valid = (rows.predictions >= 0) & (rows.predictions <= 1)  # False for NaN
-        self.num_invalid += np.count_nonzero(~valid, axis=1)
-        counted = rows.weights > 0
-        if not counted.all():
-            rows, valid = rows[counted], valid[:, counted]
+        rows, predictions = self._count(rows, valid, 0.5)
         if not len(rows):
             return
-        self.num_examples += len(rows)
         groups, labels = rows.groups, rows.labels.astype(np.int64)
         self.weights += _by_cell(groups * 2 + labels, rows.weights, (NUM_GROUPS, 2))
-        # A model with one invalid prediction has no metrics: any number will do.
-        predictions = np.where(valid, rows.predictions, 0.5)
-        self._low = np.minimum(self._low, predictions.min(axis=1))
-        self._high = np.maximum(self._high, predictions.max(axis=1))
         for model, probability in enumerate(predictions):
             loss = rows.weights * _log_loss(probability, labels)
             predicted = rows.weights * probability
@@ -96,13 +83,9 @@ class BinaryStatistics:
 
     def merge(self, other: Self) -> None:
         """Adds what `other` has seen."""
-        self.num_rows += other.num_rows
-        self.num_examples += other.num_examples
-        self.num_invalid += other.num_invalid
+        super().merge(other)
         self.weights += other.weights
         self._sums += other._sums
-        self._low = np.minimum(self._low, other._low)
-        self._high = np.maximum(self._high, other._high)
         for mine, theirs in zip(self._histograms, other._histograms, strict=True):
             mine.merge(theirs)
         if self._rows is not None and other._rows is not None:

@@ -6,6 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from taskroute.components.task_evaluator import ranking
+from taskroute.components.task_evaluator.counts import PredictionCounts
 from taskroute.components.task_evaluator.estimates import (
     Estimates,
     predictions_are,
@@ -23,45 +24,31 @@ Array = npt.NDArray[np.float64]
 MAX_XAUC_ROWS = 8192
 
 
-class RegressionStatistics:
+class RegressionStatistics(PredictionCounts):
     """Sums over the rows of a regression task, by jackknife group.
 
+    A prediction that is not finite is invalid.
+
     Attributes:
-        num_rows: Rows seen, also those without a label.
-        num_examples: Rows with a weight above 0.
-        num_invalid: (M,), rows whose prediction is not finite.
         weights: (G,), weight by group.
     """
 
     def __init__(self, num_models: int):
-        self.num_rows = 0
-        self.num_examples = 0
-        self.num_invalid = np.zeros(num_models, np.int64)
+        super().__init__(num_models)
         self.weights = np.zeros(NUM_GROUPS)
         self._labels = np.zeros(NUM_GROUPS)
         self._sums = np.zeros((num_models, NUM_GROUPS, 3))  # |error|, squared error, prediction
-        self._low = np.full(num_models, np.inf)
-        self._high = np.full(num_models, -np.inf)
         self._sample: list[TaskRows] = []
         self._num_sampled = 0
 
     def add(self, rows: TaskRows) -> None:
         """Adds rows, of as many models as this was made for."""
-        self.num_rows += len(rows)
-        valid = np.isfinite(rows.predictions)
-        self.num_invalid += np.count_nonzero(~valid, axis=1)
-        counted = rows.weights > 0
-        if not counted.all():
-            rows, valid = rows[counted], valid[:, counted]
+        rows, predictions = self._count(rows, np.isfinite(rows.predictions), 0.0)
         if not len(rows):
             return
-        self.num_examples += len(rows)
         groups, weights = rows.groups, rows.weights
         self.weights += np.bincount(groups, weights, NUM_GROUPS)
         self._labels += np.bincount(groups, weights * rows.labels, NUM_GROUPS)
-        predictions = np.where(valid, rows.predictions, 0.0)
-        self._low = np.minimum(self._low, predictions.min(axis=1))
-        self._high = np.maximum(self._high, predictions.max(axis=1))
         for model, prediction in enumerate(predictions):
             error = prediction - rows.labels
             for place, column in enumerate((np.abs(error), np.square(error), prediction)):
@@ -70,14 +57,10 @@ class RegressionStatistics:
 
     def merge(self, other: Self) -> None:
         """Adds what `other` has seen."""
-        self.num_rows += other.num_rows
-        self.num_examples += other.num_examples
-        self.num_invalid += other.num_invalid
+        super().merge(other)
         self.weights += other.weights
         self._labels += other._labels
         self._sums += other._sums
-        self._low = np.minimum(self._low, other._low)
-        self._high = np.maximum(self._high, other._high)
         for rows in other._sample:
             self._add_to_sample(rows)
 
