@@ -40,19 +40,19 @@ def create_pipeline(
     """
     schemas, models, components = "taskroute.schemas", "taskroute.models", "taskroute.components"
     data = config.part(DataConfig)
-    example_files = f"{components}.example_files"
+    example_files = (f"{components}.example_files", f"{components}.text_hash")
     examples = LogExampleGen(
         source=source,
         columns=raw_columns(config),
         tasks=config.tasks,
         data_fingerprint=data_fingerprint,
-        code_digest=code_digest(schemas, f"{components}.log_example_gen", example_files),
+        code_digest=code_digest(schemas, f"{components}.log_example_gen", *example_files),
     )
     schema = LogSchemaGen(data=data.model_dump_json())
     statistics = BatchStatisticsGen(
         examples=examples.outputs["examples"],
         data=data,
-        code_digest=code_digest(schemas, f"{components}.batch_statistics_gen", example_files),
+        code_digest=code_digest(schemas, f"{components}.batch_statistics_gen", *example_files),
     ).with_id("StatisticsGen")
     validator = ExampleValidator(
         statistics=statistics.outputs["statistics"], schema=schema.outputs["schema"]
@@ -67,8 +67,7 @@ def create_pipeline(
             schemas,
             f"{models}.preprocessing",
             f"{components}.feature_transform",
-            example_files,
-            f"{components}.log_example_gen",
+            *example_files,
         ),
     ).with_id("Transform")
     transform.add_upstream_node(anomaly_gate)

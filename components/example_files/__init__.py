@@ -1,1 +1,1 @@
-"""Reads shards of tf.Examples in batches."""
+"""Reads and writes shards of tf.Examples in batches."""

@@ -12,8 +12,8 @@ import pyarrow as pa
 import tensorflow as tf
 import tensorflow_transform as tft
 
+from taskroute.components.example_files import encoder, tfrecords
 from taskroute.components.example_files.reader import read_records
-from taskroute.components.log_example_gen import example_encoder, tfrecords
 
 # A fifth of the bytes, read back as fast as plain files.
 _GZIP_LEVEL = 1
@@ -67,7 +67,7 @@ class _Materialize(beam.DoFn):
             gzip.GzipFile("", "wb", _GZIP_LEVEL, plain, mtime=0) as file,
         ):
             for batch in batches.prefetch(2):
-                file.write(tfrecords.frame(example_encoder.encode(_to_arrow(batch))))
+                file.write(tfrecords.frame(encoder.encode(_to_arrow(batch))))
         # A worker may do a shard again that another gave up.
         tf.io.gfile.rename(unfinished, shard.target, overwrite=True)
 

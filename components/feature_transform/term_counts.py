@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from taskroute.components.log_example_gen.splits import hash_texts
+from taskroute.components.text_hash import hash_texts
 from taskroute.schemas.analysis import NO_TERM
 from taskroute.schemas.features import Vocabulary
 
@@ -46,7 +46,7 @@ class TermCounts:
     def partition(self, num_parts: int) -> Iterator[tuple[int, "TermCounts"]]:
         """Splits by a hash of the term; the first part is there even if it is empty."""
         table = self.table().combine_chunks()
-        parts = (_hash(table["term"].combine_chunks()) % np.uint64(num_parts)).astype(np.int64)
+        parts = (hash_texts(table["term"].combine_chunks()) % np.uint64(num_parts)).astype(np.int64)
         order = np.argsort(parts, kind="stable")
         table, parts = table.take(pa.array(order)), parts[order]
         occurring = np.union1d(parts, [0])
@@ -64,13 +64,6 @@ class TermCounts:
         # Rarely, so that the merging stays linear in what comes in.
         if self._num_waiting > self._waiting[0].num_rows + _MERGED_AT:
             self.table()
-
-
-def _hash(terms: pa.Array) -> np.ndarray:
-    """(N,) uint64."""
-    _, offsets, content = terms.buffers()
-    starts = np.frombuffer(offsets, np.int64)[terms.offset :][: len(terms) + 1]
-    return hash_texts(starts, np.frombuffer(content, np.uint8) if content else np.empty(0, "u1"))
 
 
 def most_frequent(counts: pa.Table, vocabulary: Vocabulary) -> pa.Table:

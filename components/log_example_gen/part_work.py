@@ -9,12 +9,14 @@ from typing import Any, cast
 import numpy as np
 import pyarrow as pa
 
-from taskroute.components.log_example_gen import example_encoder, labels, log_reader, splits
+from taskroute.components.example_files import encoder
+from taskroute.components.log_example_gen import labels, log_reader, splits
 from taskroute.components.log_example_gen.bad_rows import BadRowCounts, BadRowWriter
 from taskroute.components.log_example_gen.labels import LabelCounts
 from taskroute.components.log_example_gen.log_batch import LogBatch, RowCheck
 from taskroute.components.log_example_gen.log_reader import LogFormat, Part
 from taskroute.components.log_example_gen.shards import ShardWriter
+from taskroute.components.text_hash import hash_texts
 from taskroute.schemas.columns import RawColumn
 from taskroute.schemas.source import SPLITS, Source
 from taskroute.schemas.tasks import Task
@@ -103,7 +105,7 @@ class WriteShards:
                 order = np.random.default_rng((_SEED, item.index, number)).permutation(
                     batch.num_rows
                 )
-                examples = example_encoder.encode(converted)
+                examples = encoder.encode(converted)
                 for split, writer in enumerate(writers):
                     chosen = order[split_of_row[order] == split]
                     writer.write(examples.take(pa.array(chosen)))
@@ -133,21 +135,12 @@ class WriteShards:
         if self.cutoffs:
             return splits.split_by_time(check.seconds(column), self.cutoffs)
         split = self.source.split
-        return splits.split_by_hash(_hash(check.keys(column)), split.validation, split.test)
+        return splits.split_by_hash(hash_texts(check.keys(column)), split.validation, split.test)
 
 
 def split_column(source: Source) -> str:
     """Column that decides a row's split: Source sees to it that there is one."""
     return cast(str, source.timestamp if source.split.by == "time" else source.split.key)
-
-
-def _hash(texts: pa.Array) -> np.ndarray:
-    _, offsets, data = texts.buffers()
-    start = texts.offset
-    return splits.hash_texts(
-        np.frombuffer(offsets, np.int32)[start : start + len(texts) + 1],
-        np.frombuffer(data, np.uint8) if data else np.empty(0, np.uint8),
-    )
 
 
 def _require_all_rows(part: Part, rows_read: int, rows_written: int, rows_bad: int) -> None:

@@ -8,7 +8,7 @@ from typing import Any, BinaryIO
 
 import pyarrow as pa
 
-from taskroute.components.log_example_gen import tfrecords
+from taskroute.components.example_files import tfrecords
 
 ROWS_PER_SHARD = 250_000
 # Level 1 leaves a fifth of the bytes and is read back as fast as none; level 6 leaves a seventh for

@@ -9,10 +9,6 @@ from taskroute.schemas.source import SPLITS
 
 _TRAIN, _VALIDATION, _TEST = (np.int8(SPLITS.index(s)) for s in ("train", "validation", "test"))
 
-# SplitMix64 (Steele, Lea and Flood, OOPSLA 2014): its increment and its finaliser.
-_INCREMENT = np.uint64(0x9E3779B97F4A7C15)
-_FACTORS = (np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB))
-
 _MERGED_AT = 1_000_000
 
 
@@ -22,34 +18,6 @@ class Cutoffs:
 
     validation: int
     test: int | None
-
-
-def hash_texts(offsets: np.ndarray, data: np.ndarray) -> np.ndarray:
-    """Hashes texts; the same text has the same hash in every run, batch and machine.
-
-    A text is taken as little-endian words of 8 bytes, filled up with zeros; each word is added
-    to the hash, which SplitMix64's finaliser then mixes; the length comes last.
-
-    Args:
-        offsets: (N + 1,) integers: text i is the bytes offsets[i] to offsets[i + 1] of `data`.
-        data: uint8.
-
-    Returns:
-        (N,) uint64.
-    """
-    starts = offsets[:-1].astype(np.int64)
-    lengths = np.diff(offsets).astype(np.int64)
-    padded = np.concatenate([data, np.zeros(8, np.uint8)])
-    hashes = np.zeros(len(starts), np.uint64)
-    rows, position = np.flatnonzero(lengths), 0
-    while len(rows):
-        places = (starts[rows] + position)[:, None] + np.arange(8)
-        inside = np.arange(8) < (lengths[rows] - position)[:, None]
-        words = np.where(inside, padded[places], 0).astype(np.uint8).view("<u8")[:, 0]
-        hashes[rows] = _mix(hashes[rows] + words.astype(np.uint64))
-        position += 8
-        rows = rows[lengths[rows] > position]
-    return _mix(hashes + lengths.astype(np.uint64))
 
 
 def split_by_hash(hashes: np.ndarray, validation: float, test: float) -> np.ndarray:
@@ -120,10 +88,3 @@ def _add_up(counted: list[tuple[np.ndarray, np.ndarray]]) -> tuple[np.ndarray, n
     seconds, places = np.unique(np.concatenate([pair[0] for pair in counted]), return_inverse=True)
     counts = np.concatenate([pair[1] for pair in counted])
     return seconds, np.bincount(places, counts, len(seconds)).astype(np.int64)
-
-
-def _mix(hashes: np.ndarray) -> np.ndarray:
-    hashes = hashes + _INCREMENT
-    hashes = (hashes ^ (hashes >> np.uint64(30))) * _FACTORS[0]
-    hashes = (hashes ^ (hashes >> np.uint64(27))) * _FACTORS[1]
-    return hashes ^ (hashes >> np.uint64(31))

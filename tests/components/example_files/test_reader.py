@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 
 from taskroute.components.example_files import reader
-from taskroute.components.log_example_gen.example_encoder import encode
+from taskroute.components.example_files.encoder import encode
 from taskroute.schemas.columns import RawColumn
 
 COLUMNS = (RawColumn("user", "text"), RawColumn("tags", "texts"), RawColumn("age", "number"))

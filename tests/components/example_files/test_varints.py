@@ -6,8 +6,8 @@ import tensorflow as tf
 from hypothesis import given
 from hypothesis import strategies as st
 
+from taskroute.components.example_files.encoder import encode
 from taskroute.components.example_files.varints import varints
-from taskroute.components.log_example_gen.example_encoder import encode
 
 
 def by_protobuf(rows):

@@ -1,58 +1,22 @@
 """Which split a row belongs to."""
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from taskroute.components.log_example_gen.splits import (
     Cutoffs,
     find_cutoffs,
-    hash_texts,
     merge_counts,
     split_by_hash,
     split_by_time,
 )
-
-
-def _hashes(texts: list[bytes]) -> np.ndarray:
-    offsets = np.cumsum([0, *map(len, texts)]).astype(np.int32)
-    return hash_texts(offsets, np.frombuffer(b"".join(texts), np.uint8))
-
-
-GOLDEN = [
-    "0xe220a8397b1dcdaf",
-    "0xd442dd5b42960211",
-    "0xce1234d7540f2ab1",
-    "0x12a7373cd9a8f650",
-    "0xf410360d3197b0",
-    "0xef59324104b22bc5",
-]
+from taskroute.components.text_hash import hash_texts
 
 
 class TestHash:
-    def test_hashes_are_the_same_in_every_version(self):
-        """A change of these numbers moves users between the splits of running systems."""
-        texts = [b"", b"a", b"user_1", b"12345678", b"123456789", "é".encode()]
-        assert [hex(value) for value in _hashes(texts)] == GOLDEN
-
-    def test_one_text_hashed_in_plain_python_agrees(self):
-        assert int(_hashes([b"user_123456"])[0]) == _hash_in_python(b"user_123456")
-
-    def test_a_hash_depends_on_the_text_alone(self):
-        texts = [b"", b"a", b"long enough for several words", b"a", b"12345678"]
-        together = _hashes(texts)
-        assert together[1] == together[3]
-        assert together.tolist() == [int(_hashes([text])[0]) for text in texts]
-        assert together[::-1].tolist() == _hashes(texts[::-1]).tolist()
-
-    def test_zero_bytes_count(self):
-        assert len(set(_hashes([b"", b"\0", b"\0\0", b"a", b"a\0"]).tolist())) == 5
-
-    def test_offsets_may_start_anywhere(self):
-        data = np.frombuffer(b"xxabcyy", np.uint8)
-        assert hash_texts(np.array([2, 5]), data) == _hashes([b"abc"])
-
     def test_fractions_are_met(self):
-        hashes = _hashes([f"user_{index}".encode() for index in range(20_000)])
+        hashes = hash_texts(pa.array([f"user_{index}" for index in range(20_000)]))
         splits = split_by_hash(hashes, validation=0.2, test=0.1)
         assert np.bincount(splits) / 20_000 == pytest.approx([0.7, 0.2, 0.1], abs=0.01)
 
@@ -109,16 +73,3 @@ class TestTime:
     def test_no_batches_have_no_seconds(self):
         seconds, counts = merge_counts([])
         assert len(seconds) == len(counts) == 0
-
-
-def _hash_in_python(text: bytes) -> int:
-    def mix(value: int) -> int:
-        value = (value + 0x9E3779B97F4A7C15) % 2**64
-        value = (value ^ (value >> 30)) * 0xBF58476D1CE4E5B9 % 2**64
-        value = (value ^ (value >> 27)) * 0x94D049BB133111EB % 2**64
-        return value ^ (value >> 31)
-
-    value = 0
-    for start in range(0, len(text), 8):
-        value = mix(value + int.from_bytes(text[start : start + 8], "little"))
-    return mix((value + len(text)) % 2**64)

@@ -9,9 +9,9 @@ import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from taskroute.components.example_files.tfrecords import frame
 from taskroute.components.log_example_gen import shards
 from taskroute.components.log_example_gen.shards import ShardWriter
-from taskroute.components.log_example_gen.tfrecords import frame
 
 
 def _records(values) -> pa.Array:

@@ -9,7 +9,7 @@ import google_crc32c
 import numpy as np
 import pyarrow as pa
 
-from taskroute.components.log_example_gen.example_encoder import heads, join, lengths
+from taskroute.components.example_files.encoder import heads, join, lengths
 
 _MASK_DELTA = np.uint32(0xA282EAD8)
 

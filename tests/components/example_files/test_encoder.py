@@ -7,8 +7,8 @@ import tensorflow as tf
 from hypothesis import given
 from hypothesis import strategies as st
 
-from taskroute.components.log_example_gen import example_encoder
-from taskroute.components.log_example_gen.example_encoder import encode
+from taskroute.components.example_files import encoder
+from taskroute.components.example_files.encoder import encode
 
 
 def _feature(values) -> tf.train.Feature:
@@ -56,7 +56,7 @@ def test_features_are_sorted_by_name():
 
 @pytest.mark.parametrize("at_once", [1, 2, 3, 100])
 def test_rows_are_encoded_alike_in_any_number(monkeypatch, at_once):
-    monkeypatch.setattr(example_encoder, "_ROWS_AT_ONCE", at_once)
+    monkeypatch.setattr(encoder, "_ROWS_AT_ONCE", at_once)
     batch = _batch(t=[[b"a"], None, [b"b", b"c"], [b"d"]], n=[None, [0.0], [1.0], None])
     _assert_encoded(batch)
     _assert_encoded(batch.slice(1, 2))
