@@ -40,7 +40,7 @@ def create_pipeline(
     """
     schemas, models, components = "taskroute.schemas", "taskroute.models", "taskroute.components"
     data = config.part(DataConfig)
-    example_files = (f"{components}.example_files", f"{components}.text_hash")
+    example_files = (f"{components}.example_files", f"{components}.hashes")
     examples = LogExampleGen(
         source=source,
         columns=raw_columns(config),
@@ -103,12 +103,12 @@ def create_pipeline(
         tasks=config.tasks,
         evaluation=config.evaluation,
         baseline=_baseline(paths.serving),
-        code_digest=code_digest(schemas, "taskroute.components.task_evaluator"),
+        code_digest=code_digest(schemas, f"{components}.task_evaluator", f"{components}.hashes"),
     )
     serving_check = ServingCheck(
         model=trainer.outputs["model"],
         contract=contract_of(config),
-        code_digest=code_digest(schemas, "taskroute.components.serving_check"),
+        code_digest=code_digest(schemas, f"{components}.serving_check"),
     )
     pusher = ModelPusher(
         model=trainer.outputs["model"],
@@ -118,7 +118,7 @@ def create_pipeline(
         model_name=config.name,
         keep_versions=config.push.keep_versions,
         serving_state=_serving_state(paths.serving),
-        code_digest=code_digest("taskroute.components.model_pusher"),
+        code_digest=code_digest(f"{components}.model_pusher"),
     )
     return Pipeline(
         pipeline_name=config.name,

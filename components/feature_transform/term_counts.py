@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from taskroute.components.text_hash import hash_texts
+from taskroute.components.hashes import hash_texts
 from taskroute.schemas.analysis import NO_TERM
 from taskroute.schemas.features import Vocabulary
 

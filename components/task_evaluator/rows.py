@@ -6,6 +6,7 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
+from taskroute.components.hashes import mix
 from taskroute.components.task_evaluator.jackknife import NUM_GROUPS
 
 Kind = Literal["binary", "regression"]
@@ -122,11 +123,5 @@ def row_hashes(file: int, start: int, count: int) -> Hashes:
     """uint64 (count,): hashes of the rows `start` to `start + count` of the file of that number.
 
     They depend on where a row stands and not on what it holds, or equal rows would count as one.
-    The mixer is splitmix64's (Steele, Lea, Flood, OOPSLA 2014).
     """
-    first = np.uint64((file << 40) + start + 1)
-    with np.errstate(over="ignore"):
-        mixed = (first + np.arange(count, dtype=np.uint64)) * np.uint64(0x9E3779B97F4A7C15)
-        mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-        mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return mixed ^ (mixed >> np.uint64(31))
+    return mix(np.uint64((file << 40) + start) + np.arange(count, dtype=np.uint64))

@@ -4,6 +4,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from taskroute.components.hashes import hash_texts
 from taskroute.components.log_example_gen.splits import (
     Cutoffs,
     find_cutoffs,
@@ -11,7 +12,6 @@ from taskroute.components.log_example_gen.splits import (
     split_by_hash,
     split_by_time,
 )
-from taskroute.components.text_hash import hash_texts
 
 
 class TestHash:

@@ -1,4 +1,4 @@
-"""A hash of texts that never changes: it decides which split a row belongs to. Arrays only."""
+"""Hashes that never change: they say which split and which jackknife group a row belongs to."""
 
 import numpy as np
 import pyarrow as pa
@@ -34,13 +34,14 @@ def hash_texts(texts: pa.Array) -> np.ndarray:
         places = (starts[rows] + position)[:, None] + np.arange(8)
         inside = np.arange(8) < (lengths[rows] - position)[:, None]
         words = np.where(inside, padded[places], 0).astype(np.uint8).view("<u8")[:, 0]
-        hashes[rows] = _mix(hashes[rows] + words.astype(np.uint64))
+        hashes[rows] = mix(hashes[rows] + words.astype(np.uint64))
         position += 8
         rows = rows[lengths[rows] > position]
-    return _mix(hashes + lengths.astype(np.uint64))
+    return mix(hashes + lengths.astype(np.uint64))
 
 
-def _mix(hashes: np.ndarray) -> np.ndarray:
+def mix(hashes: np.ndarray) -> np.ndarray:
+    """SplitMix64 of uint64 (N,): one to one, and near numbers come out far apart."""
     hashes = hashes + _INCREMENT
     hashes = (hashes ^ (hashes >> np.uint64(30))) * _FACTORS[0]
     hashes = (hashes ^ (hashes >> np.uint64(27))) * _FACTORS[1]

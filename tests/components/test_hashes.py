@@ -4,7 +4,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from taskroute.components.text_hash import hash_texts
+from taskroute.components.hashes import hash_texts
 
 
 def _hashes(texts: list[bytes]) -> np.ndarray:
