@@ -57,7 +57,11 @@ def create_pipeline(
     validator = ExampleValidator(
         statistics=statistics.outputs["statistics"], schema=schema.outputs["schema"]
     )
-    anomaly_gate = AnomalyGate(anomalies=validator.outputs["anomalies"])
+    anomaly_gate = AnomalyGate(
+        anomalies=validator.outputs["anomalies"],
+        statistics=statistics.outputs["statistics"],
+        schema=schema.outputs["schema"],
+    )
     transform = FeatureTransform(
         examples=examples.outputs["examples"],
         schema=schema.outputs["schema"],

@@ -15,12 +15,28 @@ class Vocabulary(Config):
     oov_buckets: PositiveInt = Field(1, description="Ids shared, by hash, by all other terms.")
 
 
+_Distance = Annotated[float, Field(gt=0, le=1)]
+
+
 class _Feature(Config):
+    """What every feature has.
+
+    Distances are TFDV's, from 0, the same, to 1. Of text: the largest change of a value's share
+    among all values. Of numbers: the Jensen-Shannon divergence of their histograms.
+    """
+
     name: Name
     column: Column = Field(
         default_factory=lambda fields: fields.get("name", ""),
         description="Column of the log; the feature's name by default.",
     )
+    max_skew: _Distance | None = Field(
+        None, description="The run stops where the test rows are further from the train rows."
+    )
+    max_drift: _Distance | None = Field(
+        None, description="The run stops where the newest span is further from the one before."
+    )
+
 
 
 class _IdFeature(_Feature):

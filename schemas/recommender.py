@@ -166,6 +166,16 @@ class RecommenderConfig(ModelConfig):
         return self
 
     @model_validator(mode="after")
+    def _drift_has_two_spans(self) -> Self:
+        for index, feature in enumerate(self.features):
+            if feature.max_drift is not None and (self.source.window_days or 0) < 2:
+                raise ValueError(
+                    f"features[{index}].max_drift: compares the newest span of the log with the "
+                    "one before; give `source.path` spans and `source.window_days` at least 2"
+                )
+        return self
+
+    @model_validator(mode="after")
     def _evaluation_reads_columns_of_features(self) -> Self:
         kinds = {feature.column: feature.kind for feature in self.features}
         for place, column in (

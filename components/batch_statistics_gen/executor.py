@@ -14,6 +14,7 @@ from tfx.dsl.components.base import base_beam_executor
 from tfx.types import artifact_utils
 
 from taskroute.components.example_files.reader import read_batches
+from taskroute.components.example_files.shard_names import span_of
 from taskroute.schemas.columns import RawColumn, raw_columns
 from taskroute.schemas.recommender import DataConfig
 
@@ -24,9 +25,12 @@ DATA_KEY = "data"
 # Where TFX and TFDV look for the statistics of a split.
 STATISTICS_FILE = "FeatureStats.pb"
 
+# Drift is measured between the newest span and the one before.
+_SPANS_COMPARED = 2
+
 
 class Executor(base_beam_executor.BaseBeamExecutor):
-    """Computes statistics of every split."""
+    """Computes statistics of every split, and of the two newest spans where drift is limited."""
 
     def Do(  # noqa: N802
         self,
@@ -38,22 +42,33 @@ class Executor(base_beam_executor.BaseBeamExecutor):
 
         Args:
             input_dict: `examples`, raw.
-            output_dict: `statistics`, gets FeatureStats.pb for each split.
+            output_dict: `statistics`, gets FeatureStats.pb in a folder `Split-<name>` for each
+                split and in a folder `Span-<name>` for each span.
             exec_properties: `data`, a `DataConfig` as JSON.
         """
-        columns = raw_columns(DataConfig.model_validate_json(exec_properties[DATA_KEY]))
+        data = DataConfig.model_validate_json(exec_properties[DATA_KEY])
         examples = artifact_utils.get_single_instance(input_dict[EXAMPLES_KEY])
         statistics = artifact_utils.get_single_instance(output_dict[STATISTICS_KEY])
         shards = []
         for split in artifact_utils.decode_split_names(examples.split_names):
             folder = artifact_utils.get_split_uri([examples], split)
-            target = f"{statistics.uri}/Split-{split}"
+            files = sorted(tf.io.gfile.glob(f"{folder}/*"))
+            shards += [(f"{statistics.uri}/Split-{split}", file) for file in files]
+        if any(feature.max_drift is not None for feature in data.features):
+            shards += _newest_spans(shards, statistics.uri)
+        for target in dict.fromkeys(target for target, _ in shards):
             tf.io.gfile.makedirs(target)
-            shards += [(target, shard) for shard in sorted(tf.io.gfile.glob(f"{folder}/*"))]
         with self._make_beam_pipeline() as pipeline:
-            compute_statistics(pipeline, shards, columns)
+            compute_statistics(pipeline, shards, raw_columns(data))
         statistics.split_names = examples.split_names
         statistics.span = examples.span
+
+
+def _newest_spans(shards: Sequence[tuple[str, str]], uri: str) -> list[tuple[str, str]]:
+    """The shards of the newest spans, whatever their split, behind a folder for each span."""
+    by_span = [(span_of(file), file) for _, file in shards]
+    newest = sorted({span for span, _ in by_span if span is not None})[-_SPANS_COMPARED:]
+    return [(f"{uri}/Span-{span}", file) for span, file in by_span if span in newest]
 
 
 def compute_statistics(

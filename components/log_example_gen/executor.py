@@ -18,6 +18,7 @@ from tfx import types
 from tfx.dsl.components.base import base_beam_executor
 from tfx.types import artifact_utils
 
+from taskroute.components.example_files.shard_names import shard_name
 from taskroute.components.log_example_gen import labels, log_files, log_reader, spans, splits
 from taskroute.components.log_example_gen.bad_rows import BadRowCounts
 from taskroute.components.log_example_gen.labels import LabelCounts
@@ -93,7 +94,7 @@ class Executor(base_beam_executor.BaseBeamExecutor):
             reports = self._write_shards(source, items, columns, tasks, work_folder)
             rows_by_file = _rows_by_file(items, reports)
             missing = _missing_spans(window, source, rows_by_file)
-            rows = _publish(reports, work_folder, Path(examples.uri))
+            rows = _publish(_shards(items, reports, window), work_folder, Path(examples.uri))
             _publish_bad_rows(reports, work_folder, Path(quarantine.uri))
         bad = _all_bad_rows(reports)
         examples.split_names = artifact_utils.encode_split_names(list(SPLITS))
@@ -291,18 +292,34 @@ def _split_folder(target: Path, split: str) -> Path:
     return target / f"Split-{split}"
 
 
-def _publish(reports: Sequence[Report], work_folder: Path, target: Path) -> dict[str, int]:
-    """Moves the shards to their names, in the order of the files; rows of each split."""
+def _shards(
+    items: Sequence[Item], reports: Sequence[Report], window: Window | None
+) -> list[tuple[str | None, dict[str, Any]]]:
+    """Each shard that was written behind its span, in the order of the files."""
+    spans_of_files: dict[str, str] = {}
+    if window is not None:
+        for span, files in zip(window.spans, window.files, strict=True):
+            spans_of_files |= dict.fromkeys(files, span)
+    return [
+        (spans_of_files.get(item.part.file), shard)
+        for item, report in zip(items, reports, strict=True)
+        for shard in report["shards"]
+    ]
+
+
+def _publish(
+    shards: Sequence[tuple[str | None, dict[str, Any]]], work_folder: Path, target: Path
+) -> dict[str, int]:
+    """Moves the shards to their names; rows of each split."""
     rows = {}
     for split in SPLITS:
-        shards = [
-            shard for report in reports for shard in report["shards"] if shard["split"] == split
-        ]
-        _split_folder(target, split).mkdir()
-        for index, shard in enumerate(shards):
-            name = f"data_tfrecord-{index:05d}-of-{len(shards):05d}.gz"
-            os.replace(work_folder / shard["file"], _split_folder(target, split) / name)
-        rows[split] = sum(shard["rows"] for shard in shards)
+        of_split = [(span, shard) for span, shard in shards if shard["split"] == split]
+        folder = _split_folder(target, split)
+        folder.mkdir()
+        for index, (span, shard) in enumerate(of_split):
+            name = shard_name(index, len(of_split), span)
+            os.replace(work_folder / shard["file"], folder / name)
+        rows[split] = sum(shard["rows"] for _, shard in of_split)
     return rows
 
 

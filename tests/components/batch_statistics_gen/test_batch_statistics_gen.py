@@ -14,6 +14,7 @@ from tfx.types import standard_artifacts
 
 from taskroute.components.batch_statistics_gen.component import BatchStatisticsGen
 from taskroute.components.batch_statistics_gen.executor import Executor
+from taskroute.components.example_files.shard_names import shard_name
 from taskroute.schemas.log_schema import make_schema
 from taskroute.schemas.recommender import DataConfig
 
@@ -118,6 +119,44 @@ def test_a_column_without_any_value_is_an_anomaly(ours):
 def test_the_artifact_names_its_splits_and_its_span(ours):
     assert json.loads(ours.split_names) == list(SPLITS)
     assert ours.span == 7
+
+
+@pytest.fixture
+def three_days(tmp_path):
+    """Two splits of 10, 20 and 30 rows a day each."""
+    random = np.random.default_rng(0)
+    for split in ("train", "test"):
+        (tmp_path / f"Split-{split}").mkdir()
+        for index, (day, count) in enumerate((("30", 10), ("31", 20), ("29", 30))):
+            name = shard_name(index, 3, f"2026-01-{day}")
+            with tf.io.TFRecordWriter(str(tmp_path / f"Split-{split}" / name), "GZIP") as writer:
+                for number in range(count):
+                    writer.write(to_example(number, random))
+    artifact = standard_artifacts.Examples()
+    artifact.uri, artifact.split_names = str(tmp_path), '["train", "test"]'
+    return artifact
+
+
+def test_where_drift_is_limited_the_two_newest_spans_have_statistics(three_days, tmp_path):
+    limited = DATA.model_dump(mode="json", exclude_none=True)
+    limited["features"][0]["max_drift"] = 0.5
+    run(Executor, three_days, tmp_path / "out", {"data": json.dumps(limited)})
+    rows = {
+        file.parent.name: tfdv.load_stats_binary(str(file)).datasets[0].num_examples
+        for file in (tmp_path / "out").glob("*/FeatureStats.pb")
+    }
+    assert rows == {
+        "Split-train": 60,
+        "Split-test": 60,
+        "Span-2026-01-30": 20,
+        "Span-2026-01-31": 40,
+    }
+
+
+def test_where_drift_is_not_limited_only_splits_have_statistics(three_days, tmp_path):
+    run(Executor, three_days, tmp_path / "out", {"data": DATA.model_dump_json()})
+    folders = [file.parent.name for file in (tmp_path / "out").glob("*/FeatureStats.pb")]
+    assert sorted(folders) == ["Split-test", "Split-train"]
 
 
 def test_the_component_gives_statistics():

@@ -16,6 +16,7 @@ from tfx.components.util import examples_utils
 from tfx.types import artifact_utils, standard_artifacts
 from tfx_bsl.coders.example_coder import ExamplesToRecordBatchDecoder
 
+from taskroute.components.example_files.shard_names import span_of
 from taskroute.components.log_example_gen import log_reader, shards
 from taskroute.components.log_example_gen.executor import Executor
 from taskroute.components.log_example_gen.log_batch import LogBatch
@@ -443,6 +444,16 @@ class TestSpans:
         assert run.examples.get_string_custom_property("first_span") == "2024-01-02"
         assert run.examples.get_string_custom_property("last_span") == "2024-01-03"
         assert run.examples.get_string_custom_property("missing_spans") == ""
+
+    def test_a_shard_holds_rows_of_one_span_and_says_which(self, tmp_path):
+        path = self._log(tmp_path, self.DAYS)
+        run = _Run(tmp_path / "out", path, window_days=2, last_span="2024-01-03")
+        found = {}
+        for file in run.files("train"):
+            records = list(tf.data.TFRecordDataset([str(file)], "GZIP").as_numpy_iterator())
+            rows = tf.io.parse_example(records, {"row": PARSED["row"]})["row"].numpy()
+            found[span_of(file.name)] = (min(rows) // 250, max(rows) // 250)
+        assert found == {"2024-01-02": (1, 1), "2024-01-03": (2, 2)}
 
     def test_the_newest_rows_of_the_window_are_the_test_split(self, tmp_path):
         path = self._log(tmp_path, self.DAYS)
