@@ -42,18 +42,26 @@ class FinishedRun:
         transform = root / "artifacts" / "Transform"
         self.transform_graph = _newest(transform / "transform_graph")
         self._examples = _newest(transform / "transformed_examples")
+        self._raw_examples = _newest(root / "artifacts" / "LogExampleGen" / "examples")
 
     def files(self, split: str) -> list[str]:
         return [str(self._examples / f"Split-{split}" / "*")]
+
+    def raw_files(self, split: str) -> list[str]:
+        return [str(self._raw_examples / f"Split-{split}" / "*")]
 
     def train(self, config: ModelConfig) -> Trained:
         """Trains as the pipeline does: on train, stopping on validation; measures on test."""
         started = time.perf_counter()
         keras.utils.set_random_seed(config.training.seed)
         training = config.training
-        train = self._read("train", config, training.batch_size, shuffle_seed=training.seed)
+
+        def train(epoch: int) -> Any:
+            seed = training.seed + epoch
+            return self._read("train", config, training.batch_size, shuffle_seed=seed)
+
         ids = num_ids(config, tft.TFTransformOutput(str(self.transform_graph)))
-        ranker = build_ranker(config, ids, train)
+        ranker = build_ranker(config, ids, train(0))
         with tempfile.TemporaryDirectory() as folder, redirect_stdout(sys.stderr):
             history = fit(ranker, train, self._read("validation", config, 4096), training, folder)
         seconds = time.perf_counter() - started

@@ -292,13 +292,17 @@ def _transformed(folder: Path, split: str) -> dict[str, np.ndarray]:
     """By name, the values in the order of the log; those of a list end to end."""
     import tensorflow as tf
 
-    from taskroute.models.dataset import feature_spec, labels_spec
+    from taskroute.models.dataset import feature_spec, labels_spec, make_dataset
 
     data = demo_data()
-    records = next(iter(_records(folder / "transformed", split).batch(1 << 30)))
-    parsed = tf.io.parse_example(records, {**feature_spec(data), **labels_spec(data)})
-    order = np.argsort(parsed[ROW].numpy())
-    sorted_rows = {name: tf.gather(values, order) for name, values in parsed.items()}
+    files = folder / "transformed" / f"Split-{split}"
+    if next(files.iterdir()).suffix == ".parquet":
+        (columns,) = make_dataset([f"{files}/*"], data, batch_size=1 << 30)
+    else:
+        records = next(iter(_records(folder / "transformed", split).batch(1 << 30)))
+        columns = tf.io.parse_example(records, {**feature_spec(data), **labels_spec(data)})
+    order = np.argsort(columns[ROW].numpy())
+    sorted_rows = {name: tf.gather(values, order) for name, values in columns.items()}
     return {
         name: (values.flat_values if isinstance(values, tf.RaggedTensor) else values).numpy()
         for name, values in sorted_rows.items()

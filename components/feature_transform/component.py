@@ -35,7 +35,7 @@ class FeatureTransform(base_beam_component.BaseBeamComponent):
 
     Learns vocabularies, moments and quantiles in one pass over the train split; writes the
     transform graph that applies them, for training and serving alike; applies it to every split.
-    Transformed examples are gzipped TFRecords, a shard for each shard of the input, in its order.
+    Transformed examples are Parquet files, one for each shard of the input, in its order.
     """
 
     SPEC_CLASS = FeatureTransformSpec

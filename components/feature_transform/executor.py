@@ -9,7 +9,9 @@ import tensorflow as tf
 from google.protobuf import text_format
 from tensorflow_metadata.proto.v0 import schema_pb2
 from tfx import types
+from tfx.components.util import examples_utils
 from tfx.dsl.components.base import base_beam_executor
+from tfx.proto import example_gen_pb2
 from tfx.types import artifact_utils
 
 from taskroute.components.feature_transform.analysis import analyze
@@ -42,7 +44,7 @@ class Executor(base_beam_executor.BaseBeamExecutor):
         Args:
             input_dict: `examples`, raw; their `schema`.
             output_dict: `transform_graph`, which gets the folder `analysis` beside what TFX's
-                Transform writes; `transformed_examples`.
+                Transform writes; `transformed_examples`, Parquet files.
             exec_properties: `preprocessing_fn`, a dotted path; `data`, a `DataConfig` as JSON.
         """
         data = DataConfig.model_validate_json(exec_properties[DATA_KEY])
@@ -62,6 +64,7 @@ class Executor(base_beam_executor.BaseBeamExecutor):
         with self._make_beam_pipeline() as pipeline:
             materialize(pipeline, shards, graph)
         transformed.split_names = examples.split_names
+        examples_utils.set_payload_format(transformed, example_gen_pb2.FORMAT_PARQUET)
 
 
 def _preprocessing_fn(exec_properties: dict[str, Any], analysis: str) -> Callable[..., Any]:
@@ -86,6 +89,6 @@ def _to_transform(examples: types.Artifact, target: types.Artifact, split: str) 
     tf.io.gfile.makedirs(target_folder)
     sources = _shards(examples, split)
     return [
-        Shard(source, f"{target_folder}/transformed_examples-{i:05d}-of-{len(sources):05d}.gz")
+        Shard(source, f"{target_folder}/transformed_examples-{i:05d}-of-{len(sources):05d}.parquet")
         for i, source in enumerate(sources)
     ]

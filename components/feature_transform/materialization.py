@@ -1,22 +1,24 @@
-"""Applies a transform graph to shards of tf.Examples, in large batches."""
+"""Applies a transform graph to shards of tf.Examples, in large batches.
 
-import gzip
+What comes out are Parquet files: the trainer reads whole columns, some four times as fast as it
+parses tf.Examples.
+"""
+
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
 import apache_beam as beam
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import tensorflow as tf
 import tensorflow_transform as tft
 
-from taskroute.components.example_files import encoder, tfrecords
 from taskroute.components.example_files.reader import read_records
 
-# A fifth of the bytes, read back as fast as plain files.
-_GZIP_LEVEL = 1
+_BATCHES_PER_ROW_GROUP = 8
 
 Flat: TypeAlias = dict[str, tuple[tf.Tensor, ...]]
 
@@ -46,7 +48,10 @@ def materialize(pipeline: beam.Pipeline, shards: Sequence[Shard], graph: str) ->
 
 
 class _Materialize(beam.DoFn):
-    """Writes the transformed examples of a shard: gzipped TFRecords of tf.Example."""
+    """Writes the transformed examples of a shard.
+
+    A column is int64 or float32: one value a row, or a list of them.
+    """
 
     def __init__(self, graph: str):
         super().__init__()
@@ -62,12 +67,9 @@ class _Materialize(beam.DoFn):
             self._apply, num_parallel_calls=2, deterministic=True
         )
         unfinished = f"{shard.target}.{uuid.uuid4()}"
-        with (
-            tf.io.gfile.GFile(unfinished, "wb") as plain,
-            gzip.GzipFile("", "wb", _GZIP_LEVEL, plain, mtime=0) as file,
-        ):
-            for batch in batches.prefetch(2):
-                file.write(tfrecords.frame(encoder.encode(_to_arrow(batch))))
+        content = _to_parquet(_to_arrow(batch) for batch in batches.prefetch(2))
+        with tf.io.gfile.GFile(unfinished, "wb") as file:
+            file.write(content)
         # A worker may do a shard again that another gave up.
         tf.io.gfile.rename(unfinished, shard.target, overwrite=True)
 
@@ -89,7 +91,25 @@ def _flat(values: tf.Tensor | tf.SparseTensor) -> tuple[tf.Tensor, ...]:
 def _to_arrow(batch: Mapping[str, tuple[tf.Tensor, ...]]) -> pa.RecordBatch:
     columns = {}
     for name, (tensor, *splits) in batch.items():
-        values = tensor.numpy()
-        offsets = splits[0].numpy() if splits else np.arange(len(values) + 1)
-        columns[name] = pa.ListArray.from_arrays(offsets.astype(np.int32), pa.array(values))
+        values = pa.array(tensor.numpy())
+        if splits:
+            values = pa.ListArray.from_arrays(splits[0].numpy().astype(np.int32), values)
+        columns[name] = values
     return pa.RecordBatch.from_pydict(columns)
+
+
+def _to_parquet(batches: Iterable[pa.RecordBatch]) -> bytes:
+    """The content of a file; compressed, a shard's bounded number of rows takes few megabytes."""
+    content = pa.BufferOutputStream()
+    writer, group = None, []
+    for batch in batches:
+        writer = writer or pq.ParquetWriter(content, batch.schema)
+        group.append(batch)
+        if len(group) == _BATCHES_PER_ROW_GROUP:
+            writer.write_table(pa.Table.from_batches(group))
+            group = []
+    if writer is not None:
+        if group:
+            writer.write_table(pa.Table.from_batches(group))
+        writer.close()
+    return content.getvalue().to_pybytes()

@@ -15,7 +15,7 @@ from tfx.types import standard_artifacts
 
 from taskroute.components.feature_transform import analysis
 from taskroute.components.feature_transform.executor import Executor
-from taskroute.models.dataset import feature_spec, labels_spec
+from taskroute.models.dataset import make_dataset
 from taskroute.schemas.log_schema import make_schema
 from taskroute.schemas.recommender import DataConfig
 
@@ -177,9 +177,10 @@ def theirs(rows, tmp_path_factory):
 
 
 def read(folder, split):
-    files = sorted(str(path) for path in (folder / "transformed" / f"Split-{split}").iterdir())
-    records = list(tf.data.TFRecordDataset(files, "GZIP").as_numpy_iterator())
-    return tf.io.parse_example(records, {**feature_spec(DATA), **labels_spec(DATA)})
+    (batch,) = make_dataset(
+        [str(folder / "transformed" / f"Split-{split}" / "*")], DATA, batch_size=SPLITS[split]
+    )
+    return batch
 
 
 @pytest.mark.parametrize("feature", VOCABULARIES)
@@ -247,7 +248,7 @@ def test_the_serving_graph_needs_no_file_but_its_own(ours, tmp_path):
 def test_threads_in_any_order_write_the_same_bytes(inputs, ours, tmp_path):
     again = run(inputs, tmp_path, "--direct_num_workers=2", "--direct_running_mode=multi_threading")
     files = [path.relative_to(ours) for path in sorted(ours.rglob("*")) if path.is_file()]
-    same = [file for file in files if file.suffix == ".gz" or file.parent.name == "analysis"]
+    same = [file for file in files if file.suffix == ".parquet" or file.parent.name == "analysis"]
     assert len(same) == 5 + 1 + len(VOCABULARIES)
     for file in same:
         assert (again / file).read_bytes() == (ours / file).read_bytes(), file

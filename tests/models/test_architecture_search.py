@@ -4,7 +4,6 @@ import json
 
 import numpy as np
 import pytest
-import tensorflow as tf
 import tf_keras as keras
 
 from taskroute.models import architecture_search
@@ -35,28 +34,23 @@ CONFIG = ModelConfig.model_validate(
 
 
 @pytest.fixture(scope="module")
-def patterns(tmp_path_factory):
+def patterns(tmp_path_factory, write_transformed):
     """File patterns of the train and the validation split."""
     folder = tmp_path_factory.mktemp("examples")
     random = np.random.default_rng(0)
     for split, rows in (("train", 400), ("validation", 300)):
-        with tf.io.TFRecordWriter(str(folder / f"{split}.gz"), "GZIP") as writer:
-            for user in random.integers(50, size=rows):
-                click = float(random.random() < user / 50)
-                example = tf.train.Example()
-                feature = example.features.feature
-                feature["user"].int64_list.value.append(user)
-                values = {
-                    "age": random.normal(),
-                    "age_missing": 0.0,
-                    "label/click": click,
-                    "weight/click": 1.0,
-                    "label/like": float(user % 2),
-                    "weight/like": click,
-                }
-                for name, value in values.items():
-                    feature[name].float_list.value.append(value)
-                writer.write(example.SerializeToString())
+        user = random.integers(50, size=rows)
+        click = (random.random(rows) < user / 50).astype(float)
+        columns = {
+            "user": user,
+            "age": random.normal(size=rows),
+            "age_missing": np.zeros(rows),
+            "label/click": click,
+            "weight/click": np.ones(rows),
+            "label/like": (user % 2).astype(float),
+            "weight/like": click,
+        }
+        write_transformed(folder / f"{split}.parquet", columns)
     return {split: [str(folder / f"{split}*")] for split in ("train", "validation")}
 
 

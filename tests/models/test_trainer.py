@@ -4,7 +4,6 @@ import json
 
 import numpy as np
 import pytest
-import tensorflow as tf
 import tf_keras as keras
 
 from taskroute.models.dataset import make_dataset
@@ -41,34 +40,27 @@ NUM_IDS = {"user": 50, "tags": 10}
 
 
 @pytest.fixture(scope="module")
-def files(tmp_path_factory):
-    """Two gzipped shards; the `age` of a row says which row it is."""
+def files(tmp_path_factory, write_transformed):
+    """Two files; the `age` of a row says which row it is."""
     folder = tmp_path_factory.mktemp("examples")
     random = np.random.default_rng(0)
     taste = random.normal(size=50)
-    for shard in range(2):
-        path = str(folder / f"transformed_examples-0000{shard}-of-00002.gz")
-        with tf.io.TFRecordWriter(path, "GZIP") as writer:
-            for row in range(NUM_ROWS // 2):
-                user = int(random.integers(50))
-                click = float(random.random() < 1 / (1 + np.exp(-2 * taste[user])))
-                example = tf.train.Example()
-                feature = example.features.feature
-                feature["user"].int64_list.value.append(user)
-                feature["tags"].int64_list.value.extend(range(row % 3))
-                feature["age"].float_list.value.append((shard * NUM_ROWS // 2 + row) / NUM_ROWS)
-                feature["age_missing"].float_list.value.append(0.0)
-                values = {
-                    "label/click": click,
-                    "weight/click": 1.0,
-                    "label/like": float(row % 2) * click,
-                    "weight/like": click,
-                    "label/watch": 3.0 * click,
-                    "weight/watch": click,
-                }
-                for name, value in values.items():
-                    feature[name].float_list.value.append(value)
-                writer.write(example.SerializeToString())
+    for shard, rows in enumerate(np.split(np.arange(NUM_ROWS), 2)):
+        user = random.integers(50, size=len(rows))
+        click = (random.random(len(rows)) < 1 / (1 + np.exp(-2 * taste[user]))).astype(float)
+        columns = {
+            "user": user,
+            "tags": [list(range(row % 3)) for row in rows],
+            "age": rows / NUM_ROWS,
+            "age_missing": np.zeros(len(rows)),
+            "label/click": click,
+            "weight/click": np.ones(len(rows)),
+            "label/like": rows % 2 * click,
+            "weight/like": click,
+            "label/watch": 3 * click,
+            "weight/watch": click,
+        }
+        write_transformed(folder / f"transformed_examples-0000{shard}-of-00002.parquet", columns)
     return [str(folder / "*")]
 
 
