@@ -1,7 +1,8 @@
 """Other runners than the direct one write the same examples, vocabularies and transformed values.
 
 Beam's own job server stands for all that take a portable pipeline: stages, data and workers are
-reached over gRPC. Flink needs Java and a job server, named by FLINK_JOB_SERVER_JAR.
+reached over gRPC. Prism, Beam's runner in Go, is named by PRISM. Flink needs Java and a job server,
+named by FLINK_JOB_SERVER_JAR.
 """
 
 import json
@@ -53,6 +54,14 @@ def job_server(folder):
         finally:
             server.kill()
             server.wait()
+
+
+@contextmanager
+def prism(folder):
+    program = os.environ.get("PRISM")
+    if not program:
+        pytest.skip("PRISM names no Prism program of Beam's version")
+    yield ["--runner=PrismRunner", f"--prism_location={program}", "--environment_type=LOOPBACK"]
 
 
 @contextmanager
@@ -129,7 +138,7 @@ def expected(log, tmp_path_factory):
     return ingest_and_transform(log, tmp_path_factory.mktemp("direct"), ["--runner=FnApiRunner"])
 
 
-@pytest.mark.parametrize("runner", [job_server, flink])
+@pytest.mark.parametrize("runner", [job_server, prism, flink])
 def test_a_runner_writes_the_files_of_the_direct_one(runner, log, expected, tmp_path):
     (tmp_path / "runner").mkdir()
     with runner(tmp_path / "runner") as beam_args:
