@@ -118,7 +118,7 @@ class TextStream:
     def read(self, size: int = 1 << 20) -> bytes:
         """The next `size` bytes; fewer at the end only."""
         while len(self._ready) < size and not self._is_at_end:
-            chunk = self._raw.read(size)
+            chunk = self._raw.read(size - len(self._ready))
             self._is_at_end = not chunk
             self._ready += self._valid(chunk) if chunk else self._valid(b"", is_last=True)
             if self._is_at_end:

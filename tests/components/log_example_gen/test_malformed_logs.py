@@ -261,12 +261,12 @@ REFUSED = {
         _csv(_row(user='"u'), *[_row()] * 9),
         "opens a quote that never closes",
     ),
-    "csv, quote open over 4 MB": (
+    "csv, quote open over 2 MB": (
         "log.csv",
         _csv(_row(user='"u'), *[_row(user="x" * 1000)] * 9000),
         "is there a quote that never closes?",
     ),
-    "csv, a row of 9 MB": ("log.csv", _csv(_row(user="x" * 9 * MB)), "longer than 4 MB"),
+    "csv, a row of 9 MB": ("log.csv", _csv(_row(user="x" * 9 * MB)), "longer than 2 MB"),
     "csv, UTF-16": ("log.csv", _csv().decode().encode("utf-16"), "is UTF-16 text"),
     "csv, gzip without .gz": ("log.csv", gzip.compress(_csv()), "its name must end in .gz"),
     "csv, .gz without gzip": ("log.csv.gz", _csv(), "is not gzip data"),
