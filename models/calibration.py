@@ -1,0 +1,251 @@
+"""Corrects the probabilities of binary tasks by rising maps of their logits.
+
+A validation split of any size is reduced to sums by bin of the logit, and all is fitted on these.
+Shape letters: B rows, N bins, K knots.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from taskroute.models.ranker import MultiTaskRanker
+from taskroute.schemas.serving import Calibration
+
+_BINS, _LARGEST_LOGIT = 8192, 20.0
+_LEAST_SLOPE = 0.05
+_PRIOR = 50.0
+_MOST_GROUPS = 32
+# Expected variance of a group's sum of labels: its rate is known to about a fifth.
+_GROUP_VARIANCE = 25.0
+_TILT = 0.1
+
+
+@dataclass(frozen=True)
+class LogitMap:
+    """A rising, piecewise linear map from logit to logit.
+
+    It rises strictly in the reals and never falls in float32, so that it turns no order round.
+
+    Args:
+        knots: float32 (K,), rising strictly.
+        values: float32 (K,), rising strictly: what the map gives at the knots.
+        slope: That of the map beyond its outermost knots; positive.
+    """
+
+    knots: np.ndarray
+    values: np.ndarray
+    slope: float
+
+    def __call__(self, logits: tf.Tensor) -> tf.Tensor:
+        """Maps float32 (B,) to float32 (B,)."""
+        if len(self.knots) == 1:
+            return (logits - self.knots[0]) * self.slope + self.values[0]
+        inner = np.diff(self.values) / np.diff(self.knots)
+        slopes = np.array([self.slope, *inner, self.slope], np.float32)
+        # Rounding could lift the end of a piece above the start of the next.
+        ceilings = np.append(self.values, np.inf).astype(np.float32)
+        pieces = tf.searchsorted(self.knots, logits, side="right")
+        anchors = tf.maximum(pieces - 1, 0)
+        risen = (logits - tf.gather(self.knots, anchors)) * tf.gather(slopes, pieces)
+        return tf.minimum(tf.gather(self.values, anchors) + risen, tf.gather(ceilings, pieces))
+
+
+class LogitSums:
+    """Sums by bin of the logit: the weight of rows, of positive ones, and their logits."""
+
+    def __init__(self) -> None:
+        self._sums = np.zeros((3, _BINS))
+
+    def add(self, logits: np.ndarray, labels: np.ndarray, weights: np.ndarray) -> None:
+        """Adds rows: float32 (B,) each, where a weight of 0 leaves a row out."""
+        places = (logits / _LARGEST_LOGIT + 1) * (_BINS / 2)
+        bins = np.clip(places, 0, _BINS - 1).astype(int)
+        for total, values in zip(
+            self._sums, (weights, weights * labels, weights * logits), strict=True
+        ):
+            total += np.bincount(bins, values, minlength=_BINS)
+
+    def points(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Of each bin with rows: its mean logit, its weight and the positive part; (N,) each."""
+        weights, positives, logits = self._sums[:, self._sums[0] > 0]
+        return logits / weights, weights, positives
+
+
+def fit_calibrations(
+    ranker: MultiTaskRanker, validation: tf.data.Dataset, calibration: Calibration
+) -> dict[str, dict[str, Any]]:
+    """Makes `ranker` predict calibrated probabilities.
+
+    Args:
+        ranker: Trained; gets a `LogitMap` for each binary task that is to be calibrated.
+        validation: Batches of features, labels and weights that training did not fit.
+        calibration: Decides how.
+
+    Returns:
+        By calibrated task its `method`, its number of `knots`, and, `before` and `after`, on
+        validation: `calibration`, the mean prediction over the mean label, None without a positive
+        row, and `log_loss`. A task of which validation has no row stays as it is and is left out.
+    """
+    binary = [task for task in ranker.tasks if task.kind == "binary"]
+    tasks = [task for task in binary if calibration.of(task.name) != "none"]
+    if not tasks:
+        return {}
+    sums = {task.name: LogitSums() for task in tasks}
+    for batch in validation:
+        logits = ranker(batch, training=False)
+        for task in tasks:
+            columns = (logits[task.name], batch[task.label_key], batch[task.weight_key])
+            sums[task.name].add(*(column.numpy() for column in columns))
+    found, maps = {}, {}
+    for task in tasks:
+        points = sums[task.name].points()
+        if not len(points[0]):
+            continue
+        method = calibration.of(task.name)
+        rise = fit_platt(*points) if method == "platt" else fit_isotonic(*points)
+        maps[task.name] = rise
+        found[task.name] = {
+            "method": method,
+            "knots": len(rise.knots),
+            "before": _fit_of(*points),
+            "after": _fit_of(_mapped(rise, points[0]), *points[1:]),
+        }
+    ranker.calibrations = maps
+    return found
+
+
+def fit_platt(logits: np.ndarray, weights: np.ndarray, positives: np.ndarray) -> LogitMap:
+    """The line of largest likelihood of the labels, on the logit.
+
+    The model knows the rates from more rows than validation has: slope and value at the mean logit
+    have normal priors around no correction, that weigh as much as rows of a summed variance of 50
+    (docs/serving.md). With thousands of rows they are not felt; with few positives the line stays
+    near the logit. The slope is positive: 0.05 where the fit would have it lower.
+
+    Reference: Platt, "Probabilistic Outputs for Support Vector Machines", 1999, Eq. 1; the priors
+    are ours.
+
+    Args:
+        logits: (N,) of bins of rows.
+        weights: (N,) of these rows.
+        positives: (N,): the part of it with label 1.
+    """
+    middle = float(np.average(logits, weights=weights))
+    inputs = np.stack([logits - middle, np.ones_like(logits)])
+    no_correction = np.array([1.0, middle])
+
+    def loss(line: np.ndarray) -> float:
+        outputs = line @ inputs
+        bits = weights * np.logaddexp(0, outputs) - positives * outputs
+        return float(bits.sum() + _PRIOR / 2 * np.sum((line - no_correction) ** 2))
+
+    def newton(line: np.ndarray, free: np.ndarray) -> np.ndarray:
+        for _ in range(100):
+            rates = _sigmoid(line @ inputs)
+            gradient = inputs @ (weights * rates - positives) + _PRIOR * (line - no_correction)
+            spread = weights * rates * (1 - rates)
+            curvature = (inputs * spread) @ inputs.T + _PRIOR * np.eye(2)
+            step = np.zeros(2)
+            step[free] = np.linalg.solve(curvature[np.ix_(free, free)], gradient[free])
+            # A full step may overshoot where rates are near 0 or 1.
+            while loss(line - step) > loss(line) and np.abs(step).max() > 1e-10:
+                step /= 2
+            line = line - step
+            if np.abs(step).max() < 1e-10:
+                break
+        return line
+
+    slope, value = newton(no_correction, np.array([0, 1]))
+    if slope < _LEAST_SLOPE:
+        slope, value = newton(np.array([_LEAST_SLOPE, middle]), np.array([1]))
+    return LogitMap(np.array([middle], np.float32), np.array([value], np.float32), float(slope))
+
+
+def fit_isotonic(logits: np.ndarray, weights: np.ndarray, positives: np.ndarray) -> LogitMap:
+    """A rising curve through the rates of groups of rows, by pooling adjacent violators.
+
+    The groups, at most 32, are of equal expected variance, so that the rate of each is equally
+    well known. Pooled groups would tie; a tenth of Platt's line in the curve keeps it rising. Its
+    mean prediction is that of the line, and beyond the outermost groups it goes on with its slope.
+
+    Reference: Zadrozny and Elkan, "Transforming Classifier Scores into Accurate Multiclass
+    Probability Estimates", KDD 2002, section 3; groups, line and interpolation are ours.
+
+    Args:
+        logits: (N,) of bins of rows, rising.
+        weights: (N,) of these rows.
+        positives: (N,): the part of it with label 1.
+    """
+    line = fit_platt(logits, weights, positives)
+    line_rates = _sigmoid(_mapped(line, logits))
+    variances = weights * line_rates * (1 - line_rates)
+    reached = np.cumsum(variances)
+    count = int(np.clip(reached[-1] // _GROUP_VARIANCE, 1, _MOST_GROUPS))
+    groups = np.minimum(((reached - variances / 2) * (count / reached[-1])).astype(int), count - 1)
+    group_weights, group_positives, expected = (
+        np.bincount(groups, values, minlength=count)
+        for values in (weights, positives, weights * line_rates)
+    )
+    held = group_weights > 0
+    # Not the mean logit: rates are no straight line of it, and groups in the tails are wide.
+    group_values = _logit(expected[held] / group_weights[held])
+    knots = ((group_values - line.values[0]) / line.slope + line.knots[0]).astype(np.float32)
+    rates = pool_adjacent_violators(group_positives[held], group_weights[held])
+    least = 0.5 / max(group_weights[held].min(), 1.0)
+    rates = np.clip(rates, least, 1 - least)
+    values = (1 - _TILT) * _logit(rates) + _TILT * group_values
+    rises = np.append(True, (np.diff(knots) > 0) & (np.diff(values.astype(np.float32)) > 0))
+    curve = LogitMap(knots[rises], values[rises].astype(np.float32), line.slope)
+    outputs, shift = _mapped(curve, logits), 0.0
+    for _ in range(50):
+        found = _sigmoid(outputs + shift)
+        step = weights @ (line_rates - found) / (weights @ (found * (1 - found)))
+        shift += np.clip(step, -1, 1)
+    return LogitMap(curve.knots, curve.values + np.float32(shift), line.slope)
+
+
+def pool_adjacent_violators(positives: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """The rising rates nearest to `positives / weights`, weighted, in the least squares.
+
+    Reference: Ayer et al., "An Empirical Distribution Function for Sampling with Incomplete
+    Information", 1955.
+    """
+    blocks: list[list[float]] = []  # positives, weight, number of groups
+    for positive, weight in zip(positives, weights, strict=True):
+        blocks.append([positive, weight, 1])
+        while len(blocks) > 1 and blocks[-2][0] * blocks[-1][1] >= blocks[-1][0] * blocks[-2][1]:
+            last = blocks.pop()
+            blocks[-1] = [one + other for one, other in zip(blocks[-1], last, strict=True)]
+    rates = [positive / weight for positive, weight, _ in blocks]
+    return np.repeat(rates, [int(count) for *_, count in blocks])
+
+
+def _fit_of(
+    logits: np.ndarray, weights: np.ndarray, positives: np.ndarray
+) -> dict[str, float | None]:
+    """How well logits tell the labels; values of bins."""
+    losses = weights * np.logaddexp(0, logits) - positives * logits
+    total = positives.sum()
+    return {
+        "calibration": float(weights @ _sigmoid(logits) / total) if total else None,
+        "log_loss": float(losses.sum() / weights.sum()),
+    }
+
+
+def _mapped(chosen: LogitMap, logits: np.ndarray) -> np.ndarray:
+    """As `chosen` maps, in float64."""
+    if len(chosen.knots) == 1:
+        return chosen.slope * (logits - chosen.knots[0]) + chosen.values[0]
+    first, last = chosen.knots[[0, -1]]
+    beyond = np.minimum(logits - first, 0) + np.maximum(logits - last, 0)
+    return np.interp(logits, chosen.knots, chosen.values) + chosen.slope * beyond
+
+
+def _sigmoid(logits: np.ndarray) -> np.ndarray:
+    return np.exp(-np.logaddexp(0, -logits))
+
+
+def _logit(rates: np.ndarray) -> np.ndarray:
+    return np.log(rates) - np.log1p(-rates)

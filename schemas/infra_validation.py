@@ -1,0 +1,25 @@
+"""Whether a candidate is also tried in the model server's own image before it is pushed."""
+
+from typing import Literal
+
+from pydantic import Field, PositiveInt, field_validator
+
+from taskroute.schemas.base import Config
+
+
+class InfraValidation(Config):
+    """TFX's InfraValidator loads the candidate in a container; needs Docker or Kubernetes."""
+
+    image: str = Field("tensorflow/serving:2.20.0", description="With its tag.")
+    platform: Literal["docker", "kubernetes"] = Field(
+        "docker", description="What runs it: this machine, or the cluster that the run is a pod of."
+    )
+    max_loading_seconds: PositiveInt = 300
+
+    @field_validator("image")
+    @classmethod
+    def _has_a_tag(cls, image: str) -> str:
+        name, _, tag = image.rpartition(":")
+        if not name or "/" in tag:
+            raise ValueError(f"'{image}' has no tag; write it as tensorflow/serving:2.20.0")
+        return image
