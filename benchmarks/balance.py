@@ -1,0 +1,195 @@
+"""What each balancer does to two tasks whose gradients conflict, and what its step costs.
+
+Run: python benchmarks/balance.py [--rows N] [--epochs N] [--seeds N] [--kinds a,b].
+A log in memory: `often` is 1 in three rows of ten, `rarely` in three of a hundred, and the two read
+directions with a cosine of -0.8 through one layer of 8 units, too few for both. Scored are the AUCs
+on fresh rows after the last epoch, by how much they differ from those of `fixed` on the same seeds,
+and how often the gradients of the shared weights conflict at the end of `fixed`. A step's time is
+the median over blocks of 50, its ratio the median over pairs with `fixed` that were measured one
+after the other, and `cpu` the same of processor time.
+"""
+
+import argparse
+import json
+import os
+import platform
+import statistics
+import time
+from typing import get_args
+
+import numpy as np
+from sklearn.metrics import roc_auc_score
+
+from taskroute.models.ranker import MultiTaskRanker
+from taskroute.models.trainer import build_ranker
+from taskroute.schemas import balance
+from taskroute.schemas.recommender import ModelConfig
+
+import tensorflow as tf  # isort: skip
+import tf_keras as keras  # isort: skip
+
+KINDS = [
+    get_args(kind.model_fields["kind"].annotation)[0]
+    for kind in get_args(get_args(balance.Balance)[0])
+]
+RATES = {"often": 0.3, "rarely": 0.03}
+WIDTH, USERS, COSINE = 8, 200, -0.8
+BATCH = 256
+
+
+def make_config(kind: str) -> ModelConfig:
+    dense = [{"name": f"x{index}", "kind": "dense"} for index in range(WIDTH)]
+    user = {"name": "user", "kind": "categorical", "hash_buckets": USERS, "embedding_dim": 4}
+    return ModelConfig.model_validate(
+        {
+            "features": [user, *dense],
+            "tasks": [{"name": name, "label": {"column": name}} for name in RATES],
+            "trunk": {"kind": "shared_bottom", "units": [8]},
+            "towers": {"units": [8]},
+            "training": {"balance": {"kind": kind}, "learning_rate": 3e-3},
+        }
+    )
+
+
+def draw(rows: int, seed: int, part: int) -> dict[str, np.ndarray]:
+    """Columns of the transformed log; parts of a seed are of one truth."""
+    truth, random = np.random.default_rng([seed, 0]), np.random.default_rng([seed, 1 + part])
+    basis = np.linalg.qr(truth.normal(size=(WIDTH, WIDTH)))[0]
+    directions = {
+        "often": basis[0],
+        "rarely": COSINE * basis[0] + np.sqrt(1 - COSINE**2) * basis[1],
+    }
+    tastes = truth.normal(size=(2, USERS + 1))
+    x, user = random.normal(size=(rows, WIDTH)), random.integers(1, USERS + 1, rows)
+    columns = {"user": user}
+    for index in range(WIDTH):
+        columns |= {f"x{index}": x[:, index], f"x{index}_missing": np.zeros(rows)}
+    for (name, rate), taste in zip(RATES.items(), tastes, strict=True):
+        way = x @ directions[name]
+        scores = 1.5 * np.sin(1.5 * way) + way + 0.7 * taste[user] + random.logistic(size=rows)
+        columns[f"label/{name}"] = scores > np.quantile(scores, 1 - rate)
+        columns[f"weight/{name}"] = np.ones(rows)
+    return {n: v if n == "user" else np.asarray(v, np.float32) for n, v in columns.items()}
+
+
+def make_ranker(kind: str, rows: int, seed: int) -> tuple[MultiTaskRanker, tf.data.Dataset]:
+    keras.utils.set_random_seed(seed)
+    dataset = tf.data.Dataset.from_tensor_slices(draw(rows, seed, 0))
+    dataset = dataset.shuffle(rows, seed=seed).batch(BATCH, drop_remainder=True)
+    return build_ranker(make_config(kind), {"user": USERS + 1}, dataset), dataset
+
+
+def train(kind: str, rows: int, epochs: int, seed: int) -> dict[str, float]:
+    """AUCs on fresh rows, the last weights, and for `fixed` the share of conflicting batches."""
+    ranker, dataset = make_ranker(kind, rows, seed)
+    curves: dict[str, float] = {}
+    for _ in range(epochs):
+        logs = ranker.fit(dataset, epochs=1, verbose=0).history
+        curves = ranker.end_epoch({name: values[-1] for name, values in logs.items()})
+    fresh = draw(20_000, seed, 1)
+    logits = ranker({name: tf.constant(values) for name, values in fresh.items()})
+    result = {n: float(roc_auc_score(fresh[f"label/{n}"], logits[n])) for n in RATES}
+    if kind == "fixed":
+        result["conflicts"] = float(np.mean([_conflict(ranker, b) for b in dataset.take(50)]))
+    return result | curves
+
+
+def _conflict(ranker: MultiTaskRanker, batch: dict[str, tf.Tensor]) -> bool:
+    """Whether the tasks' gradients of the shared weights have a product below 0."""
+    with tf.GradientTape(persistent=True) as tape:
+        logits = ranker(batch, training=True)
+        losses = [
+            ranker.heads[n].loss(logits[n], batch[f"label/{n}"], batch[f"weight/{n}"])
+            for n in RATES
+        ]
+    shared = ranker.trunk.shared_variables
+    pairs = zip(*(tape.gradient(loss, shared) for loss in losses), strict=True)
+    return float(tf.add_n([tf.reduce_sum(one * other) for one, other in pairs])) < 0
+
+
+def step_times(kinds: list[str], repeats: int) -> dict[str, dict[str, float]]:
+    """Milliseconds of a step, and its ratio to a step of `fixed`."""
+    steps = {}
+    for kind in kinds:
+        ranker, dataset = make_ranker(kind, 10 * BATCH, 1)
+        batch = next(iter(dataset))
+        steps[kind] = (tf.function(ranker.train_step), batch)
+        for _ in range(10):
+            steps[kind][0](batch)
+    wall, cpu = {kind: [] for kind in kinds}, {kind: [] for kind in kinds}
+    for _ in range(repeats):
+        for kind, (step, batch) in steps.items():
+            start = time.perf_counter(), time.process_time()
+            for _ in range(50):
+                step(batch)
+            wall[kind].append((time.perf_counter() - start[0]) / 50 * 1e3)
+            cpu[kind].append((time.process_time() - start[1]) / 50 * 1e3)
+
+    def ratio(times: dict[str, list[float]], kind: str) -> float:
+        pairs = zip(times[kind], times["fixed"], strict=True)
+        return round(statistics.median(one / other for one, other in pairs), 2)
+
+    return {
+        kind: {
+            "ms": round(statistics.median(wall[kind]), 2),
+            "ratio": ratio(wall, kind),
+            "cpu": ratio(cpu, kind),
+        }
+        for kind in kinds
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--rows", type=int, default=20_000)
+    parser.add_argument("--epochs", type=int, default=6)
+    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--repeats", type=int, default=9)
+    parser.add_argument("--kinds", default=",".join(KINDS))
+    arguments = parser.parse_args()
+    kinds = arguments.kinds.split(",")
+    kinds = ["fixed", *(kind for kind in kinds if kind != "fixed")]
+    start = time.perf_counter()
+    times = step_times(kinds, arguments.repeats)
+    print(f"{arguments.rows:,} rows, {arguments.epochs} epochs, {arguments.seeds} seeds")
+    header = "".join(f"{name + ' AUC, gain':>27}" for name in RATES)
+    print(f"{'balance':14}{header}{'step':>9}{'ratio':>8}{'cpu':>7}  weights")
+    table, base = {}, []
+    for kind in kinds:
+        runs = [
+            train(kind, arguments.rows, arguments.epochs, seed)
+            for seed in range(1, arguments.seeds + 1)
+        ]
+        means = {name: float(np.mean([run[name] for run in runs])) for name in runs[0]}
+        base = base or runs
+        gains, errors = {}, {}
+        for name in RATES:
+            by_seed = [run[name] - of_fixed[name] for run, of_fixed in zip(runs, base, strict=True)]
+            gains[name] = float(np.mean(by_seed))
+            errors[name] = float(np.std(by_seed, ddof=1) / np.sqrt(len(runs)))
+        table[kind] = {**means, "gains": gains, "errors": errors, **times[kind]}
+        aucs = "".join(f"{means[n]:10.4f} {gains[n]:+.4f} ± {errors[n]:.4f}" for n in RATES)
+        weights = ", ".join(f"{v:.2f}" for n, v in means.items() if n.startswith("balance/"))
+        cost = times[kind]
+        print(
+            f"{kind:14}{aucs}{cost['ms']:6.2f} ms{cost['ratio']:8.2f}{cost['cpu']:7.2f}  {weights}"
+        )
+    print(
+        f"gradients of the shared weights conflict in {table['fixed']['conflicts']:.0%} of batches"
+    )
+    print(
+        json.dumps(
+            {
+                "benchmark": "balance",
+                "step_ratio": {kind: row["ratio"] for kind, row in table.items()},
+                "table": table,
+                "rows": arguments.rows,
+                "seconds": round(time.perf_counter() - start, 1),
+                "machine": f"{os.cpu_count()} cores, {platform.machine()}",
+            }
+        )
+    )
+
+
+if __name__ == "__main__":
+    main()

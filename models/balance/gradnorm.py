@@ -1,0 +1,88 @@
+"""Weights that bring the norms of the tasks' gradients to one height."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from taskroute.models.balance.balancer import Balancer, Gradient, Step, weighted_sum
+from taskroute.models.balance.surgery import gram_matrix, sum_over_replicas
+from taskroute.schemas.tasks import Task
+
+
+class GradNorm(Balancer):
+    """Holds `w_t |dL_t/dW|` at `mean_i(w_i |dL_i/dW|) r_t^alpha`, W the last shared weights.
+
+    r_t is the loss left of the task, as a share of its first loss, over the mean of these shares:
+    a task that learns slowly gets more. After each step the weights are moved down the gradient of
+    the L1 distance from there, the goal held constant, and scaled to the sum T.
+
+    Reference: Chen, Badrinarayanan, Lee, Rabinovich, "GradNorm: Gradient Normalization for Adaptive
+    Loss Balancing in Deep Multitask Networks", ICML 2018, Eqs. 1 and 2 and Algorithm 1. Ours: the
+    first loss is that of a model that predicts base rates, not the noisy one of the first batch;
+    the descent is in the weights' logarithms and divided by the mean norm, so that weights stay
+    positive and a step is a few per cent, however far apart the scales of the losses; a task
+    without a row in the batch keeps its share; `loss_weight` multiplies what comes out and is not
+    balanced away.
+
+    Args:
+        tasks: In the order of the losses.
+        alpha: Of the restoring force.
+        learning_rate: Of the weights.
+    """
+
+    takes_many_gradients = True
+    weighs = True
+
+    def __init__(self, tasks: Sequence[Task], *, alpha: float, learning_rate: float, **kwargs: Any):
+        self.alpha, self.learning_rate = alpha, learning_rate
+        self._values = np.array([task.loss_weight for task in tasks], np.float32)
+        super().__init__(tasks, **kwargs)
+
+    def build(self, input_shape: Any) -> None:
+        state: dict[str, Any] = {
+            "shape": (len(self.tasks),),
+            "initializer": "ones",
+            "trainable": False,
+            # Replicas that see different rows keep the same weights.
+            "aggregation": tf.VariableAggregation.MEAN,
+        }
+        self.factors = self.add_weight(name="task_weights", **state)
+        self.first_losses = self.add_weight(name="first_losses", **state)
+        super().build(input_shape)
+
+    def start(self, losses: Mapping[str, float]) -> None:
+        self.first_losses.assign([max(losses[task.name], 1e-6) for task in self.tasks])
+
+    def objective(self, losses: Sequence[tf.Tensor], known: tf.Tensor) -> tf.Tensor:
+        return weighted_sum(losses, self.factors)
+
+    def gradients(self, step: Step) -> list[Gradient]:
+        gradients = super().gradients(step)
+        by_task = [step.tape.gradient(loss, step.last_shared) for loss in step.losses]
+        losses = sum_over_replicas([tf.stack(step.losses)])[0]
+        norms = tf.sqrt(tf.linalg.diag_part(gram_matrix(by_task, step.last_shared)))
+        self._update(losses / self._values, norms / self._values)
+        return gradients
+
+    def _update(self, losses: tf.Tensor, norms: tf.Tensor) -> None:
+        """Moves the weights, given each task's loss and its gradient's norm, both unweighted."""
+        factors = tf.convert_to_tensor(self.factors)
+        weighed = factors * norms
+        # Without a row in the batch, or where nothing is shared, a task has no say.
+        known = tf.cast((norms > 0) & tf.math.is_finite(norms), tf.float32)
+        count = tf.reduce_sum(known)
+        weighed = tf.where(known > 0, weighed, 0.0)
+        left = known * losses / tf.convert_to_tensor(self.first_losses)
+        mean_norm = tf.math.divide_no_nan(tf.reduce_sum(weighed), count)
+        mean_left = tf.math.divide_no_nan(tf.reduce_sum(left), count)
+        rate = tf.math.divide_no_nan(left, mean_left)
+        goal = mean_norm * tf.pow(rate, self.alpha)
+        descent = tf.math.divide_no_nan(tf.sign(weighed - goal) * weighed, mean_norm)
+        moved = factors * tf.exp(-self.learning_rate * known * descent)
+        moved *= len(self.tasks) / tf.reduce_sum(moved)
+        self.factors.assign(tf.where(tf.math.is_finite(moved), moved, factors))
+
+    def task_weights(self) -> tf.Tensor:
+        return tf.convert_to_tensor(self.factors)

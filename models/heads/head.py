@@ -1,0 +1,73 @@
+"""The contract that every head keeps, so that nothing else needs to know a task's loss.
+
+Shape letters: B rows, K logits of a row.
+"""
+
+import abc
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import tensorflow as tf
+import tf_keras as keras
+
+from taskroute.models.losses import weighted_mean
+from taskroute.schemas.tasks import Task
+
+Floats = npt.NDArray[np.float64]
+
+
+class Head(keras.layers.Dense, abc.ABC):
+    """A tower's last layer: call (B, U) -> logits, float32 (B,), or (B, K) where K > 1.
+
+    Args:
+        task: Decides the loss and what is served.
+        num_logits: K.
+    """
+
+    def __init__(self, task: Task, num_logits: int = 1):
+        super().__init__(num_logits, dtype="float32", name=f"head_{task.name}")
+        self.task = task
+
+    def call(self, inputs: tf.Tensor) -> tf.Tensor:
+        logits = super().call(inputs)
+        return tf.squeeze(logits, axis=1) if self.units == 1 else logits
+
+    @abc.abstractmethod
+    def row_losses(self, logits: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
+        """The loss of each row: float32 (B,), finite for every finite logit and allowed label."""
+
+    @abc.abstractmethod
+    def value(self, logits: tf.Tensor) -> tf.Tensor:
+        """What is served: float32 (B,), in the unit of the label's column."""
+
+    @abc.abstractmethod
+    def start(self, labels: Floats, weights: Floats) -> float:
+        """Sets the bias to the best constant for a sample of rows, and gives its loss there.
+
+        Args:
+            labels: (N,), as the loss sees them.
+            weights: (N,), 0 for rows left out; they may all be.
+        """
+
+    def finish(self, logits: tf.Tensor, labels: tf.Tensor, weights: tf.Tensor) -> None:
+        """Is shown, after training, what the head gives for a sample of train rows."""
+
+    def loss(self, logits: tf.Tensor, labels: tf.Tensor, weights: tf.Tensor) -> tf.Tensor:
+        """Mean loss by weight: a float32 scalar, 0 for a batch without a row that counts.
+
+        The sum is divided by the sum of the weights, so that a rare task does not fade.
+
+        Args:
+            logits: float32, as `call` gives them.
+            labels: float32 (B,).
+            weights: float32 (B,), 0 for rows left out.
+        """
+        return weighted_mean(self.row_losses(logits, labels), weights)
+
+    def macs(self) -> int:
+        """Multiply-accumulates of a row, once built."""
+        return int(self.kernel.shape.num_elements())
+
+    def get_config(self) -> dict[str, Any]:
+        return {"task": self.task.model_dump(mode="json")}
