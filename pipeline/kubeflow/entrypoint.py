@@ -1,0 +1,154 @@
+"""What the container of a step runs: TFX's executor, as the launcher of KFP 2.x calls it.
+
+The launcher fetches input artifacts from the object store to folders such as /minio/bucket/key,
+calls this with an ExecutorInput that still names minio://bucket/key, and stores what it finds in
+the folders of the outputs. Between it and TFX four things are missing, and are done here:
+
+* TensorFlow opens gs:// only, and our executors local paths: URIs become those folders, and in what
+  the executor says of its outputs they become URIs again;
+* an input may come without its artifact type: that is in the component's definition; and TFX
+  takes the name of a type that is not its own for the path of a class;
+* TFX's own drivers make the folder of an output before the executor runs, the launcher does not;
+* TensorFlow and Beam may crash while the interpreter shuts down, after all is written: it does not.
+"""
+
+import argparse
+import json
+import os
+import sys
+import traceback
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from taskroute.schemas.errors import UserError
+
+# Where the launcher keeps the files of a URI.
+SCHEMES = {"gs://": "/gcs/", "s3://": "/s3/", "minio://": "/minio/"}
+
+# Set where those folders lie below another one than `/`, as in tests.
+ROOT_VARIABLE = "TASKROUTE_KFP_ROOT"
+
+# Where the artifact types are that TFX does not have, by their TYPE_NAME.
+OWN_TYPES = {
+    "taskroute.Quarantine": "taskroute.components.log_example_gen.quarantine.Quarantine",
+}
+
+# The launcher's own; no executor knows them.
+_LOGS = "executor-logs"
+
+
+def run_step(arguments: list[str]) -> int:
+    """Runs one step.
+
+    Args:
+        arguments: Those that TFX writes into the IR: `--executor_class_path`,
+            `--json_serialized_invocation_args`, an ExecutorInput that the launcher filled in,
+            `--json_serialized_inputs_spec_args`, the ComponentInputsSpec; then Beam's options.
+
+    Returns:
+        0, or the exit code of a user's mistake, which is printed in one sentence.
+    """
+    parser = argparse.ArgumentParser(allow_abbrev=False)
+    parser.add_argument("--executor_class_path", required=True)
+    parser.add_argument("--json_serialized_invocation_args", required=True)
+    parser.add_argument("--json_serialized_inputs_spec_args", required=True)
+    options, beam_arguments = parser.parse_known_args(arguments)
+    invocation = localize(
+        json.loads(options.json_serialized_invocation_args),
+        json.loads(options.json_serialized_inputs_spec_args),
+    )
+    options.json_serialized_invocation_args = json.dumps(invocation)
+    for artifact in _artifacts(invocation, "outputs"):
+        os.makedirs(artifact["uri"], exist_ok=True)
+
+    from tfx.orchestration.kubeflow.v2.container import kubeflow_v2_run_executor
+
+    try:
+        kubeflow_v2_run_executor.main((options, beam_arguments))
+    except UserError as error:
+        sys.stderr.write(f"taskroute: {error}\n")
+        return error.exit_code
+    output_file = Path(invocation["outputs"]["outputFile"])
+    written = json.loads(output_file.read_text(encoding="utf-8"))
+    output_file.write_text(json.dumps(_replace(written, to_remote)), encoding="utf-8")
+    return 0
+
+
+def localize(invocation: dict[str, Any], inputs_spec: dict[str, Any]) -> dict[str, Any]:
+    """The ExecutorInput with local paths and with a type for every input.
+
+    Args:
+        invocation: An ExecutorInput as JSON.
+        inputs_spec: The ComponentInputsSpec of the step, as JSON.
+    """
+    definitions = inputs_spec.get("artifacts", {})
+    for side in ("inputs", "outputs"):
+        channels = invocation.get(side, {}).get("artifacts", {})
+        channels.pop(_LOGS, None)
+        for channel, found in channels.items():
+            for artifact in found.get("artifacts", ()):
+                artifact["uri"] = to_local(artifact["uri"])
+                artifact["metadata"] = _replace(artifact.get("metadata", {}), to_local)
+                if side == "inputs":
+                    artifact["type"] = definitions[channel]["artifactType"]
+                artifact["type"] = _importable(artifact["type"])
+    return invocation
+
+
+def to_local(text: str) -> str:
+    """A URI as the path where the launcher keeps its files; other texts as they are."""
+    for scheme, folder in SCHEMES.items():
+        if text.startswith(scheme):
+            return f"{os.environ.get(ROOT_VARIABLE, '')}{folder}{text.removeprefix(scheme)}"
+    return text
+
+
+def to_remote(text: str) -> str:
+    """The inverse of `to_local`."""
+    for scheme, folder in SCHEMES.items():
+        local = f"{os.environ.get(ROOT_VARIABLE, '')}{folder}"
+        if text.startswith(local):
+            return f"{scheme}{text.removeprefix(local)}"
+    return text
+
+
+def _importable(artifact_type: dict[str, str]) -> dict[str, str]:
+    """An ArtifactTypeSchema whose class TFX finds."""
+    schema = yaml.safe_load(artifact_type.get("instanceSchema", "")) or {}
+    path = OWN_TYPES.get(schema.get("title", ""))
+    return artifact_type if path is None else {"schemaTitle": path}
+
+
+def _artifacts(invocation: dict[str, Any], side: str) -> list[dict[str, Any]]:
+    channels = invocation.get(side, {}).get("artifacts", {})
+    return [artifact for found in channels.values() for artifact in found.get("artifacts", ())]
+
+
+def _replace(value: Any, function: Any) -> Any:
+    """JSON with `function` applied to every text in it."""
+    if isinstance(value, str):
+        return function(value)
+    if isinstance(value, list):
+        return [_replace(item, function) for item in value]
+    if isinstance(value, dict):
+        return {key: _replace(item, function) for key, item in value.items()}
+    return value
+
+
+def main() -> None:
+    """Runs the step of the command line and ends the process."""
+    arguments, sys.argv = sys.argv[1:], sys.argv[:1]  # TFX would hand ours to Beam
+    try:
+        code = run_step(arguments)
+    except Exception:
+        traceback.print_exc()
+        code = 1
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
+
+
+if __name__ == "__main__":
+    main()
