@@ -12,5 +12,8 @@ _PACKAGES = [
 setup(
     packages=[f"{_NAMESPACE}.{package}" for package in _PACKAGES],
     package_dir={f"{_NAMESPACE}.{folder}": folder for folder in (*_FOLDERS, "examples")},
-    package_data={f"{_NAMESPACE}.examples": ["*.yaml"]},
+    package_data={
+        f"{_NAMESPACE}.examples": ["*.yaml"],
+        f"{_NAMESPACE}.components.run_report": ["*.html", "*.css"],
+    },
 )

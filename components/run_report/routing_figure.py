@@ -18,7 +18,7 @@ svg.routes { font: 13px system-ui, sans-serif; max-width: 100%; height: auto;
 svg.routes text { fill: var(--ink); }
 svg.routes .node { fill: var(--paper); stroke: var(--line); stroke-width: 1.5; }
 svg.routes .unused .node { stroke: var(--closed); stroke-dasharray: 4 3; }
-svg.routes .unused text { opacity: 0.55; }
+svg.routes .unused text { opacity: 0.7; }
 svg.routes .open { fill: none; stroke: var(--line); }
 svg.routes .closed { fill: none; stroke: var(--closed); stroke-width: 1; }
 """

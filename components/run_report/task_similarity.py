@@ -1,0 +1,32 @@
+"""How alike what two tasks read of a trunk is."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+
+def task_similarity(
+    matrices: Sequence[Mapping[str, Any]], tasks: Sequence[str]
+) -> npt.NDArray[np.float64]:
+    """(T, T), from 0 where two tasks share nothing to 1 where they read the same.
+
+    A task reads a sub-network by the sum, over the ways that lead there, of the products of their
+    routes; the similarity of two tasks is the cosine of what they read, the mean over the layers.
+
+    Args:
+        matrices: Bottom up, as `training.json` holds them; those of the last are the tasks'.
+        tasks: Names of the tasks.
+    """
+    above: dict[str, npt.NDArray[np.float64]] = dict(zip(tasks, np.eye(len(tasks)), strict=True))
+    cosines = []
+    for matrix in reversed(matrices):
+        # (upper, T): how much each task reads of each upper part, which may be a task itself.
+        upper = np.stack([above[name] for name in matrix["upper"]])
+        lower = np.abs(np.asarray(matrix["values"], np.float64)).T @ upper
+        above = {**above, **dict(zip(matrix["lower"], lower, strict=True))}
+        lengths = np.linalg.norm(lower, axis=0)
+        units = lower / np.where(lengths > 0, lengths, 1.0)
+        cosines.append(units.T @ units)
+    return np.mean(cosines, axis=0)
