@@ -1,0 +1,1 @@
+"""`taskroute compare`: several trunks on the same rows, and how they differ."""

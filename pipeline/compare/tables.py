@@ -1,0 +1,155 @@
+"""The comparison on a screen of 80 columns, and as CSV."""
+
+import csv
+from itertools import groupby
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from taskroute.pipeline.compare.candidates import REFERENCES
+from taskroute.pipeline.compare.summary import (
+    LABELS,
+    NO_DIFFERENCE,
+    SHARE_DECIMALS,
+    Against,
+    Comparison,
+    Measured,
+    decimals,
+)
+
+WIDTH = 80
+
+_MARKS = {True: " *", False: " (*)"}
+
+
+def print_comparison(comparison: Comparison, console: Console) -> None:
+    """Prints a table a task and metric, one of costs, and what is shown in words."""
+    for (task, metric), rows in groupby(comparison.measured, lambda row: (row.task, row.metric)):
+        console.print()
+        console.print(_metric_table(task, metric, list(rows)))
+    console.print()
+    console.print(_cost_table(comparison))
+    console.print()
+    for line in notes(comparison):
+        console.print(line, width=WIDTH, markup=False)
+    console.print()
+    for sentence in comparison.findings:
+        console.print(f"- {sentence}", width=WIDTH, markup=False)
+    for line in missing_lines(comparison):
+        console.print(line, width=WIDTH, style="yellow", markup=False)
+
+
+def notes(comparison: Comparison) -> list[str]:
+    """How to read the tables."""
+    lines = ["mean ± standard deviation between seeds, on the test split."]
+    if comparison.num_tests:
+        lines.append(
+            f"less a reference: mean of the differences, paired by seed, ± half of their "
+            f"{comparison.confidence:.0%} interval; * leaves 0 out, also after Holm's correction "
+            f"for {comparison.num_tests} tests; (*) only before it."
+        )
+    lines.append(
+        f"p50: median time of a request of {comparison.latency_rows:,} rows, closed routes removed."
+    )
+    return lines
+
+
+def missing_lines(comparison: Comparison) -> list[str]:
+    """Which trials the budget left out, if any."""
+    if not comparison.missing:
+        return []
+    lacks = "; ".join(
+        f"{trunk}: seed{'s' if len(seeds) > 1 else ''} {', '.join(map(str, seeds))}"
+        for trunk, seeds in comparison.missing.items()
+    )
+    return [f"the budget is used up; still to train: {lacks}. The same command goes on from here."]
+
+
+def write_csv(comparison: Comparison, path: Path) -> None:
+    """Writes a line a trunk, task and metric: its mean and spread, what it costs, the tests."""
+    costs = {cost.trunk: cost for cost in comparison.costs}
+    cost_fields = ("trunk_parameters", "parameters", "served_parameters", "macs", "served_macs")
+    test_fields = ("difference", "low", "high", "p_value", "holm_p_value", "verdict")
+    header = ["task", "metric", "trunk", "num_seeds", "mean", "std", *cost_fields, "latency_ms"]
+    header += [f"{field}_to_{reference}" for reference in REFERENCES for field in test_fields]
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(header)
+        for row in comparison.measured:
+            cost = costs.get(row.trunk)
+            cells = [row.task, row.metric, row.trunk, len(row.by_seed), row.mean, row.std]
+            cells += [cost and getattr(cost, field) for field in (*cost_fields, "latency_ms")]
+            tests = {test.reference: test for test in row.against}
+            for reference in REFERENCES:
+                test = tests.get(reference)
+                cells += [test and getattr(test, field) for field in test_fields]
+            writer.writerow(cells)
+
+
+def _metric_table(task: str, metric: str, rows: list[Measured]) -> Table:
+    table = _table(task, LABELS[metric])
+    trunks = [row.trunk for row in rows]
+    references = [name for name in REFERENCES if name in trunks]
+    for reference in references:
+        table.add_column(f"less {reference}", justify="right", no_wrap=True)
+    digits = _digits(metric, rows)
+    for row in rows:
+        cells = [_with_spread(row.mean, row.std, digits)]
+        tests = {test.reference: test for test in row.against}
+        cells += [_difference(tests.get(reference), digits) for reference in references]
+        table.add_row(row.trunk, *cells)
+    return table
+
+
+def _digits(metric: str, rows: list[Measured]) -> int:
+    """Decimals that show four digits of a mean and two of a spread, where six of a mean do."""
+    means = [abs(row.mean) for row in rows if row.mean is not None]
+    if metric != "mae" or not means:
+        return SHARE_DECIMALS
+    spreads = [decimals(row.std, 2) for row in rows if row.std]
+    return min(decimals(min(means), 6), max(decimals(min(means), 4), *spreads, 0))
+
+
+def _cost_table(comparison: Comparison) -> Table:
+    table = _table("cost", "seeds", "epochs", "parameters", "in trunk", "MACs", "served", "p50 ms")
+    table.add_column("s", justify="right")
+    for cost in comparison.costs:
+        table.add_row(
+            cost.trunk,
+            str(cost.num_seeds),
+            f"{cost.epochs:.1f}",
+            _count(cost.parameters),
+            _count(cost.trunk_parameters),
+            _count(cost.macs),
+            _count(cost.served_macs),
+            "" if cost.latency_ms is None else f"{cost.latency_ms:.2f}",
+            f"{cost.seconds:.0f}",
+        )
+    return table
+
+
+def _count(value: float) -> str:
+    return f"{value:,.0f}" if value < 1e6 else f"{value / 1e6:,.2f}M"
+
+
+def _table(first: str, *headers: str) -> Table:
+    table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0))
+    table.add_column(first, no_wrap=True, max_width=15)
+    for header in headers:
+        table.add_column(header, justify="right", no_wrap=True)
+    return table
+
+
+def _with_spread(mean: float | None, std: float | None, digits: int) -> str:
+    if mean is None:
+        return "undefined"
+    return f"{mean:.{digits}f}" + ("" if std is None else f" ± {std:.{digits}f}")
+
+
+def _difference(test: Against | None, digits: int) -> str:
+    if test is None:
+        return ""
+    mark = "" if test.verdict == NO_DIFFERENCE else _MARKS[test.holds]
+    value = f"{test.difference:+.{digits}f}".replace("-", "\N{MINUS SIGN}")
+    return f"{value} ± {(test.high - test.low) / 2:.{digits}f}{mark:<4}"
