@@ -22,8 +22,9 @@ $(READY): requirements.lock pyproject.toml setup.py
 demo: $(READY)
 	@$(BIN)/taskroute demo
 
+# Two at a time; tests of one file, and those that share a pipeline run, stay together.
 test: $(READY)
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest --numprocesses=2 --dist=loadgroup
 
 lint: $(READY)
 	@$(BIN)/ruff format --check .
