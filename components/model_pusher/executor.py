@@ -10,6 +10,7 @@ from tfx.utils import path_utils
 
 from taskroute.components.model_pusher import registry
 from taskroute.components.model_pusher.server_files import write_server_files
+from taskroute.schemas.warm_start import WARM_START_FOLDER
 
 MODEL_KEY = "model"
 BLESSING_KEY = "blessing"
@@ -55,6 +56,7 @@ class Executor(base_executor.BaseExecutor):
             destination,
             exec_properties[MODEL_NAME_KEY],
             exec_properties[KEEP_VERSIONS_KEY],
+            Path(model.uri, WARM_START_FOLDER),
         )
         write_server_files(destination, exec_properties[MODEL_NAME_KEY], version)
         pushed_model.set_int_custom_property("pushed", 1)

@@ -4,6 +4,7 @@
     <destination>/LATEST_BLESSED.json
     <destination>/.record.json     the last version ever used, and what was rolled back
     <destination>/.lock            held by the push or rollback that is under way
+    <destination>/.warm_start/7/   what a training needs to go on from version 7; kept as long as it
 
 A version is copied beside its place, synced to disk and renamed into it; the pointer follows. A
 version is taken away by a rename, too. A server that watches the folder serves the highest number,
@@ -31,6 +32,7 @@ _RECORD_FILE = ".record.json"
 _LOCK_FILE = ".lock"
 _INCOMING = ".incoming-"
 _REMOVED = ".removed-"
+_WARM_START = ".warm_start"
 
 
 class Pointer(Config):
@@ -56,7 +58,11 @@ class _Record(Config):
 
 
 def push(
-    source_dir: str | Path, destination: str | Path, model_name: str, keep_versions: int = 5
+    source_dir: str | Path,
+    destination: str | Path,
+    model_name: str,
+    keep_versions: int = 5,
+    warm_start: str | Path | None = None,
 ) -> int:
     """Copies a SavedModel to the destination as its newest version and points to it.
 
@@ -67,6 +73,7 @@ def push(
         destination: Local folder of one model's versions; made where it lacks.
         model_name: Name under which it is served, written into the pointer.
         keep_versions: How many of the newest versions stay, at least 1.
+        warm_start: Folder that a training needs to go on from this model, if there is one.
 
     Returns:
         The version: one more than any that the destination ever had, 1 at first.
@@ -94,17 +101,24 @@ def push(
             held = versions(destination)
             if serving and serving.model_digest == digest and serving.version in held:
                 return serving.version
-            known = (*held, serving.version if serving else 0, record.last_version)
-            version = max(known) + 1
-            with _copied(source, destination) as copy:
-                # Before the version appears: whatever happens next, its number is used.
-                used = record.model_copy(update={"last_version": version})
-                _replace(destination / _RECORD_FILE, used)
-                os.rename(copy, destination / str(version))
-            _sync(destination)
+            pointed = serving.version if serving else 0
+            # A push that was killed between the version and the pointer is finished.
+            if held and held[-1] > pointed and _digest(destination / str(held[-1])) == digest:
+                version = held[-1]
+            else:
+                version = max((*held, pointed, record.last_version)) + 1
+                with _copied(source, destination) as copy:
+                    # Before the version appears: whatever happens next, its number is used.
+                    used = record.model_copy(update={"last_version": version})
+                    _replace(destination / _RECORD_FILE, used)
+                    if warm_start is not None and Path(warm_start).is_dir():
+                        _copy_warm_start(Path(warm_start), destination, version)
+                    os.rename(copy, destination / str(version))
+                _sync(destination)
             _point_to(destination, model_name, version, digest)
             for old in versions(destination)[:-keep_versions]:
                 _take_away(destination / str(old))
+            _prune_warm_starts(destination)
     return version
 
 
@@ -186,6 +200,23 @@ def latest(destination: str | Path) -> Pointer | None:
         ) from None
 
 
+def warm_starts(destination: str | Path) -> dict[int, Path]:
+    """Folders to go on from, by version; also of versions that were rolled back since."""
+    folders = Path(destination, _WARM_START).glob("[0-9]*")
+    return {int(folder.name): folder for folder in folders if folder.name.isdecimal()}
+
+
+def warm_start_of_latest(destination: str | Path) -> str | None:
+    """The folder to go on from of the version that serves; None where there is none.
+
+    Raises:
+        UserError: If the pointer cannot be understood.
+    """
+    pointer = latest(destination)
+    folder = None if pointer is None else warm_starts(destination).get(pointer.version)
+    return None if folder is None else str(folder)
+
+
 @contextlib.contextmanager
 def _locked(destination: Path) -> Iterator[None]:
     # The lock belongs to the open file: it ends with the process, however that ends.
@@ -218,6 +249,21 @@ def _remove_leftovers(destination: Path) -> None:
                 shutil.rmtree(path)
             else:
                 path.unlink()
+
+
+def _copy_warm_start(source: Path, destination: Path, version: int) -> None:
+    target = destination / _WARM_START / str(version)
+    target.parent.mkdir(exist_ok=True)
+    with _copied(source, destination) as copy:
+        os.rename(copy, target)
+    _sync(target.parent)
+
+
+def _prune_warm_starts(destination: Path) -> None:
+    held = versions(destination)
+    for version, folder in warm_starts(destination).items():
+        if version not in held:
+            shutil.rmtree(folder)
 
 
 def _take_away(version: Path, keep: bool = False) -> None:

@@ -51,7 +51,10 @@ class RankerTrainer(base_component.BaseComponent):
             transform_graph: `TransformGraph` that leads from these to those.
             schema: `Schema` of the raw examples.
             hyperparameters: `HyperParameters` that an earlier stage found, if any.
-            custom_config: What `run_fn` is told; `raw_examples` is added.
+            custom_config: What `run_fn` is told; see the executor for what is added. Of these,
+                `checkpoint_folder`, where trainings keep their progress, and `warm_start`, with
+                the `serving` folder whose model is gone on from, and its `state`, which changes
+                with the version that serves, so that TFX's cache sees it.
         """
         super().__init__(
             spec=RankerTrainerSpec(

@@ -1,0 +1,108 @@
+"""The loop over epochs: fit, validate, save, stop."""
+
+import contextlib
+import logging
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import tensorflow as tf
+
+from taskroute.models.callbacks import CurveLog, RoutingLog
+from taskroute.models.checkpoint import Checkpoints, Progress
+from taskroute.models.distribution import shared_out
+from taskroute.models.ranker import MultiTaskRanker
+from taskroute.schemas.recommender import Training
+
+_LOG = logging.getLogger(__name__)
+
+# From the number of an epoch, from 0, to one pass over the rows in that epoch's order.
+Epochs = Callable[[int], tf.data.Dataset]
+
+
+def fit(
+    ranker: MultiTaskRanker,
+    train: Epochs,
+    validation: tf.data.Dataset,
+    training: Training,
+    log_dir: str,
+    checkpoint_folder: str | None = None,
+) -> dict[str, list[float]]:
+    """Trains until the validation loss stops falling and keeps the best epoch's weights.
+
+    A training that was killed goes on after its last whole epoch, and comes to what it would have
+    come to: the order of the rows, the noise of gates and dropped units follow from what is saved.
+
+    Args:
+        ranker: Built and compiled.
+        train: Rows in the order of an epoch, `batch_size` in a batch.
+        validation: Rows that decide which epoch was best, `validation_batch_size` in a batch.
+        training: How many epochs, and with how much patience.
+        log_dir: Folder of TensorBoard's files.
+        checkpoint_folder: Of this training alone; resumed from if it holds anything. None: a
+            temporary one.
+
+    Returns:
+        Curves by name, a value an epoch.
+    """
+    with contextlib.ExitStack() as stack:
+        if checkpoint_folder is None:
+            checkpoint_folder = stack.enter_context(tempfile.TemporaryDirectory())
+        checkpoints = Checkpoints(ranker, checkpoint_folder)
+        progress = checkpoints.resume()
+        routing = RoutingLog(log_dir)
+        curves = stack.enter_context(CurveLog(log_dir, progress.history))
+        routing.set_model(ranker)
+        seen = shared_out(validation, validation_batch_size(training))
+        while progress.epochs < training.epochs and not _is_over(progress, training):
+            epoch = progress.epochs
+            rows = shared_out(train(epoch), training.batch_size)
+            logs = _one_epoch(ranker, rows, seen, epoch)
+            logs |= ranker.end_epoch(logs)
+            curves.write(epoch, logs)
+            routing.on_epoch_end(epoch)
+            routes = {name: values[-1] for name, values in routing.history.items()}
+            progress.add_epoch(logs | routes)
+            checkpoints.save(progress)
+        routing.on_train_end()
+        checkpoints.load_best(progress)
+    return progress.history
+
+
+def validation_batch_size(training: Training) -> int:
+    """Rows of a batch of validation: large ones are faster."""
+    return training.batch_size * max(1, 4096 // training.batch_size)
+
+
+def _is_over(progress: Progress, training: Training) -> bool:
+    return progress.epochs - progress.best_epoch >= training.patience
+
+
+def _one_epoch(
+    ranker: MultiTaskRanker, train: tf.data.Dataset, validation: tf.data.Dataset, epoch: int
+) -> dict[str, float]:
+    """Trains and validates once; means by name, those of validation with `val_`."""
+    # Not Keras's `fit`, which wants to know how many steps a dataset has that is dealt out.
+    start = time.perf_counter()
+    logs = _pass(ranker, ranker.make_train_function(), train)
+    seconds = time.perf_counter() - start
+    measured = _pass(ranker, ranker.make_test_function(), validation)
+    logs |= {f"val_{name}": value for name, value in measured.items()}
+    values = ", ".join(f"{name} {value:.4f}" for name, value in logs.items())
+    _LOG.info("epoch %d, %.1f s: %s", epoch + 1, seconds, values)
+    return logs
+
+
+def _pass(
+    ranker: MultiTaskRanker,
+    step: Callable[[Iterator[Any]], dict[str, tf.Tensor]],
+    rows: tf.data.Dataset,
+) -> dict[str, float]:
+    ranker.reset_metrics()
+    batches, logs = iter(rows), {}
+    with contextlib.suppress(StopIteration, tf.errors.OutOfRangeError):
+        while True:
+            logs = step(batches)
+    # What a step gives is a sum over the workers.
+    return {m.name: float(m.result()) for m in ranker.metrics if m.name in logs}
