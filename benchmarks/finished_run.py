@@ -1,19 +1,14 @@
 """Trains rankers on what a finished run left under its root, for benchmarks that compare them."""
 
 import sys
-import tempfile
-import time
 from contextlib import redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-import tensorflow_transform as tft
-import tf_keras as keras
 
 from taskroute.models.dataset import make_dataset
 from taskroute.models.ranker import MultiTaskRanker
-from taskroute.models.trainer import build_ranker, fit, num_ids
+from taskroute.pipeline.compare import training
+from taskroute.pipeline.compare.shared_data import SharedData
 from taskroute.schemas.recommender import ModelConfig
 
 
@@ -31,7 +26,7 @@ class Trained:
         return {name: self.metrics[f"{name}_auc"] for name in self.ranker.task_aucs}
 
 
-class FinishedRun:
+class FinishedRun(SharedData):
     """The transformed examples of the last run under a root.
 
     Args:
@@ -40,37 +35,19 @@ class FinishedRun:
 
     def __init__(self, root: Path):
         transform = root / "artifacts" / "Transform"
-        self.transform_graph = _newest(transform / "transform_graph")
-        self._examples = _newest(transform / "transformed_examples")
-        self._raw_examples = _newest(root / "artifacts" / "LogExampleGen" / "examples")
-
-    def files(self, split: str) -> list[str]:
-        return [str(self._examples / f"Split-{split}" / "*")]
-
-    def raw_files(self, split: str) -> list[str]:
-        return [str(self._raw_examples / f"Split-{split}" / "*")]
+        super().__init__(
+            transform_graph=_newest(transform / "transform_graph"),
+            transformed=_newest(transform / "transformed_examples"),
+            raw=_newest(root / "artifacts" / "LogExampleGen" / "examples"),
+        )
 
     def train(self, config: ModelConfig) -> Trained:
         """Trains as the pipeline does: on train, stopping on validation; measures on test."""
-        started = time.perf_counter()
-        keras.utils.set_random_seed(config.training.seed)
-        training = config.training
-
-        def train(epoch: int) -> Any:
-            seed = training.seed + epoch
-            return self._read("train", config, training.batch_size, shuffle_seed=seed)
-
-        ids = num_ids(config, tft.TFTransformOutput(str(self.transform_graph)))
-        ranker = build_ranker(config, ids, train(0))
-        with tempfile.TemporaryDirectory() as folder, redirect_stdout(sys.stderr):
-            history = fit(ranker, train, self._read("validation", config, 4096), training, folder)
-        seconds = time.perf_counter() - started
-        test = self._read("test", config, 4096)
-        metrics = ranker.evaluate(test, verbose=0, return_dict=True)
-        return Trained(ranker, len(history["val_loss"]), seconds, metrics)
-
-    def _read(self, split: str, config: ModelConfig, batch_size: int, **arguments: int) -> Any:
-        return make_dataset(self.files(split), config, batch_size=batch_size, **arguments)
+        with redirect_stdout(sys.stderr):
+            found = training.train(config, self)
+        test = make_dataset(self.files("test"), config, batch_size=4096)
+        metrics = found.ranker.evaluate(test, verbose=0, return_dict=True)
+        return Trained(found.ranker, found.epochs, found.seconds, metrics)
 
 
 def _newest(folder: Path) -> Path:

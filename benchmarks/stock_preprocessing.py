@@ -9,13 +9,22 @@ from typing import Any
 import tensorflow as tf
 import tensorflow_transform as tft
 
-from taskroute.schemas.analysis import QUANTILE_ERROR, num_quantiles, vocabulary_name
+from taskroute.schemas.analysis import (
+    QUANTILE_ERROR,
+    counted_columns,
+    num_quantiles,
+    vocabulary_name,
+    vocabulary_of,
+)
 from taskroute.schemas.features import (
     BucketFeature,
     CategoricalFeature,
     DenseFeature,
     Feature,
-    MultivalentFeature,
+    IdFeature,
+    ListFeature,
+    SequenceFeature,
+    ids_owner,
     missing_key,
 )
 from taskroute.schemas.recommender import DataConfig
@@ -27,16 +36,22 @@ def preprocessing_fn(
 ) -> dict[str, tf.Tensor | tf.SparseTensor]:
     """Maps raw columns to transformed features, by feature name, label key and weight key."""
     data = DataConfig.model_validate_json(custom_config["data"])
+    terms = {
+        feature.name: _terms(inputs[feature.column], feature, custom_config)
+        for feature in data.features
+        if isinstance(feature, IdFeature)
+    }
+    vocabularies = _vocabularies(data, terms)
     outputs: dict[str, tf.Tensor | tf.SparseTensor] = {}
     for feature in data.features:
         column = inputs[feature.column]
         match feature:
-            case CategoricalFeature():
-                outputs[feature.name] = _one(_ids(_as_text(column), feature))
-            case MultivalentFeature():
-                is_text = custom_config.get("lists_are_texts", False)
-                lists = _split(column, feature.separator) if is_text else column
-                outputs[feature.name] = _ids(lists, feature)
+            case CategoricalFeature() | ListFeature():
+                owner = ids_owner(feature, data.features)
+                ids = _ids(terms[feature.name], owner, vocabularies.get(owner.name))
+                outputs[feature.name] = (
+                    _one(ids) if isinstance(feature, CategoricalFeature) else ids
+                )
             case BucketFeature():
                 outputs[feature.name] = _one(_buckets(_as_number(column), feature))
             case DenseFeature():
@@ -52,6 +67,49 @@ def preprocessing_fn(
             weight *= condition * known
         outputs[task.label_key], outputs[task.weight_key] = label, weight
     return outputs
+
+
+def _terms(
+    column: tf.SparseTensor, feature: IdFeature, custom_config: Mapping[str, Any]
+) -> tf.SparseTensor:
+    if not isinstance(feature, ListFeature):
+        return _as_text(column)
+    if custom_config.get("lists_are_texts", False):
+        column = _split(column, feature.separator)
+    if isinstance(feature, SequenceFeature):
+        length = tf.math.bincount(tf.cast(column.indices[:, 0], tf.int32))
+        left = tf.gather(tf.cast(length, tf.int64), column.indices[:, 0]) - column.indices[:, 1]
+        column = tf.sparse.retain(column, left <= feature.max_length)
+        ragged = tf.RaggedTensor.from_value_rowids(
+            column.values, column.indices[:, 0], column.dense_shape[0]
+        )
+        column = ragged.to_sparse()
+    return column
+
+
+def _vocabularies(
+    data: DataConfig, terms: Mapping[str, tf.SparseTensor]
+) -> dict[str, tf.Tensor | str]:
+    """TFT's deferred names of the vocabulary files, by the feature that has the vocabulary."""
+    files = {}
+    counted = counted_columns(data.features)
+    for feature in data.features:
+        vocabulary = vocabulary_of(feature)
+        if vocabulary is None:
+            continue
+        features = {
+            other.column: other.name
+            for other in data.features
+            if isinstance(other, IdFeature) and ids_owner(other, data.features) is feature
+        }
+        columns = [terms[features[column]].values for column in counted[feature.name]]
+        files[feature.name] = tft.vocabulary(
+            tf.concat(columns, axis=0),
+            top_k=vocabulary.max_size,
+            frequency_threshold=vocabulary.min_count if vocabulary.min_count > 1 else None,
+            vocab_filename=vocabulary_name(feature.name),
+        )
+    return files
 
 
 def _as_text(column: tf.SparseTensor) -> tf.SparseTensor:
@@ -73,20 +131,11 @@ def _one(values: tf.SparseTensor) -> tf.Tensor:
     return tf.sparse.to_dense(tf.SparseTensor(values.indices, values.values, shape))[:, 0]
 
 
-def _ids(
-    column: tf.SparseTensor, feature: CategoricalFeature | MultivalentFeature
-) -> tf.SparseTensor:
-    vocabulary = feature.vocabulary
-    if vocabulary is None:
-        ids = tft.hash_strings(column, feature.hash_buckets)
+def _ids(column: tf.SparseTensor, owner: IdFeature, file: tf.Tensor | None) -> tf.SparseTensor:
+    if owner.vocabulary is None:
+        ids = tft.hash_strings(column, owner.hash_buckets)
     else:
-        ids = tft.compute_and_apply_vocabulary(
-            column,
-            top_k=vocabulary.max_size,
-            frequency_threshold=vocabulary.min_count if vocabulary.min_count > 1 else None,
-            num_oov_buckets=vocabulary.oov_buckets,
-            vocab_filename=vocabulary_name(feature.name),
-        )
+        ids = tft.apply_vocabulary(column, file, num_oov_buckets=owner.vocabulary.oov_buckets)
     return tf.sparse.map_values(lambda values: values + 1, ids)
 
 

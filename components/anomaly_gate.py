@@ -9,7 +9,11 @@ from pathlib import Path
 
 from google.protobuf import text_format
 from tensorflow_metadata.proto.v0 import anomalies_pb2, schema_pb2
-from tfx.dsl.component.experimental.annotations import InputArtifact, OutputArtifact
+from tfx.dsl.component.experimental.annotations import (
+    InputArtifact,
+    OutputArtifact,
+    Parameter,
+)
 from tfx.dsl.component.experimental.decorators import component
 from tfx.types.standard_artifacts import ExampleAnomalies, ExampleStatistics, Schema
 
@@ -25,6 +29,7 @@ def AnomalyGate(  # noqa: N802 - a component is named like a class
     statistics: InputArtifact[ExampleStatistics],
     schema: InputArtifact[Schema],
     shifts: OutputArtifact[ExampleAnomalies],
+    code_digest: Parameter[str] = "",
 ) -> None:
     """Passes, or raises the first anomaly, skew or drift.
 
@@ -33,6 +38,7 @@ def AnomalyGate(  # noqa: N802 - a component is named like a class
         statistics: BatchStatisticsGen's.
         schema: LogSchemaGen's; its comparators limit skew and drift.
         shifts: Receives SHIFTS_FILE: a list of what was measured, of `Shift`'s fields.
+        code_digest: Digest of our code: a change of it makes TFX's cache run this step again.
 
     Raises:
         DataError: Names the split or span, the column and the rule.

@@ -13,13 +13,14 @@ from taskroute.schemas.recommender import DataConfig
 
 @component
 def LogSchemaGen(  # noqa: N802 - a component is named like a class
-    data: Parameter[str], schema: OutputArtifact[Schema]
+    data: Parameter[str], schema: OutputArtifact[Schema], code_digest: Parameter[str] = ""
 ) -> None:
     """Makes the schema that the log must keep.
 
     Args:
         data: A `DataConfig` as JSON.
         schema: Receives `schema.pbtxt`.
+        code_digest: Digest of our code: a change of it makes TFX's cache run this step again.
     """
     content = text_format.MessageToString(make_schema(DataConfig.model_validate_json(data)))
     folder = Path(schema.uri)

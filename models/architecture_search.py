@@ -46,7 +46,13 @@ def search_fn(
 
     def train(index: int) -> tf.data.Dataset:
         batch_size = parsed.training.batch_size
-        return make_dataset(train_files, parsed, batch_size=batch_size, shuffle_seed=seed + index)
+        return make_dataset(
+            train_files,
+            parsed,
+            batch_size=batch_size,
+            shuffle_seed=seed + index,
+            negative_sampling=parsed.training.negative_sampling,
+        )
 
     keras.utils.set_random_seed(seed)
     ids = num_ids(parsed, tft.TFTransformOutput(transform_graph_path))

@@ -1,7 +1,9 @@
 """What TensorBoard shows of a training beside Keras's own curves."""
 
 import logging
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Self
 
 import tensorflow as tf
 import tf_keras as keras
@@ -59,6 +61,38 @@ class RoutingLog(keras.callbacks.Callback):
     def _note(self, name: str, value: float) -> None:
         self.history.setdefault(name, []).append(value)
         tf.summary.scalar(name, value)
+
+
+class CurveLog:
+    """Writes losses and metrics of train and validation, one point an epoch: for TensorBoard.
+
+    Args:
+        log_dir: Folder of the training's TensorBoard files.
+        history: Curves of the epochs before, where a training goes on.
+    """
+
+    def __init__(self, log_dir: str, history: Mapping[str, Sequence[float]]):
+        self._writers = {
+            split: tf.summary.create_file_writer(str(Path(log_dir) / split))
+            for split in ("train", "validation")
+        }
+        for name, values in history.items():
+            for epoch, value in enumerate(values):
+                self.write(epoch, {name: value})
+
+    def write(self, epoch: int, values: Mapping[str, float]) -> None:
+        """Adds the values of an epoch; names of validation begin with `val_`."""
+        for name, value in values.items():
+            split = "validation" if name.startswith("val_") else "train"
+            with self._writers[split].as_default(step=epoch):
+                tf.summary.scalar(f"epoch_{name.removeprefix('val_')}", value)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for writer in self._writers.values():
+            writer.close()
 
 
 def _image(matrix: RoutingMatrix) -> tf.Tensor:

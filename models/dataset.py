@@ -5,8 +5,12 @@ from collections.abc import Sequence
 import tensorflow as tf
 
 from taskroute.models.transformed_files import read_batches
-from taskroute.schemas.features import DenseFeature, MultivalentFeature, missing_key
+from taskroute.schemas.features import DenseFeature, ListFeature, missing_key
 from taskroute.schemas.recommender import DataConfig
+from taskroute.schemas.training import NegativeSampling
+
+# Most of them fall away before they make batches.
+_SAMPLED_ROWS = 8192
 
 
 def feature_spec(data: DataConfig) -> dict[str, tf.io.FixedLenFeature | tf.io.RaggedFeature]:
@@ -14,7 +18,7 @@ def feature_spec(data: DataConfig) -> dict[str, tf.io.FixedLenFeature | tf.io.Ra
     spec: dict[str, tf.io.FixedLenFeature | tf.io.RaggedFeature] = {}
     for feature in data.features:
         match feature:
-            case MultivalentFeature():
+            case ListFeature():
                 spec[feature.name] = tf.io.RaggedFeature(tf.int64, row_splits_dtype=tf.int64)
             case DenseFeature():
                 spec[feature.name] = tf.io.FixedLenFeature([], tf.float32)
@@ -31,7 +35,12 @@ def labels_spec(data: DataConfig) -> dict[str, tf.io.FixedLenFeature]:
 
 
 def make_dataset(
-    patterns: Sequence[str], data: DataConfig, *, batch_size: int, shuffle_seed: int | None = None
+    patterns: Sequence[str],
+    data: DataConfig,
+    *,
+    batch_size: int,
+    shuffle_seed: int | None = None,
+    negative_sampling: NegativeSampling | None = None,
 ) -> tf.data.Dataset:
     """Batches of features, labels and weights by key.
 
@@ -40,11 +49,41 @@ def make_dataset(
         data: What they hold.
         batch_size: Rows in a batch; the last one may be smaller.
         shuffle_seed: Shuffles files and rows anew in each epoch, repeatably; None keeps the order.
+        negative_sampling: Which rows to leave out, drawn anew in each epoch, repeatably. Those of
+            them that stay weigh as many times more in all other tasks: their losses keep their
+            expectation. A task that is `trained_where` the sampled one is has none of these rows.
 
     Returns:
         A dataset of one pass.
     """
     files = sorted(path for pattern in patterns for path in tf.io.gfile.glob(pattern))
     spec = {**feature_spec(data), **labels_spec(data)}
-    dataset = read_batches(files, spec, batch_size=batch_size, shuffle_seed=shuffle_seed)
+    if negative_sampling is None:
+        dataset = read_batches(files, spec, batch_size=batch_size, shuffle_seed=shuffle_seed)
+    else:
+        size = max(batch_size, _SAMPLED_ROWS)
+        dataset = read_batches(files, spec, batch_size=size, shuffle_seed=shuffle_seed)
+        dataset = _sample_negatives(dataset, data, negative_sampling, shuffle_seed or 0)
+        dataset = dataset.rebatch(batch_size)
     return dataset.prefetch(tf.data.AUTOTUNE)
+
+
+def _sample_negatives(
+    dataset: tf.data.Dataset, data: DataConfig, sampling: NegativeSampling, seed: int
+) -> tf.data.Dataset:
+    (sampled,) = (task for task in data.tasks if task.name == sampling.task)
+    others = [task.weight_key for task in data.tasks if task is not sampled]
+    seeds = tf.data.Dataset.random(seed, rerandomize_each_iteration=True)
+
+    def sample(batch: dict[str, tf.Tensor], number: tf.Tensor) -> dict[str, tf.Tensor]:
+        labels, weights = batch[sampled.label_key], batch[sampled.weight_key]
+        is_negative = (weights > 0) & (labels == 0)
+        draws = tf.random.stateless_uniform(tf.shape(labels), tf.stack([number, seed]))
+        kept = tf.where(~is_negative | (draws < sampling.keep))[:, 0]
+        factors = tf.where(is_negative, 1 / sampling.keep, 1.0)
+        weighed = {key: batch[key] * factors for key in others}
+        return {name: tf.gather(values, kept) for name, values in {**batch, **weighed}.items()}
+
+    return tf.data.Dataset.zip((dataset, seeds)).map(
+        sample, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True
+    )

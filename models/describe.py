@@ -33,10 +33,10 @@ def describe(
     """
     towers, heads, trunk = ranker.towers, ranker.heads, trunk or ranker.trunk
     parts = [
-        PartCost("embedding", _parameters(ranker.embedding), 0),
+        PartCost("embedding", _parameters(ranker.embedding), ranker.embedding.macs()),
         PartCost("trunk", trunk.parameters(), trunk.macs()),
         *(PartCost(f"tower {name}", _parameters(x), x.macs()) for name, x in towers.items()),
-        *(PartCost(f"head {name}", _parameters(x), x.kernel.shape[0]) for name, x in heads.items()),
+        *(PartCost(f"head {name}", _parameters(x), x.macs()) for name, x in heads.items()),
     ]
     total = PartCost("total", sum(x.parameters for x in parts), sum(x.macs for x in parts))
     return (*parts, total)

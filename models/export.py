@@ -8,8 +8,10 @@ from tensorflow_transform.tf_metadata import schema_utils
 
 from taskroute.models.dataset import feature_spec
 from taskroute.models.layers.compaction import compact
+from taskroute.models.quantization import Int8Tables, parts_in_precision, to_precision
 from taskroute.models.ranker import Batch, MultiTaskRanker
-from taskroute.schemas.columns import ColumnKind, feature_columns
+from taskroute.schemas.columns import feature_columns
+from taskroute.schemas.features import ColumnKind
 from taskroute.schemas.log_schema import make_request_schema
 from taskroute.schemas.recommender import ModelConfig
 from taskroute.schemas.serving import SCORE, Serving
@@ -28,11 +30,11 @@ class ServedRanker(tf.Module):
 
     * `serving_default`: `examples`, serialized tf.Example, string (B,).
     * `raw_features`: a tensor a column, by its name: text is string (B,) with "" for missing, texts
-      string (B, values) filled up with "", a number float32 (B,) with NaN for missing.
+      string (B, values) filled up with "" at any place, a number float32 (B,) with NaN for missing.
     * `transformed_features`: a tensor a transformed feature, by its name: ids are int64 (B,), those
-      of a multivalent feature int64 (B, values), with 0 for missing; numbers and missing flags are
-      float32 (B,). An id that the feature has not is missing. Nothing in it is text, sparse or
-      looked up among terms, so that all of it may run on a GPU.
+      of a list int64 (B, values), with 0 for missing; numbers and missing flags are float32 (B,).
+      An id that the feature has not is missing. Nothing in it is text, sparse or looked up among
+      terms, so that all of it may run on a GPU.
     """
 
     def __init__(
@@ -44,17 +46,38 @@ class ServedRanker(tf.Module):
     ):
         super().__init__(name="served_ranker")
         self.trunk = trunk = compact(ranker.trunk)
-        layers = (ranker.embedding, trunk, *ranker.towers.values(), *ranker.heads.values())
+        towers, precision = ranker.towers, serving.precision
+        as_trained = precision == ranker.trunk.compute_dtype == "float32"
+        if not as_trained:
+            trunk, towers = parts_in_precision(ranker, trunk, config, precision)
+        tables = Int8Tables(ranker.embedding.tables) if serving.embeddings == "int8" else None
+        self.saved_bytes = tables.saved_bytes if tables else 0
+        # Whether it computes what the ranker does, up to rounding.
+        self.is_exact = as_trained and tables is None
+        layers = (ranker.embedding, trunk, *towers.values(), *ranker.heads.values())
         # Only what is an attribute is saved: the weights and the vocabularies' tables, but neither
         # the optimizer's moments nor Keras's own record of the layers. So the ranker is none.
-        self.model_weights = [weight for layer in layers for weight in layer.weights]
+        weights = [weight for layer in layers for weight in layer.weights]
+        if tables:
+            replaced = {table.ref() for table in ranker.embedding.tables.values()}
+            weights = [weight for weight in weights if weight.ref() not in replaced]
+            weights += tables.weights
+        self.model_weights = weights
         self.transform = transform.transform_features_layer()
 
+        def dense(embedded: tf.Tensor) -> dict[str, tf.Tensor]:
+            shared = trunk(to_precision(embedded, precision), training=False)
+            return ranker.task_logits(shared, towers=towers)
+
+        if serving.xla:
+            dense = tf.function(dense, jit_compile=True, autograph=False)
+
         def predict(features: Batch) -> dict[str, tf.Tensor]:
-            logits = ranker.task_logits(trunk(ranker.embedding(features), training=False))
+            logits = dense(ranker.embedding(features, lookup=tables))
             return with_score(ranker.predictions(logits), serving)
 
         self._predict = predict
+        self._config = config
         self._num_ids = dict(ranker.embedding.num_ids)
         self._feature_spec = feature_spec(config)
         self._request_spec = schema_utils.schema_as_feature_spec(
@@ -83,21 +106,17 @@ class ServedRanker(tf.Module):
     def signatures(self) -> dict[str, tf.types.experimental.ConcreteFunction]:
         """The concrete functions to save, by signature name."""
 
-        @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="examples")])
+        specs = input_specs(self._config)
+
+        @tf.function(input_signature=list(specs[SERVING_DEFAULT].values()))
         def serving_default(examples: tf.Tensor) -> dict[str, tf.Tensor]:
             return self.score(self.columns(examples))
 
-        raw_specs = {name: _raw_spec(name, kind) for name, kind in self._kinds.items()}
-
-        @tf.function(input_signature=[raw_specs])
+        @tf.function(input_signature=[specs[RAW_FEATURES]])
         def raw_features(columns: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
             return self.score({name: _present(values) for name, values in columns.items()})
 
-        transformed_specs = {
-            name: _transformed_spec(name, spec) for name, spec in self._feature_spec.items()
-        }
-
-        @tf.function(input_signature=[transformed_specs])
+        @tf.function(input_signature=[specs[TRANSFORMED_FEATURES]])
         def transformed_features(features: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
             return self._predict({name: self._known(name, x) for name, x in features.items()})
 
@@ -148,6 +167,19 @@ def export(
     return served
 
 
+def input_specs(config: ModelConfig) -> dict[str, dict[str, tf.TensorSpec]]:
+    """The inputs of each signature by their names."""
+    return {
+        SERVING_DEFAULT: {"examples": tf.TensorSpec([None], tf.string, name="examples")},
+        RAW_FEATURES: {
+            column.name: _raw_spec(column.name, column.kind) for column in feature_columns(config)
+        },
+        TRANSFORMED_FEATURES: {
+            name: _transformed_spec(name, spec) for name, spec in feature_spec(config).items()
+        },
+    }
+
+
 def with_score(predictions: Mapping[str, tf.Tensor], serving: Serving) -> dict[str, tf.Tensor]:
     """Adds the fused score, where it is configured, to the tasks' predictions."""
     if not serving.score:
@@ -174,16 +206,14 @@ def _transformed_spec(
 
 
 def _present(values: tf.Tensor) -> tf.SparseTensor:
-    """Sparse (B, values) of what is not missing: not "" and not NaN."""
+    """Sparse (B, values) of what is not missing, not "" and not NaN, moved to the front."""
     if values.shape.rank == 1:
         values = values[:, tf.newaxis]
     if values.dtype == tf.string:
         present = tf.not_equal(values, "")
     else:
         present = tf.logical_not(tf.math.is_nan(values))
-    indices = tf.where(present)
-    shape = tf.shape(values, out_type=tf.int64)
-    return tf.SparseTensor(indices, tf.gather_nd(values, indices), shape)
+    return tf.ragged.boolean_mask(values, present).to_sparse()
 
 
 def _dense(values: tf.SparseTensor, kind: ColumnKind) -> tf.Tensor:

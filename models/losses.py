@@ -1,25 +1,18 @@
-"""Losses of one task over the rows that count for it."""
+"""What all losses have in common."""
 
 import tensorflow as tf
 
-from taskroute.schemas.tasks import Task
+from taskroute.models.distribution import replica_mean
 
 
-def task_loss(task: Task, logits: tf.Tensor, labels: tf.Tensor, weights: tf.Tensor) -> tf.Tensor:
-    """Weighted mean loss of one task: a float32 scalar.
+def weighted_mean(losses: tf.Tensor, weights: tf.Tensor) -> tf.Tensor:
+    """The mean of rows by their weights: a float32 scalar, 0 where no row counts.
 
-    Cross entropy for a binary task, squared error of the transformed label for a regression. The
-    sum is divided by the sum of the weights, so that a rare task does not fade; a batch without a
-    row that counts gives 0.
+    Where replicas share a batch, the mean of what they get is that of the whole batch.
 
     Args:
-        task: Decides the loss.
-        logits: float32 (B,).
-        labels: float32 (B,).
+        losses: float32 (B,), finite.
         weights: float32 (B,), 0 for rows left out.
     """
-    if task.kind == "binary":
-        losses = tf.nn.sigmoid_cross_entropy_with_logits(labels=labels, logits=logits)
-    else:
-        losses = tf.math.squared_difference(logits, labels)
-    return tf.math.divide_no_nan(tf.reduce_sum(losses * weights), tf.reduce_sum(weights))
+    total = replica_mean(tf.reduce_sum(weights))
+    return tf.math.divide_no_nan(tf.reduce_sum(losses * weights), total)

@@ -28,9 +28,11 @@ class LogitAuc(keras.metrics.Metric):
         weights = tf.ones_like(logits) if sample_weight is None else sample_weight
         scaled = (logits + _RANGE) * (_NUM_BINS / (2 * _RANGE))
         bins = tf.cast(tf.clip_by_value(scaled, 0, _NUM_BINS - 1), tf.int32)
-        for row, of_class in enumerate((1 - labels, labels)):
-            added = tf.math.unsorted_segment_sum(weights * of_class, bins, _NUM_BINS)
-            self.counts.scatter_add(tf.IndexedSlices(added[tf.newaxis], tf.constant([row])))
+        added = [
+            tf.math.unsorted_segment_sum(weights * of_class, bins, _NUM_BINS)
+            for of_class in (1 - labels, labels)
+        ]
+        self.counts.assign_add(tf.stack(added))
 
     def reset_state(self) -> None:
         self.counts.assign(tf.zeros_like(self.counts))

@@ -4,21 +4,32 @@ Feature and label logic exist here and nowhere else: the graph traced from `prep
 runs inside the served model. What it needs of the train split has been found before, in one pass
 over all features, and is read here from an `Analysis` and its vocabularies.
 
-Ids: 0 is a missing value; then the terms or buckets; then the OOV buckets of a vocabulary.
+Ids: 0 is a missing value; then the terms or buckets; then the OOV buckets of a vocabulary. Terms of
+a feature that shares another's ids are looked up in the other's vocabulary, or hashed as the other.
 """
 
+import functools
 from collections.abc import Mapping
 from typing import Any
 
 import tensorflow as tf
 import tensorflow_transform as tft
 
-from taskroute.schemas.analysis import ANALYSIS_FILE, Analysis, Moments, vocabulary_name
+from taskroute.schemas.analysis import (
+    ANALYSIS_FILE,
+    Analysis,
+    Moments,
+    vocabulary_name,
+    vocabulary_of,
+)
 from taskroute.schemas.features import (
     BucketFeature,
     CategoricalFeature,
     DenseFeature,
-    MultivalentFeature,
+    IdFeature,
+    ListFeature,
+    SequenceFeature,
+    ids_owner,
     missing_key,
 )
 from taskroute.schemas.recommender import DataConfig
@@ -36,21 +47,27 @@ def preprocessing_fn(
             `Analysis` and its vocabularies.
 
     Returns:
-        By feature name: int64 (B,) ids; sparse int64 ids for multivalent features; float32 (B,)
-        numbers, each with its missing flag. By label and weight key of each task: float32 (B,).
+        By feature name: int64 (B,) ids; sparse int64 ids for features of lists, of which a sequence
+        has the last `max_length`; float32 (B,) numbers, each with its missing flag. By label and
+        weight key of each task: float32 (B,).
     """
     data = DataConfig.model_validate_json(custom_config["data"])
     folder = custom_config["analysis"]
     with tf.io.gfile.GFile(f"{folder}/{ANALYSIS_FILE}") as file:
         analysis = Analysis.model_validate_json(file.read())
+    tables = _tables(data, folder)
     outputs: dict[str, tf.Tensor | tf.SparseTensor] = {}
     for feature in data.features:
         column = inputs[feature.column]
         match feature:
-            case CategoricalFeature() | MultivalentFeature():
-                ids = _term_ids(column, feature, folder)
-                single = isinstance(feature, CategoricalFeature)
-                outputs[feature.name] = _at_most_one(ids, 0) if single else ids
+            case CategoricalFeature():
+                owner = ids_owner(feature, data.features)
+                outputs[feature.name] = _at_most_one(_term_ids(column, owner, tables), 0)
+            case ListFeature():
+                if isinstance(feature, SequenceFeature):
+                    column = _last(column, feature.max_length)
+                owner = ids_owner(feature, data.features)
+                outputs[feature.name] = _term_ids(column, owner, tables)
             case BucketFeature():
                 outputs[feature.name] = _at_most_one(_bucket_ids(column, feature, analysis), 0)
             case DenseFeature():
@@ -63,6 +80,8 @@ def preprocessing_fn(
         if task.trained_where is not None:
             condition, known = _label(inputs, tasks[task.trained_where])
             weight *= condition * known
+        if task.weight is not None:
+            weight *= _at_most_one(inputs[task.weight], 0.0)
         outputs[task.label_key], outputs[task.weight_key] = label, weight
     return outputs
 
@@ -74,17 +93,33 @@ def _at_most_one(values: tf.SparseTensor, default: int | float) -> tf.Tensor:
     return tf.reshape(tf.sparse.to_dense(one_wide, default), [-1])
 
 
+def _last(column: tf.SparseTensor, count: int) -> tf.SparseTensor:
+    """The last `count` values of each row, in their order."""
+    return tf.RaggedTensor.from_sparse(column)[:, -count:].to_sparse()
+
+
+def _tables(data: DataConfig, folder: str) -> dict[str, tf.lookup.StaticVocabularyTable]:
+    """The tables of the features that have a vocabulary, by name."""
+    tables = {}
+    for feature in data.features:
+        vocabulary = vocabulary_of(feature)
+        if vocabulary is not None:
+            name = vocabulary_name(feature.name)
+            make = functools.partial(_table, f"{folder}/{name}", vocabulary.oov_buckets)
+            tables[feature.name] = tft.make_and_track_object(make, name)
+            tft.annotate_asset(name, name)
+    return tables
+
+
 def _term_ids(
-    column: tf.SparseTensor, feature: CategoricalFeature | MultivalentFeature, folder: str
+    column: tf.SparseTensor,
+    owner: IdFeature,
+    tables: Mapping[str, tf.lookup.StaticVocabularyTable],
 ) -> tf.SparseTensor:
-    if feature.vocabulary is None:
-        ids = tft.hash_strings(column, feature.hash_buckets)
+    if owner.name in tables:
+        ids = tf.sparse.map_values(tables[owner.name].lookup, column)
     else:
-        name = vocabulary_name(feature.name)
-        num_oov = feature.vocabulary.oov_buckets
-        table = tft.make_and_track_object(lambda: _table(f"{folder}/{name}", num_oov), name)
-        tft.annotate_asset(name, name)
-        ids = tf.sparse.map_values(table.lookup, column)
+        ids = tft.hash_strings(column, owner.hash_buckets)
     return tf.sparse.map_values(lambda values: values + 1, ids)
 
 
@@ -130,6 +165,8 @@ def _label(inputs: Mapping[str, tf.SparseTensor], task: Task) -> tuple[tf.Tensor
     known = _at_most_one(tf.sparse.map_values(tf.ones_like, column), 0.0)
     if task.label.at_least is not None:
         value = tf.cast(value >= task.label.at_least, tf.float32)
+    if task.label.maximum is not None:
+        value = tf.minimum(value, task.label.maximum)
     if task.label.transform == "log1p":
         value = tf.math.log1p(tf.maximum(value, 0.0))
     return value * known, known

@@ -1,22 +1,31 @@
 """The multi-task ranker: embed, share through a trunk, and predict one value a task."""
 
-from collections.abc import Mapping
+import math
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import tensorflow as tf
 import tensorflow_recommenders as tfrs
 import tf_keras as keras
 
+from taskroute.models.balance.balancer import Step
+from taskroute.models.balancers import balance_learning_rate, build_balancer
+from taskroute.models.distribution import replica_mean
+from taskroute.models.heads.binary import joint_logits
 from taskroute.models.layers.embedding import FeatureEmbedding
 from taskroute.models.layers.mlp import Mlp
 from taskroute.models.layers.trunk import Trunk
-from taskroute.models.losses import task_loss
 from taskroute.models.metrics import LogitAuc
+from taskroute.models.schedules import learning_rate
+from taskroute.models.task_heads import build_head
 from taskroute.models.trunks import build_trunk, routing_learning_rate
 from taskroute.schemas.recommender import ModelConfig
-from taskroute.schemas.tasks import Task
+from taskroute.schemas.tasks import in_funnel_order
 
 Batch = Mapping[str, tf.Tensor | tf.RaggedTensor]
+
+# Weight decay pulls to 0; these are no factors of what they read, or their rest is elsewhere.
+_NOT_DECAYED = ("bias", "alpha_", "query_")
 
 
 class MultiTaskRanker(tfrs.models.Model):
@@ -30,16 +39,25 @@ class MultiTaskRanker(tfrs.models.Model):
     def __init__(self, config: ModelConfig, num_ids: Mapping[str, int]):
         super().__init__(name="ranker")
         self.tasks = config.tasks
-        self.embedding = FeatureEmbedding(config.features, num_ids, name="embedding")
+        self.embedding = FeatureEmbedding(
+            config.features, num_ids, name="embedding", dtype="float32"
+        )
         task_names = [task.name for task in config.tasks]
         self.trunk: Trunk = build_trunk(config.trunk, task_names, self.embedding.output_width)
         self.towers = {
-            task.name: Mlp(config.towers.units, name=f"tower_{task.name}") for task in self.tasks
-        }
-        self.heads = {
-            task.name: keras.layers.Dense(1, dtype="float32", name=f"head_{task.name}")
+            task.name: Mlp(
+                config.towers.units, dropout=config.towers.dropout, name=f"tower_{task.name}"
+            )
             for task in self.tasks
         }
+        self.heads = {task.name: build_head(task) for task in self.tasks}
+        self.balancer = build_balancer(config.training.balance, self.tasks)
+        self._embedding_l2 = config.training.embedding_l2
+        sampling = config.training.negative_sampling
+        # Odds among the rows kept are 1 / keep times those among all rows.
+        self.logit_shifts = {sampling.task: math.log(sampling.keep)} if sampling else {}
+        # Of binary tasks, from logits to calibrated ones; set after training, where asked for.
+        self.calibrations: Mapping[str, Callable[[tf.Tensor], tf.Tensor]] = {}
         self.loss_mean = keras.metrics.Mean(name="loss")
         self.task_means = {
             task.name: keras.metrics.Mean(name=f"{task.name}_loss") for task in self.tasks
@@ -51,62 +69,113 @@ class MultiTaskRanker(tfrs.models.Model):
         }
 
     def call(self, inputs: Batch, training: bool = False) -> dict[str, tf.Tensor]:
-        """Maps transformed features to one float32 (B,) tensor of logits a task."""
+        """Maps transformed features to the float32 logits of each task."""
         return self.predict_logits(self.embedding(inputs), training=training)
 
     def predict_logits(self, embedded: tf.Tensor, training: bool = False) -> dict[str, tf.Tensor]:
-        """Maps what the trunk reads, (B, D), to one float32 (B,) tensor of logits a task."""
+        """Maps what the trunk reads, (B, D), to the float32 logits of each task."""
         return self.task_logits(self.trunk(embedded, training=training), training=training)
 
     def task_logits(
-        self, shared: Mapping[str, tf.Tensor], training: bool = False
+        self,
+        shared: Mapping[str, tf.Tensor],
+        training: bool = False,
+        towers: Mapping[str, Mlp] | None = None,
     ) -> dict[str, tf.Tensor]:
-        """Maps what each task receives from the trunk to its float32 (B,) logits."""
+        """Maps what each task receives from the trunk to its logits, as its head gives them.
+
+        Those of a task with a `funnel` are of both; by its `after_funnel` stand its own.
+
+        While training, those among the rows that negative sampling keeps; else those among all,
+        log(keep) less for its task: King and Zeng, "Logistic Regression in Rare Events Data", 2001,
+        Eq. 7; as a probability p / (p + (1 - p) / keep), He et al., "Practical Lessons from
+        Predicting Clicks on Ads at Facebook", 2014, section 6.3.
+
+        Args:
+            shared: (B, U) each, by task.
+            training: Whether the logits are for the loss.
+            towers: What is in the place of the ranker's own towers, if anything.
+        """
         logits = {}
-        for task in self.tasks:
-            tower = self.towers[task.name](shared[task.name], training=training)
-            logits[task.name] = tf.squeeze(self.heads[task.name](tower), axis=1)
+        for task in in_funnel_order(self.tasks):
+            tower = (towers or self.towers)[task.name](shared[task.name], training=training)
+            logits[task.name] = self.heads[task.name](tower)
+            if not training and task.name in self.logit_shifts:
+                logits[task.name] += self.logit_shifts[task.name]
+            if task.funnel is not None and task.after_funnel is not None:
+                # The loss of a joint probability is over all rows: weights make up for the others.
+                shift = self.logit_shifts.get(task.funnel, 0.0) if training else 0.0
+                logits[task.after_funnel] = logits[task.name]
+                logits[task.name] = joint_logits(
+                    logits[task.funnel] + shift, logits[task.after_funnel]
+                )
         return logits
 
     def predict_values(self, inputs: Batch) -> dict[str, tf.Tensor]:
         """Maps transformed features to what is served: float32 (B,) a task.
 
-        A probability for a binary task; the label column's own unit for a regression.
+        A probability for a binary task, with a second one, by its `after_funnel`, where it has a
+        funnel; the label column's own unit for a regression.
         """
         return self.predictions(self(inputs, training=False))
 
     def predictions(self, logits: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
-        """Maps the tasks' logits to what is served."""
-        return {task.name: prediction(task, logits[task.name]) for task in self.tasks}
+        """Maps the tasks' logits to what is served, calibrated."""
+        calibrated = {name: rise(logits[name]) for name, rise in self.calibrations.items()}
+        served = {**logits, **calibrated}
+        return {
+            name: self.heads[task.name].value(served[name])
+            for task in self.tasks
+            for name in task.outputs
+        }
 
     def model_weights(self) -> list[tf.Variable]:
         """The weights that predictions need: without metrics and optimizer."""
-        layers = (self.embedding, self.trunk, *self.towers.values(), *self.heads.values())
+        layers: tuple[keras.layers.Layer, ...] = (
+            self.embedding,
+            self.trunk,
+            *self.towers.values(),
+            *self.heads.values(),
+        )
         return [weight for layer in layers for weight in layer.weights]
 
     def compute_loss(self, inputs: Batch, training: bool = False) -> tf.Tensor:
-        """The sum of the tasks' masked losses by their weights: a float32 scalar."""
-        logits = self(inputs, training=training)
-        total = tf.zeros([])
-        for task in self.tasks:
-            labels, weights = inputs[task.label_key], inputs[task.weight_key]
-            loss = task_loss(task, logits[task.name], labels, weights)
-            self.task_means[task.name].update_state(loss, sample_weight=tf.reduce_sum(weights))
-            if not training and task.kind == "binary":
-                self.task_aucs[task.name].update_state(labels, logits[task.name], weights)
-            total += task.loss_weight * loss
-        self.loss_mean.update_state(total, sample_weight=tf.shape(inputs[labels_key(self)])[0])
-        return total
+        """The sum of the tasks' masked losses by their `loss_weight`: a float32 scalar."""
+        return sum(
+            self._task_losses(self(inputs, training=training), inputs, training), tf.zeros([])
+        )
 
     def train_step(self, inputs: Batch) -> dict[str, tf.Tensor]:
         """One step; losses are divided by the number of replicas, whose gradients are summed."""
-        with tf.GradientTape() as tape:
-            loss = self.compute_loss(inputs, training=True)
-            total = loss + tf.add_n([*self.losses, tf.zeros([])])
-            total /= tf.distribute.get_strategy().num_replicas_in_sync
-        gradients = tape.gradient(total, self.trainable_variables)
-        self.optimizer.apply_gradients(zip(gradients, self.trainable_variables, strict=True))
+        replicas = tf.distribute.get_strategy().num_replicas_in_sync
+        variables = self.trainable_variables
+        with tf.GradientTape(persistent=self.balancer.takes_many_gradients) as tape:
+            embedded = self.embedding(inputs)
+            logits = self.predict_logits(embedded, training=True)
+            losses = self._task_losses(logits, inputs, training=True)
+            sums = [replica_mean(tf.reduce_sum(inputs[t.weight_key])) for t in self.tasks]
+            known = [total > 0 for total in sums]
+            objective = self.balancer.objective(losses, tf.cast(tf.stack(known), tf.float32))
+            penalty = tf.add_n([*self.losses, self._embedding_penalty(embedded)])
+            step = Step(
+                tape=tape,
+                losses=tuple(loss / replicas for loss in losses),
+                penalty=penalty / replicas,
+                objective=(objective + penalty) / replicas,
+                variables=variables,
+                shared=self.trunk.shared_variables,
+                last_shared=self.trunk.last_shared_variables,
+                below=self.embedding.trainable_variables,
+                embedded=embedded,
+            )
+        gradients = self.balancer.gradients(step)
+        self.optimizer.apply_gradients(zip(gradients, variables, strict=True))
         return {metric.name: metric.result() for metric in self._loss_metrics()}
+
+    def end_epoch(self, logs: Mapping[str, float]) -> dict[str, float]:
+        """Tells the balancer an epoch's mean losses, and gives what a log should show of it."""
+        self.balancer.end_epoch({task.name: logs[f"{task.name}_loss"] for task in self.tasks})
+        return self.balancer.curves()
 
     def test_step(self, inputs: Batch) -> dict[str, tf.Tensor]:
         """Validation without regularisers: means over all rows, not the last batch's."""
@@ -114,44 +183,75 @@ class MultiTaskRanker(tfrs.models.Model):
         aucs = self.task_aucs.values()
         return {metric.name: metric.result() for metric in (*self._loss_metrics(), *aucs)}
 
+    def _task_losses(
+        self, logits: Mapping[str, tf.Tensor], inputs: Batch, training: bool
+    ) -> list[tf.Tensor]:
+        """Each task's masked loss by its `loss_weight`, a float32 scalar; counted in metrics."""
+        losses = []
+        for task in self.tasks:
+            labels, weights = inputs[task.label_key], inputs[task.weight_key]
+            loss = self.heads[task.name].loss(logits[task.name], labels, weights)
+            weight = replica_mean(tf.reduce_sum(weights))
+            self.task_means[task.name].update_state(loss, sample_weight=weight)
+            if not training and task.kind == "binary":
+                self.task_aucs[task.name].update_state(labels, logits[task.name], weights)
+            losses.append(task.loss_weight * loss)
+        total = sum(losses, tf.zeros([]))
+        num_rows = replica_mean(tf.cast(tf.shape(labels)[0], tf.float32))
+        self.loss_mean.update_state(total, sample_weight=num_rows)
+        return losses
+
+    def _embedding_penalty(self, embedded: tf.Tensor) -> tf.Tensor:
+        """Squares of what a row reads from the tables, summed, in the mean of the rows."""
+        if not self._embedding_l2:
+            return tf.zeros([])
+        width = self.embedding.output_width - 2 * len(self.embedding.dense)
+        read = tf.cast(embedded[:, :width], tf.float32)
+        return self._embedding_l2 * tf.reduce_mean(tf.reduce_sum(tf.square(read), axis=1))
+
     def _loss_metrics(self) -> list[keras.metrics.Metric]:
         return [self.loss_mean, *self.task_means.values()]
 
 
-def labels_key(ranker: MultiTaskRanker) -> str:
-    return ranker.tasks[0].label_key
-
-
-def prediction(task: Task, logits: tf.Tensor) -> tf.Tensor:
-    """From logits to what is served for `task`."""
-    if task.kind == "binary":
-        return tf.sigmoid(logits)
-    if task.label.transform == "log1p":
-        return tf.math.expm1(tf.clip_by_value(logits, 0.0, 60.0))
-    return logits
-
-
 def make_optimizer(ranker: MultiTaskRanker, config: ModelConfig) -> Any:
-    """Adagrad for tables, Adam for dense weights, Adam of its own for routing.
+    """Adagrad for tables, Adam for dense weights, Adams of their own for routing and balancer.
 
     Adam keeps moments of every row and updates them all at every step; Adagrad touches the rows of
     the batch only. Its accumulator starts near zero, because the gradient of a row in a mean over
     the batch is small: Keras's 0.1 would hold a row still for its first hundreds of updates. The
     variables must exist: call the ranker once before.
     """
-    routing = {variable.ref() for variable in ranker.trunk.routing_variables}
-    tables = {variable.ref() for variable in ranker.embedding.trainable_variables}
+    training = config.training
+    tables = list(ranker.embedding.tables.values())
+    others = {
+        variable.ref()
+        for variables in (tables, ranker.trunk.routing_variables, ranker.balancer.trainable_weights)
+        for variable in variables
+    }
 
     def dense_variables() -> list[tf.Variable]:
-        return [v for v in ranker.trainable_variables if v.ref() not in routing | tables]
+        return [v for v in ranker.trainable_variables if v.ref() not in others]
 
-    groups = [(keras.optimizers.Adam(config.training.learning_rate), dense_variables)]
+    adam = keras.optimizers.Adam(
+        learning_rate(training.schedule, training.learning_rate),
+        weight_decay=training.weight_decay,
+        global_clipnorm=training.clip_norm,
+    )
+    if training.weight_decay is not None:
+        adam.exclude_from_weight_decay(var_names=list(_NOT_DECAYED))
+    groups = [(adam, dense_variables)]
     if tables:
         adagrad = keras.optimizers.Adagrad(
-            config.training.embedding_learning_rate, initial_accumulator_value=1e-5
+            learning_rate(training.schedule, training.embedding_learning_rate),
+            initial_accumulator_value=1e-5,
         )
-        groups.append((adagrad, lambda: ranker.embedding.trainable_variables))
-    if routing:
-        adam = keras.optimizers.Adam(routing_learning_rate(config.trunk))
-        groups.append((adam, lambda: ranker.trunk.routing_variables))
+        groups.append((adagrad, lambda: tables))
+    routing_rate = routing_learning_rate(config.trunk)
+    if routing_rate is not None and ranker.trunk.routing_variables:
+        rate = learning_rate(training.schedule, routing_rate)
+        groups.append((keras.optimizers.Adam(rate), lambda: ranker.trunk.routing_variables))
+    balance_rate = balance_learning_rate(training.balance)
+    if balance_rate is not None and ranker.balancer.trainable_weights:
+        rate = learning_rate(training.schedule, balance_rate)
+        groups.append((keras.optimizers.Adam(rate), lambda: ranker.balancer.trainable_weights))
     return tfrs.experimental.optimizers.CompositeOptimizer(groups)

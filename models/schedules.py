@@ -4,8 +4,13 @@ The step is a weight of the layer that needs it, so that a schedule goes on wher
 stopped; a count kept in Python or by epoch would start again.
 """
 
+import math
+from typing import Any
+
 import tensorflow as tf
 import tf_keras as keras
+
+from taskroute.schemas.training import ConstantSchedule, CosineSchedule
 
 
 def add_step_counter(layer: keras.layers.Layer) -> tf.Variable:
@@ -40,3 +45,53 @@ def inverse_square_root(step: tf.Tensor, *, start: float, end: float) -> tf.Tens
 def linear_warm_up(step: tf.Tensor, *, steps: int) -> tf.Tensor:
     """From 0 at the first step to 1 after `steps`, which may be 0: float32 scalar."""
     return tf.minimum(1.0, tf.cast(step, tf.float32) / steps) if steps else tf.ones([])
+
+
+def learning_rate(
+    schedule: ConstantSchedule | CosineSchedule, base: float
+) -> "float | WarmUpAndDecay":
+    """`base` as `schedule` lets it change with the optimizer's own count of steps."""
+    match schedule:
+        case ConstantSchedule(warmup_steps=0):
+            return base
+        case ConstantSchedule():
+            return WarmUpAndDecay(base, schedule.warmup_steps)
+        case CosineSchedule():
+            return WarmUpAndDecay(base, schedule.warmup_steps, schedule.decay_steps, schedule.end)
+
+
+@keras.utils.register_keras_serializable(package="taskroute")
+class WarmUpAndDecay(keras.optimizers.schedules.LearningRateSchedule):
+    """From `base / warmup_steps` linearly to `base`, then along half a cosine to `end * base`.
+
+    The first step is not lost to a rate of 0.
+
+    Args:
+        base: The highest rate.
+        warmup_steps: May be 0.
+        decay_steps: Steps of the fall; None stays at `base`.
+        end: Share of `base` that is left afterwards.
+    """
+
+    def __init__(
+        self, base: float, warmup_steps: int, decay_steps: int | None = None, end: float = 0.0
+    ):
+        super().__init__()
+        self.base, self.warmup_steps = base, warmup_steps
+        self.decay_steps, self.end = decay_steps, end
+
+    def __call__(self, step: tf.Tensor) -> tf.Tensor:
+        step = tf.cast(step, tf.float32)
+        rate = self.base * linear_warm_up(step + 1.0, steps=self.warmup_steps)
+        if self.decay_steps is None:
+            return rate
+        done = tf.clip_by_value((step - self.warmup_steps) / self.decay_steps, 0.0, 1.0)
+        return rate * (self.end + (1 - self.end) * (1 + tf.cos(math.pi * done)) / 2)
+
+    def get_config(self) -> dict[str, Any]:
+        return {
+            "base": self.base,
+            "warmup_steps": self.warmup_steps,
+            "decay_steps": self.decay_steps,
+            "end": self.end,
+        }

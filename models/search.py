@@ -21,7 +21,6 @@ import tensorflow as tf
 
 from taskroute.models.layers.mtnas import MtnasSupernet
 from taskroute.models.layers.mtnas_routes import derived_cost
-from taskroute.models.losses import task_loss
 from taskroute.models.ranker import Batch, MultiTaskRanker
 from taskroute.models.route_policy import RoutePolicy
 from taskroute.schemas.errors import ConfigError, DataError
@@ -274,7 +273,7 @@ class _Search:
     def _task_reward(self, task: Task, logits: tf.Tensor, batch: Batch) -> tf.Tensor:
         labels, weights = batch[task.label_key], batch[task.weight_key]
         if self.settings.reward == "loss":
-            return -task.loss_weight * task_loss(task, logits, labels, weights)
+            return -task.loss_weight * self.ranker.heads[task.name].loss(logits, labels, weights)
         return auc(labels, logits, weights) if task.kind == "binary" else tf.constant(np.nan)
 
     def _validation_batches(self) -> Iterator[Batch]:
@@ -414,7 +413,7 @@ class _Search:
 
     def _variables(self) -> list[tf.Variable]:
         """Weights and optimizer state, in an order that does not change."""
-        variables = list(self.ranker.model_weights())
+        variables = [*self.ranker.model_weights(), *self.ranker.balancer.weights]
         for optimizer, of_optimizer in self.ranker.optimizer._optimizers_and_vars:
             optimizer.build(of_optimizer())
             variables += optimizer.variables

@@ -60,7 +60,7 @@ def write_serving_files(
     (num_rows,) = {len(values) for values in scores.values()}
     with tf.io.TFRecordWriter(str(folder / REQUESTS_FILE)) as writer:
         for signature, inputs in requests.items():
-            for size in info.batch_sizes:
+            for size in info.serving.batch_sizes:
                 rows = np.arange(size) % num_rows
                 log = prediction_log_pb2.PredictionLog()
                 request = log.predict_log.request
@@ -73,7 +73,9 @@ def write_serving_files(
     content = {name: values.numpy().astype(float).tolist() for name, values in scores.items()}
     (folder / SCORES_FILE).write_text(json.dumps(content), encoding="utf-8")
     (folder / INFO_FILE).write_text(info.model_dump_json(indent=1) + "\n", encoding="utf-8")
-    (folder / BATCHING_FILE).write_text(_batching_parameters(info.batch_sizes), encoding="utf-8")
+    (folder / BATCHING_FILE).write_text(
+        _batching_parameters(info.serving.batch_sizes), encoding="utf-8"
+    )
 
 
 def _batching_parameters(sizes: Sequence[int]) -> str:

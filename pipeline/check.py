@@ -21,6 +21,7 @@ from taskroute.components.log_example_gen.labels import (
 from taskroute.components.log_example_gen.log_batch import LogBatch, RowCheck
 from taskroute.components.log_example_gen.log_reader import LogFormat
 from taskroute.pipeline.paths import absolute_source
+from taskroute.schemas.analysis import counted_columns
 from taskroute.schemas.columns import RawColumn, raw_columns
 from taskroute.schemas.errors import DataError
 from taskroute.schemas.features import BucketFeature, DenseFeature, Feature
@@ -80,7 +81,7 @@ def print_check(config: RecommenderConfig, sample: LogSample) -> None:
     total = 0.0
     num_good = max(sample.num_rows - sample.bad_rows.total, 1)
     for feature in config.features:
-        size = _table_bytes(feature, sample) / 1e6
+        size = _table_bytes(feature, config, sample) / 1e6
         total += size
         table.add_row(
             feature.name,
@@ -167,14 +168,16 @@ def _count(sample: LogSample, column: RawColumn, values: pa.ListArray) -> None:
         seen.update(pc.unique(values.flatten()).to_pylist())
 
 
-def _table_bytes(feature: Feature, sample: LogSample) -> int:
+def _table_bytes(feature: Feature, config: RecommenderConfig, sample: LogSample) -> int:
+    """Of the rows that are the feature's own: none where it shares another's."""
+    if isinstance(feature, DenseFeature) or feature.embedding_dim is None:
+        return 0
     match feature:
-        case DenseFeature():
-            return 0
         case BucketFeature():
             ids = feature.num_buckets
         case _ if feature.vocabulary is not None:
-            ids = len(sample.terms[feature.column])
+            columns = counted_columns(config.features)[feature.name]
+            ids = len(set().union(*(sample.terms[column] for column in columns)))
             ids = min(ids, feature.vocabulary.max_size or ids) + feature.vocabulary.oov_buckets
         case _:
             ids = feature.hash_buckets or 0

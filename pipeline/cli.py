@@ -95,6 +95,90 @@ def run(config: Path, data: Path | None, root: Path | None, verbose: bool) -> in
 
 
 @cli.command()
+@_config
+@_data
+@_root
+@click.option(
+    "--trunks",
+    default="",
+    metavar="A,B,...",
+    help="Kinds of trunk; single_task, shared_bottom and the config's own by default.",
+)
+@click.option("--seeds", default=5, show_default=True, help="Trainings of each trunk.")
+@click.option(
+    "--match",
+    type=click.Choice(["parameters", "none"]),
+    default="parameters",
+    show_default=True,
+    help="Give all the size of the config's own trunk, or leave them as they are.",
+)
+@click.option(
+    "--budget",
+    type=click.FloatRange(min=0, min_open=True),
+    metavar="MINUTES",
+    help="Begin no training that would end later; the same command goes on.",
+)
+@_verbose
+@_sentence_for_errors
+def compare(
+    config: Path,
+    data: Path | None,
+    root: Path | None,
+    trunks: str,
+    seeds: int,
+    match: Literal["parameters", "none"],
+    budget: float | None,
+    verbose: bool,
+) -> None:
+    """Trains several trunks on the log of CONFIG, several times each, and tests what differs."""
+    from taskroute.pipeline.compare import command
+    from taskroute.schemas.recommender import load_config
+
+    loaded = load_config(config)
+    command.compare(
+        loaded,
+        data or config.parent,
+        root or Path("runs") / loaded.name,
+        trunks=[name.strip() for name in trunks.split(",") if name.strip()],
+        num_seeds=seeds,
+        match=match,
+        budget_minutes=budget,
+        verbose=verbose,
+    )
+
+
+@cli.command()
+@_config
+@_data
+@_root
+@click.option("--span", help="Last span of the window; the newest complete one by default.")
+@click.option("--json", "only_json", is_flag=True, help="Print the verdict and nothing else.")
+@_verbose
+@_sentence_for_errors
+def retrain(
+    config: Path,
+    data: Path | None,
+    root: Path | None,
+    span: str | None,
+    only_json: bool,
+    verbose: bool,
+) -> int:
+    """Trains CONFIG on its newest span, on from the model that serves; pushes what passes."""
+    from taskroute.pipeline import retrain as retrainer
+    from taskroute.schemas.recommender import load_config
+
+    loaded = load_config(config)
+    return retrainer.retrain(
+        loaded,
+        data or config.parent,
+        root or Path("runs") / loaded.name,
+        span=span,
+        verbose=verbose,
+        only_json=only_json,
+    ).exit_code
+
+
+@cli.command()
 @click.option("--rows", default=200_000, show_default=True, help="Rows of the sample log.")
 @click.option("--relatedness", default=0.5, show_default=True, help="Of the tasks, 0 to 1.")
 @click.option("--seed", default=1, show_default=True)
@@ -131,18 +215,149 @@ def demo(
     type=click.Path(path_type=Path, dir_okay=False),
     help="SVG file to draw the routes to.",
 )
+@click.option(
+    "--signatures",
+    is_flag=True,
+    help="Say instead what a served model of CONFIG takes and gives, as Markdown; needs no run.",
+)
 @_sentence_for_errors
-def describe(config: Path, root: Path | None, figure: Path | None) -> None:
+def describe(config: Path, root: Path | None, figure: Path | None, signatures: bool) -> None:
     """Says what the model of CONFIG's last run costs and which routes it uses."""
-    from taskroute.pipeline.describe import draw_routes, print_description, read_training
+    from taskroute.pipeline.describe import (
+        draw_routes,
+        print_description,
+        read_training,
+        signature_table,
+    )
     from taskroute.pipeline.paths import RunPaths
     from taskroute.schemas.recommender import load_config
 
-    name = load_config(config).name
+    loaded = load_config(config)
+    if signatures:
+        click.echo(signature_table(loaded), nl=False)
+        return
+    name = loaded.name
     training = read_training(RunPaths((root or Path("runs") / name).resolve(), name))
     print_description(training)
     if figure is not None:
         draw_routes(training, figure)
+
+
+@cli.command("report")
+@click.argument("run_", metavar="RUN", type=click.Path(path_type=Path))
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="File to write; by default the one that the run wrote.",
+)
+@click.option(
+    "--importance",
+    type=click.IntRange(min=1),
+    metavar="ROWS",
+    help="Measure what each column is worth to each task, on ROWS rows of the test split.",
+)
+@click.option(
+    "--repeats",
+    type=click.IntRange(min=1),
+    default=3,
+    show_default=True,
+    help="Of --importance: how often each column is dealt out anew.",
+)
+@_sentence_for_errors
+def report_(run_: Path, output: Path | None, importance: int | None, repeats: int) -> None:
+    """Makes the page of RUN again: a pipeline root, or its last_run.json."""
+    from taskroute.pipeline.report import report
+
+    click.echo(report(run_, output, importance, repeats))
+
+
+_image = click.option("--image", required=True, help="Holds this package; best with its digest.")
+_pipeline_root = click.option(
+    "--pipeline-root", required=True, help="Where KFP puts artifacts: gs://, s3:// or minio://."
+)
+_stage_data = click.option(
+    "--data",
+    help="Where relative paths of the config start, as the stages see it: a URI, or a folder of "
+    "the volume; the volume by default.",
+)
+_warm_start = click.option(
+    "--warm-start", is_flag=True, help="Train on from the model that serves when a run begins."
+)
+
+
+@cli.command("compile")
+@_config
+@_image
+@_pipeline_root
+@_stage_data
+@_warm_start
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path, dir_okay=False),
+    default=Path("pipeline.yaml"),
+    show_default=True,
+    help="File to write: .yaml for KFP's page and client, .json for its REST API.",
+)
+@_sentence_for_errors
+def compile_(
+    config: Path,
+    image: str,
+    pipeline_root: str,
+    data: str | None,
+    warm_start: bool,
+    output: Path,
+) -> None:
+    """Writes the pipeline of CONFIG for Kubeflow Pipelines 2.x."""
+    import os
+
+    from taskroute.pipeline.quiet import quiet
+    from taskroute.schemas.recommender import load_config
+
+    loaded = load_config(config)
+    with quiet(Path(os.devnull), verbose=False):
+        from taskroute.pipeline.kubeflow.compiler import compile_pipeline
+
+        compiled = compile_pipeline(loaded, image, pipeline_root, data, warm_start=warm_start)
+        compiled.write(output)
+    click.echo(f"{output}: hand it to Kubeflow Pipelines 2.x, or call `taskroute submit`")
+
+
+@cli.command()
+@_config
+@_image
+@_pipeline_root
+@_stage_data
+@_warm_start
+@click.option("--host", envvar="KFP_HOST", required=True, help="URL of KFP's API.")
+@click.option("--namespace", envvar="KFP_NAMESPACE", help="Where KFP serves several users.")
+@click.option("--cron", help="Run by a schedule, e.g. '0 0 3 * * *': six fields, seconds first.")
+@_sentence_for_errors
+def submit(
+    config: Path,
+    image: str,
+    pipeline_root: str,
+    data: str | None,
+    warm_start: bool,
+    host: str,
+    namespace: str | None,
+    cron: str | None,
+) -> None:
+    """Runs the pipeline of CONFIG on Kubeflow Pipelines 2.x; KFP_TOKEN holds a bearer token."""
+    import os
+
+    from taskroute.pipeline.quiet import quiet
+    from taskroute.schemas.recommender import load_config
+
+    loaded = load_config(config)
+    with quiet(Path(os.devnull), verbose=False):
+        from taskroute.pipeline.kubeflow.compiler import compile_pipeline
+        from taskroute.pipeline.kubeflow.submit import submit as submit_to
+
+        compiled = compile_pipeline(loaded, image, pipeline_root, data, warm_start=warm_start)
+    account = loaded.runtime.kubeflow.service_account
+    click.echo(submit_to(compiled, host, os.environ.get("KFP_TOKEN"), namespace, account, cron))
 
 
 @cli.command("serve-check")
@@ -180,12 +395,18 @@ def rollback(name: str, root: Path | None) -> None:
 
 
 @cli.command()
+@click.argument("config", required=False, type=click.Path(path_type=Path))
+@_root
 @_sentence_for_errors
-def doctor() -> int:
-    """Says which versions and tools are here, what is wrong, and how to mend it."""
+def doctor(config: Path | None, root: Path | None) -> int:
+    """Says what is installed, what is wrong, and how to mend it; with CONFIG, for its runs."""
     from taskroute.pipeline.doctor import diagnose
+    from taskroute.schemas.recommender import load_config
 
-    return diagnose()
+    if config is None:
+        return diagnose(root or Path("runs"))
+    loaded = load_config(config)
+    return diagnose(root or Path("runs") / loaded.name, loaded.name, loaded.runtime.metadata)
 
 
 def main() -> None:

@@ -10,7 +10,7 @@ from taskroute.components.log_example_gen import splits
 from taskroute.components.log_example_gen.timestamps import to_seconds
 from taskroute.pipeline.best_auc import best_auc
 from taskroute.pipeline.digest import code_digest
-from taskroute.pipeline.run import RunReport, run
+from taskroute.pipeline.run import RunRecord, run
 from taskroute.pipeline.sample_log import (
     SampleLog,
     SampleLogSpec,
@@ -29,7 +29,7 @@ def run_demo(
     seed: int,
     log_format: Literal["parquet", "csv"],
     verbose: bool,
-) -> RunReport:
+) -> RunRecord:
     """Makes the log under `root`, runs `examples/demo.yaml` on it, prints the best AUC beside.
 
     The log is made anew only where the same call has not made it yet, so that a second demo reuses

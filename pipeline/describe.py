@@ -1,6 +1,7 @@
 """`taskroute describe`: what the last run's model costs, and which routes it uses."""
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,9 @@ from rich.table import Table
 
 from taskroute.components.run_report.routing_figure import routing_figure
 from taskroute.pipeline.paths import RunPaths
+from taskroute.pipeline.quiet import quiet
 from taskroute.schemas.errors import ConfigError, UserError
+from taskroute.schemas.recommender import RecommenderConfig
 
 
 def read_training(paths: RunPaths) -> dict[str, Any]:
@@ -35,6 +38,8 @@ def print_description(training: dict[str, Any]) -> None:
         costs = [part[key] for part in (trained, served) for key in ("parameters", "macs")]
         table.add_row(trained["part"], *(f"{cost:,}" for cost in costs))
     console.print(table)
+    for line in _served_lines(training):
+        console.print(line, soft_wrap=True)
     for matrix in training["routing"]:
         open_routes = sum(value > 0 for row in matrix["values"] for value in row)
         routes = len(matrix["upper"]) * len(matrix["lower"])
@@ -46,6 +51,37 @@ def print_description(training: dict[str, Any]) -> None:
     if training["guarded_tasks"]:
         names = ", ".join(training["guarded_tasks"])
         console.print(f"\nevery route closed, the strongest kept open by the guard: {names}")
+
+
+def _served_lines(training: dict[str, Any]) -> list[str]:
+    """What calibration did, what fewer bits cost and save; empty lines before them, if any."""
+    lines = [
+        f"{task} is calibrated ({found['method']}): mean prediction over mean label "
+        f"{_ratio(found['before'])} before, {_ratio(found['after'])} after, on validation"
+        for task, found in training["calibration"].items()
+    ]
+    gaps = training["score_differences"]
+    if gaps:
+        task = max(gaps, key=lambda name: gaps[name]["largest"])
+        saved = training["saved_bytes"]
+        line = (
+            f"served scores differ from the trained model's by {gaps[task]['largest']:.1e} at most "
+            f"and {gaps[task]['mean']:.1e} in the mean ({task})"
+        )
+        lines.append(line + (f"; int8 tables save {saved / 1e6:.1f} MB" if saved else ""))
+    return ["", *lines] if lines else []
+
+
+def _ratio(fit: dict[str, Any]) -> str:
+    return "undefined" if fit["calibration"] is None else f"{fit['calibration']:.3f}"
+
+
+def signature_table(config: RecommenderConfig) -> str:
+    """What a served model of `config` takes and gives, as Markdown."""
+    with quiet(Path(os.devnull), verbose=False):
+        from taskroute.models.signature_table import signature_table as table
+
+        return table(config, config.serving)
 
 
 def draw_routes(training: dict[str, Any], path: Path) -> None:

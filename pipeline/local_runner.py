@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 
 from ml_metadata.proto import metadata_store_pb2
 from tfx.dsl.compiler import constants
@@ -16,6 +17,8 @@ from tfx.orchestration.pipeline import Pipeline
 from tfx.orchestration.portable import launcher, runtime_parameter_utils
 from tfx.orchestration.portable.mlmd import execution_lib
 from tfx.types import Artifact
+
+from taskroute.pipeline.leftovers import remove_leftovers
 
 
 @dataclass(frozen=True)
@@ -33,7 +36,8 @@ def run_stages(
 ) -> dict[str, StageRun]:
     """Runs every stage in order, skipping those whose result is in the cache.
 
-    As TFX's LocalDagRunner does, but it reports each stage as it goes.
+    As TFX's LocalDagRunner does, but it reports each stage as it goes, and first removes what a run
+    that was killed has left. The pipeline root must be locked.
 
     Args:
         pipeline: The DAG.
@@ -52,6 +56,7 @@ def run_stages(
     )
     deployment = runner_utils.extract_local_deployment_config(ir)
     connection = pipeline.metadata_connection_config
+    remove_leftovers(connection, Path(pipeline.pipeline_info.pipeline_root))
     finished = {}
     with _no_arguments():
         for node in (node.pipeline_node for node in ir.nodes):

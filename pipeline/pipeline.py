@@ -3,8 +3,9 @@
 from pathlib import Path
 
 from tfx.components import ExampleValidator
-from tfx.orchestration import metadata
+from tfx.dsl.components.base.base_component import BaseComponent
 from tfx.orchestration.pipeline import Pipeline
+from tfx.types.channel import union
 
 from taskroute.components.anomaly_gate import AnomalyGate
 from taskroute.components.architecture_search.component import ArchitectureSearch
@@ -14,12 +15,14 @@ from taskroute.components.log_example_gen.component import LogExampleGen
 from taskroute.components.log_schema_gen import LogSchemaGen
 from taskroute.components.model_pusher import registry
 from taskroute.components.model_pusher.component import ModelPusher
+from taskroute.components.ranker_trainer import apart
 from taskroute.components.ranker_trainer.component import RankerTrainer
 from taskroute.components.serving_check.check import contract_of
 from taskroute.components.serving_check.component import ServingCheck
+from taskroute.components.serving_check.infra_validator import make_infra_validator
 from taskroute.components.task_evaluator.component import TaskEvaluator
-from taskroute.components.task_evaluator.records import Baseline
 from taskroute.pipeline.digest import code_digest
+from taskroute.pipeline.metadata import connection
 from taskroute.pipeline.paths import RunPaths
 from taskroute.schemas.columns import raw_columns
 from taskroute.schemas.recommender import DataConfig, ModelConfig, RecommenderConfig
@@ -28,15 +31,56 @@ from taskroute.schemas.trunks import MtnasTrunk
 
 
 def create_pipeline(
-    config: RecommenderConfig, source: Source, data_fingerprint: str, paths: RunPaths
+    config: RecommenderConfig,
+    source: Source,
+    data_fingerprint: str,
+    paths: RunPaths,
+    *,
+    warm_start: bool = False,
+    last: str | None = None,
 ) -> Pipeline:
-    """Wires the stages.
+    """The pipeline as this machine runs it.
 
     Args:
         config: What to learn.
         source: The config's source with absolute paths.
         data_fingerprint: Changes when the log does.
         paths: Where artifacts, metadata and served models go.
+        warm_start: Whether the training goes on from the model that serves.
+        last: The stage to end with; None takes all.
+    """
+    stages = create_stages(config, source, data_fingerprint, paths, warm_start=warm_start)
+    if last is not None:
+        stages = stages[: [stage.id for stage in stages].index(last) + 1]
+    return Pipeline(
+        pipeline_name=config.name,
+        pipeline_root=str(paths.artifacts),
+        metadata_connection_config=connection(config.runtime.metadata, paths.metadata),
+        components=stages,
+        enable_cache=True,
+        beam_pipeline_args=config.runtime.beam.pipeline_args(),
+    )
+
+
+def create_stages(
+    config: RecommenderConfig,
+    source: Source,
+    data_fingerprint: str,
+    paths: RunPaths,
+    *,
+    warm_start: bool = False,
+) -> list[BaseComponent]:
+    """Wires the stages, whoever runs them.
+
+    Args:
+        config: What to learn.
+        source: The config's source with absolute paths.
+        data_fingerprint: Changes when the log does; "" where nothing is cached.
+        paths: Where served models and checkpoints go, as the stages see it.
+        warm_start: Whether the training goes on from the model that serves.
+
+    Returns:
+        The stages, each behind those that it needs.
     """
     schemas, models, components = "taskroute.schemas", "taskroute.models", "taskroute.components"
     data = config.part(DataConfig)
@@ -48,7 +92,10 @@ def create_pipeline(
         data_fingerprint=data_fingerprint,
         code_digest=code_digest(schemas, f"{components}.log_example_gen", *example_files),
     )
-    schema = LogSchemaGen(data=data.model_dump_json())
+    schema = LogSchemaGen(
+        data=data.model_dump_json(),
+        code_digest=code_digest(schemas, f"{components}.log_schema_gen"),
+    )
     statistics = BatchStatisticsGen(
         examples=examples.outputs["examples"],
         data=data,
@@ -61,6 +108,9 @@ def create_pipeline(
         anomalies=validator.outputs["anomalies"],
         statistics=statistics.outputs["statistics"],
         schema=schema.outputs["schema"],
+        code_digest=code_digest(
+            schemas, f"{components}.anomaly_gate", f"{components}.distribution_shift"
+        ),
     )
     transform = FeatureTransform(
         examples=examples.outputs["examples"],
@@ -83,11 +133,23 @@ def create_pipeline(
             search_fn=f"{models}.architecture_search.search_fn",
             config=config.part(ModelConfig).model_dump_json(),
             checkpoint_folder=str(paths.root / "search"),
-            code_digest=code_digest(schemas, models),
+            code_digest=code_digest(schemas, models, f"{components}.architecture_search"),
         )
         searches.append(search)
+    going_on: dict[str, dict[str, str]] = {}
+    if warm_start:
+        going_on["warm_start"] = {
+            "serving": str(paths.serving),
+            "state": _serving_state(paths.serving),
+        }
+    run_fn = f"{models}.trainer.run_fn"
+    if config.training.strategy != "one":
+        # TensorFlow joins a cluster only in a process that has not run anything yet.
+        job = str(paths.root / "training" / apart.JOB_FILE)
+        going_on["apart"] = {"run_fn": run_fn, "job": job}
+        run_fn = f"{apart.__name__}.run_fn"
     trainer = RankerTrainer(
-        run_fn=f"{models}.trainer.run_fn",
+        run_fn=run_fn,
         examples=transform.outputs["transformed_examples"],
         raw_examples=examples.outputs["examples"],
         transform_graph=transform.outputs["transform_graph"],
@@ -97,7 +159,14 @@ def create_pipeline(
             "name": config.name,
             "config": config.part(ModelConfig).model_dump_json(),
             "serving": config.serving.model_dump_json(),
-            "code_digest": code_digest(schemas, models),
+            "code_digest": code_digest(
+                schemas,
+                models,
+                f"{components}.ranker_trainer",
+                f"{components}.model_pusher.registry",
+            ),
+            "checkpoint_folder": str(paths.root / "training"),
+            **going_on,
         },
     ).with_id("Trainer")
     evaluator = TaskEvaluator(
@@ -106,65 +175,57 @@ def create_pipeline(
         transform_graph=transform.outputs["transform_graph"],
         tasks=config.tasks,
         evaluation=config.evaluation,
-        baseline=_baseline(paths.serving),
-        code_digest=code_digest(schemas, f"{components}.task_evaluator", f"{components}.hashes"),
+        serving=str(paths.serving),
+        serving_state=_serving_state(paths.serving),
+        code_digest=code_digest(
+            schemas,
+            f"{components}.task_evaluator",
+            f"{components}.hashes",
+            f"{components}.model_pusher.registry",
+        ),
     )
     serving_check = ServingCheck(
         model=trainer.outputs["model"],
         contract=contract_of(config),
         code_digest=code_digest(schemas, f"{components}.serving_check"),
     )
+    tried_in_server = []
+    if config.runtime.infra_validator is not None:
+        tried_in_server.append(
+            make_infra_validator(
+                trainer.outputs["model"], config.name, config.runtime.infra_validator
+            )
+        )
+    serving_blessings = [stage.outputs["blessing"] for stage in (serving_check, *tried_in_server)]
     pusher = ModelPusher(
         model=trainer.outputs["model"],
         blessing=evaluator.outputs["blessing"],
-        infra_blessing=serving_check.outputs["blessing"],
+        infra_blessing=union(serving_blessings) if tried_in_server else serving_blessings[0],
         destination=str(paths.serving),
         model_name=config.name,
         keep_versions=config.push.keep_versions,
         serving_state=_serving_state(paths.serving),
-        code_digest=code_digest(f"{components}.model_pusher"),
+        code_digest=code_digest(schemas, f"{components}.model_pusher"),
     )
-    return Pipeline(
-        pipeline_name=config.name,
-        pipeline_root=str(paths.artifacts),
-        metadata_connection_config=_sqlite(paths.metadata),
-        components=[
-            examples,
-            schema,
-            statistics,
-            validator,
-            anomaly_gate,
-            transform,
-            *searches,
-            trainer,
-            evaluator,
-            serving_check,
-            pusher,
-        ],
-        enable_cache=True,
-        beam_pipeline_args=config.runtime.beam.pipeline_args(),
-    )
-
-
-def _baseline(serving: Path) -> Baseline | None:
-    """The version that serves now; its digest makes TFX's cache see a change of it."""
-    pointer = registry.latest(serving)
-    if pointer is None:
-        return None
-    return Baseline(
-        version=pointer.version,
-        path=str(serving / pointer.path),
-        model_digest=pointer.model_digest,
-    )
+    return [
+        examples,
+        schema,
+        statistics,
+        validator,
+        anomaly_gate,
+        transform,
+        *searches,
+        trainer,
+        evaluator,
+        serving_check,
+        *tried_in_server,
+        pusher,
+    ]
 
 
 def _serving_state(serving: Path) -> str:
+    """Changes with the version that serves, so that TFX's cache sees it."""
     pointer = registry.latest(serving)
     if pointer is None or pointer.version not in registry.versions(serving):
         return "nothing"
     return f"{pointer.version} {pointer.model_digest}"
-
-
-def _sqlite(path: Path) -> metadata.ConnectionConfigType:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    return metadata.sqlite_metadata_connection_config(str(path))

@@ -17,18 +17,26 @@ from taskroute.components.log_example_gen import log_files, spans
 from taskroute.components.log_example_gen.bad_rows import REASONS
 from taskroute.components.serving_check.check import read_report
 from taskroute.components.task_evaluator.records import read_evaluation
+from taskroute.pipeline.digest import code_digest
 from taskroute.pipeline.lock import locked
 from taskroute.pipeline.paths import RunPaths, absolute_source
 from taskroute.pipeline.quiet import quiet
+from taskroute.pipeline.report import package_versions, write_page
 from taskroute.pipeline.verdict_table import verdict_lines
 from taskroute.schemas.errors import NOT_BLESSED, SERVING_CHECK_FAILED, UserError
 from taskroute.schemas.recommender import RecommenderConfig
 from taskroute.schemas.source import SPLITS, Source
+from taskroute.schemas.warm_start import WARM_STARTED_FILE
+
+_FOLDERS = ("schemas", "models", "components", "pipeline")
 
 
 @dataclass
-class RunReport:
-    """What `last_run.json` holds, for scripts and the report page."""
+class RunRecord:
+    """What `last_run.json` holds, for scripts and the report page.
+
+    `artifacts` are folders by `STAGE.OUTPUT`, relative to the pipeline root where they are in it.
+    """
 
     name: str
     started: str
@@ -40,6 +48,7 @@ class RunReport:
     spans: dict[str, str] = field(default_factory=dict)
     bad_rows: dict[str, Any] = field(default_factory=dict)
     training: str | None = None
+    warm_start: dict[str, Any] | None = None
     metrics: dict[str, Any] = field(default_factory=dict)
     slices: list[dict[str, Any]] = field(default_factory=list)
     baseline: dict[str, Any] | None = None
@@ -48,6 +57,11 @@ class RunReport:
     pushed_version: int | None = None
     pushed_path: str | None = None
     log: str | None = None
+    report: str | None = None
+    config: dict[str, Any] = field(default_factory=dict)
+    code_digest: str = ""
+    versions: dict[str, str] = field(default_factory=dict)
+    artifacts: dict[str, str] = field(default_factory=dict)
 
     def write(self, path: Path) -> None:
         """Replaces `path` whole."""
@@ -64,7 +78,8 @@ def run(
     *,
     verbose: bool = False,
     best_aucs: Mapping[str, float] | None = None,
-) -> RunReport:
+    warm_start: bool = False,
+) -> RunRecord:
     """Runs the pipeline and prints a line a stage, a table of tasks, and where the model is.
 
     Args:
@@ -73,6 +88,7 @@ def run(
         root: The pipeline root: artifacts, metadata, logs and served models.
         verbose: Whether to let TensorFlow and Beam print.
         best_aucs: The AUC no model can pass, by task, where it is known.
+        warm_start: Whether the training goes on from the model that serves.
 
     Returns:
         The report that was also written to `last_run.json`; its `exit_code` is 0 or 4.
@@ -83,13 +99,20 @@ def run(
     paths = RunPaths(root.resolve(), config.name)
     started = datetime.now(UTC)
     log = paths.logs / f"{started:%Y-%m-%dT%H-%M-%S}.log"
-    report = RunReport(config.name, started.isoformat(timespec="seconds"), log=str(log))
+    report = RunRecord(
+        config.name,
+        started.isoformat(timespec="seconds"),
+        log=str(log),
+        config=config.model_dump(mode="json", exclude_unset=True),
+        code_digest=code_digest(*(f"taskroute.{folder}" for folder in _FOLDERS)),
+        versions=package_versions(),
+    )
     source = spans.resolve(absolute_source(config, data_folder))
-    fingerprint = _fingerprint(source)
+    fingerprint = log_fingerprint(source)
     with locked(paths.lock), quiet(log, verbose=verbose) as console:
         start = time.perf_counter()
         try:
-            _run_stages(config, source, fingerprint, paths, report, console)
+            _run_stages(config, source, fingerprint, paths, report, console, warm_start=warm_start)
         except Exception as error:
             traceback.print_exc()  # into the log
             stage = report.failed_stage or "preparation"
@@ -98,12 +121,23 @@ def run(
             report.exit_code = getattr(error, "exit_code", 1)
             raise
         finally:
+            _write_page(report, paths, console)
             report.write(paths.last_run)
         _print_outcome(report, paths, console, best_aucs or {}, time.perf_counter() - start)
     return report
 
 
-def _fingerprint(source: Source) -> str:
+def _write_page(report: RunRecord, paths: RunPaths, console: Console) -> None:
+    """Whatever went wrong with the page, the run went as it did."""
+    try:
+        report.report = str(write_page(vars(report), paths.root))
+    except Exception as error:
+        traceback.print_exc()  # into the log
+        console.print(f"[yellow]no report could be made[/yellow]: {error!r}", soft_wrap=True)
+
+
+def log_fingerprint(source: Source) -> str:
+    """Changes when a file that `source` reads does."""
     files = spans.files_of(source, spans.read_window(source))
     if source.test_path is not None:
         files = [*files, *log_files.list_files(source.test_path)]
@@ -115,14 +149,16 @@ def _run_stages(
     source: Source,
     fingerprint: str,
     paths: RunPaths,
-    report: RunReport,
+    report: RunRecord,
     console: Console,
+    *,
+    warm_start: bool = False,
 ) -> None:
     with console.status("loading TFX"):
         from taskroute.pipeline.local_runner import StageRun, run_stages
         from taskroute.pipeline.pipeline import create_pipeline
 
-        pipeline = create_pipeline(config, source, fingerprint, paths)
+        pipeline = create_pipeline(config, source, fingerprint, paths, warm_start=warm_start)
     status = console.status("")
     console.print(f"[bold]{config.name}[/bold]  {config.trunk.kind}, {len(config.tasks)} tasks")
 
@@ -141,7 +177,14 @@ def _run_stages(
             report.spans = _spans(examples)
             report.bad_rows = _bad_rows(*stage.outputs["quarantine"])
         if stage.name == "Trainer":
-            report.training = str(Path(stage.outputs["model_run"][0].uri) / "training.json")
+            model_run = Path(stage.outputs["model_run"][0].uri)
+            report.training = str(model_run / "training.json")
+            report.warm_start = _read_json(model_run / WARM_STARTED_FILE)
+        for output, artifacts in stage.outputs.items():
+            folder = Path(artifacts[0].uri)
+            if folder.is_relative_to(paths.root):
+                folder = folder.relative_to(paths.root)
+            report.artifacts[f"{stage.name}.{output}"] = str(folder)
         rows = _rows_seen(stage.name, report.rows)
         report.stages.append(
             {
@@ -152,6 +195,8 @@ def _run_stages(
             }
         )
         console.print(_stage_line(stage.name, stage.seconds, stage.cached, rows))
+        if stage.name == "Trainer" and report.warm_start is not None:
+            console.print(f"    {report.warm_start['sentence']}", soft_wrap=True)
         if stage.name == "LogExampleGen":
             _print_data(report, console)
 
@@ -175,10 +220,19 @@ def _run_stages(
     if not served.passed:
         # Said before all else: a candidate that is no better is daily business, this is a fault.
         report.exit_code = SERVING_CHECK_FAILED
+    if "InfraValidator" in stages:
+        (blessing,) = stages["InfraValidator"].outputs["blessing"]
+        if blessing.get_int_custom_property("blessed") != 1:
+            report.serving_check |= {"summary": "InfraValidator: the server did not load the model"}
+            report.exit_code = SERVING_CHECK_FAILED
     (pushed,) = pusher["pushed_model"]
     if pushed.get_int_custom_property("pushed"):
         report.pushed_version = int(pushed.get_string_custom_property("pushed_version"))
         report.pushed_path = pushed.get_string_custom_property("pushed_destination")
+
+
+def _read_json(path: Path) -> Any:
+    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
 
 
 def _spans(examples: Any) -> dict[str, str]:
@@ -205,7 +259,7 @@ def _bad_rows(quarantine: Any) -> dict[str, Any]:
     }
 
 
-def _print_data(report: RunReport, console: Console) -> None:
+def _print_data(report: RunRecord, console: Console) -> None:
     if report.spans:
         line = f"    log of {report.spans['first_span']} to {report.spans['last_span']}"
         if report.spans["missing_spans"]:
@@ -242,7 +296,7 @@ def _stage_line(name: str, seconds: float, cached: bool, rows: int | None) -> st
 
 
 def _print_outcome(
-    report: RunReport,
+    report: RunRecord,
     paths: RunPaths,
     console: Console,
     best_aucs: Mapping[str, float],
@@ -293,6 +347,8 @@ def _print_outcome(
         f"{_short(Path(report.log or ''))}",
         soft_wrap=True,
     )
+    if report.report is not None:
+        console.print(f"report for a browser: {_short(Path(report.report))}", soft_wrap=True)
 
 
 def _number(value: float | None, digits: int) -> str:

@@ -215,6 +215,29 @@ def write_sample_log(
             beside.unlink()
 
 
+def write_sample_days(
+    log: SampleLog, folder: str | Path, format: Literal["parquet", "csv"] = "parquet"
+) -> tuple[str, ...]:
+    """Writes a file a day, `2026-01-05/log.parquet` and so on.
+
+    Returns:
+        The days, in order.
+
+    Raises:
+        ConfigError: If a file cannot be written.
+    """
+    day = log.table["event_time"].to_numpy().astype("datetime64[D]")
+    days = np.unique(day)
+    for name in days:
+        rows = np.flatnonzero(day == name)
+        part = SampleLog(
+            log.table.take(rows),
+            {task: values[rows] for task, values in log.true_probabilities.items()},
+        )
+        write_sample_log(part, Path(folder, str(name), f"log.{format}"), format)
+    return tuple(map(str, days))
+
+
 def _task_weights(relatedness: float) -> dict[str, np.ndarray]:
     """Unit vectors (F,), one a task, with the cosine `relatedness` between any two.
 

@@ -1,5 +1,6 @@
 """What is learned from the train split before any model: terms, moments and quantiles."""
 
+from collections.abc import Sequence
 from typing import TypeAlias
 
 from pydantic import NonNegativeFloat
@@ -7,11 +8,12 @@ from pydantic import NonNegativeFloat
 from taskroute.schemas.base import Config
 from taskroute.schemas.features import (
     BucketFeature,
-    CategoricalFeature,
     DenseFeature,
     Feature,
-    MultivalentFeature,
+    IdFeature,
+    SequenceFeature,
     Vocabulary,
+    ids_owner,
 )
 
 # File of an `Analysis`, as JSON; the vocabularies lie beside it.
@@ -26,6 +28,7 @@ QUANTILE_ERROR = 0.001
 _DENSE_QUANTILES = 100
 
 FeatureName: TypeAlias = str
+ColumnName: TypeAlias = str
 
 
 class Moments(Config):
@@ -47,15 +50,39 @@ class Analysis(Config):
 
 
 def vocabulary_name(feature_name: str) -> str:
-    """Name of the file, and of the graph's asset, that holds a feature's terms, one a line."""
+    """Name of the file, and of the graph's asset, that holds a feature's terms, one a line.
+
+    A feature that shares another's ids has no file of its own: its terms are in the other's.
+    """
     return f"vocabulary_{feature_name}"
 
 
 def vocabulary_of(feature: Feature) -> Vocabulary | None:
-    """The vocabulary to be found for a feature."""
-    if isinstance(feature, CategoricalFeature | MultivalentFeature):
-        return feature.vocabulary
-    return None
+    """The vocabulary to be found for a feature; None where it needs none, or shares another's."""
+    return feature.vocabulary if isinstance(feature, IdFeature) else None
+
+
+def counted_columns(
+    features: Sequence[Feature],
+) -> dict[FeatureName, dict[ColumnName, int | None]]:
+    """Whose terms a vocabulary is made of, by the feature that has it.
+
+    Returns:
+        The feature's own column and those of the features that share it, each once; with the number
+        of a row's last terms that are counted, or None where all are.
+    """
+    counted: dict[FeatureName, dict[ColumnName, int | None]] = {
+        feature.name: {} for feature in features if vocabulary_of(feature) is not None
+    }
+    for feature in features:
+        if not isinstance(feature, IdFeature):
+            continue
+        columns = counted.get(ids_owner(feature, features).name)
+        if columns is not None:
+            last = feature.max_length if isinstance(feature, SequenceFeature) else None
+            # One column has one kind of feature: all of them have a length, or none has.
+            columns[feature.column] = last and max(last, columns.get(feature.column) or 0)
+    return counted
 
 
 def needs_moments(feature: Feature) -> bool:

@@ -1,20 +1,9 @@
 """Which columns of the log a config reads, and as what kind."""
 
 from dataclasses import dataclass
-from typing import Literal
 
-from taskroute.schemas.features import MultivalentFeature
+from taskroute.schemas.features import ColumnKind, ListFeature
 from taskroute.schemas.recommender import DataConfig
-
-# text: at most one string. texts: a list of strings. number: at most one float.
-ColumnKind = Literal["text", "texts", "number"]
-
-_KIND_OF_FEATURE: dict[str, ColumnKind] = {
-    "categorical": "text",
-    "multivalent": "texts",
-    "dense": "number",
-    "bucket": "number",
-}
 
 
 @dataclass(frozen=True)
@@ -30,16 +19,16 @@ def feature_columns(config: DataConfig) -> tuple[RawColumn, ...]:
     """Columns that features read, each once: what a serving request holds."""
     columns: dict[str, RawColumn] = {}
     for feature in config.features:
-        separator = feature.separator if isinstance(feature, MultivalentFeature) else None
-        columns.setdefault(
-            feature.column, RawColumn(feature.column, _KIND_OF_FEATURE[feature.kind], separator)
-        )
+        separator = feature.separator if isinstance(feature, ListFeature) else None
+        column = RawColumn(feature.column, feature.column_kind, separator)
+        columns.setdefault(feature.column, column)
     return tuple(columns.values())
 
 
 def label_columns(config: DataConfig) -> tuple[RawColumn, ...]:
-    """Columns that labels read, each once."""
+    """Columns that labels and weights of tasks read, each once."""
     names = dict.fromkeys(task.label.column for task in config.tasks)
+    names |= dict.fromkeys(task.weight for task in config.tasks if task.weight is not None)
     return tuple(RawColumn(name, "number") for name in names)
 
 

@@ -1,10 +1,14 @@
 """What a feature is: how one column of the log becomes an input of the model."""
 
-from typing import Annotated, Literal
+from collections.abc import Iterable
+from typing import Annotated, ClassVar, Literal
 
-from pydantic import Field, PositiveInt, model_validator
+from pydantic import Field, PositiveInt, ValidationInfo, field_validator, model_validator
 
 from taskroute.schemas.base import Column, Config, Name
+
+# text: at most one string. texts: a list of strings. number: at most one float.
+ColumnKind = Literal["text", "texts", "number"]
 
 
 class Vocabulary(Config):
@@ -25,6 +29,8 @@ class _Feature(Config):
     among all values. Of numbers: the Jensen-Shannon divergence of their histograms.
     """
 
+    column_kind: ClassVar[ColumnKind]
+
     name: Name
     column: Column = Field(
         default_factory=lambda fields: fields.get("name", ""),
@@ -38,37 +44,79 @@ class _Feature(Config):
     )
 
 
+class IdFeature(_Feature):
+    """A feature whose terms have ids, and each id a row of an embedding table.
 
-class _IdFeature(_Feature):
-    """A feature whose terms are looked up in an embedding table."""
+    Ids and rows are its own, or those of the feature that it shares: then one vocabulary holds the
+    terms of both.
+    """
 
+    shares: Name | None = Field(
+        None, description="Feature whose ids and embeddings the terms of this one have."
+    )
     vocabulary: Vocabulary | None = None
     hash_buckets: PositiveInt | None = Field(
         None, description="Ids by hash: no vocabulary, the same ids in every retraining."
     )
-    embedding_dim: PositiveInt = 16
+    embedding_dim: PositiveInt | None = Field(
+        default_factory=lambda fields: None if fields.get("shares") else 16,
+        description="Width of a row of the table; that of the feature that it shares, if it does.",
+    )
+
+    @field_validator("embedding_dim")
+    @classmethod
+    def _is_said_once(cls, embedding_dim: int | None, info: ValidationInfo) -> int | None:
+        shares = info.data.get("shares")
+        if shares is not None and embedding_dim is not None:
+            raise ValueError(f"is that of '{shares}', which this feature shares; leave it out")
+        if shares is None and embedding_dim is None:
+            raise ValueError("must be a whole number greater than 0")
+        return embedding_dim
 
     @model_validator(mode="after")
-    def _has_one_way_to_ids(self) -> "_IdFeature":
-        if (self.vocabulary is None) == (self.hash_buckets is None):
-            raise ValueError("give either `vocabulary` or `hash_buckets`")
+    def _has_one_way_to_ids(self) -> "IdFeature":
+        ways = (self.shares, self.vocabulary, self.hash_buckets)
+        if sum(way is not None for way in ways) != 1:
+            raise ValueError("give either `vocabulary` or `hash_buckets` or `shares`")
         return self
 
 
-class CategoricalFeature(_IdFeature):
+class CategoricalFeature(IdFeature):
     """One term a row; text and whole numbers alike are read as text."""
+
+    column_kind: ClassVar[ColumnKind] = "text"
 
     kind: Literal["categorical"]
 
 
-class MultivalentFeature(_IdFeature):
-    """Any number of terms a row, whose embeddings are pooled."""
+class ListFeature(IdFeature):
+    """Any number of terms a row, whose embeddings are pooled to one."""
 
-    kind: Literal["multivalent"]
+    column_kind: ClassVar[ColumnKind] = "texts"
+
     separator: str = Field(
         "|", min_length=1, description="Between the terms, where the column is text and no list."
     )
+
+
+class MultivalentFeature(ListFeature):
+    """Terms whose order says nothing, such as an item's genres."""
+
+    kind: Literal["multivalent"]
     pooling: Literal["mean", "sum"] = "mean"
+
+
+class SequenceFeature(ListFeature):
+    """Terms from the oldest to the newest, such as the items that a user watched before.
+
+    The newest, the last `max_length` of a row, are kept. `attention` weighs them by how alike they
+    are to the row's term of the categorical feature that this one shares, or, where there is none,
+    to a learned query.
+    """
+
+    kind: Literal["sequence"]
+    max_length: PositiveInt = Field(50, description="Terms of a row that are kept: the last.")
+    pooling: Literal["mean", "sum", "attention"] = "mean"
 
 
 class DenseFeature(_Feature):
@@ -78,12 +126,16 @@ class DenseFeature(_Feature):
     `quantile`: the share of train rows below x. `none`: x as it is.
     """
 
+    column_kind: ClassVar[ColumnKind] = "number"
+
     kind: Literal["dense"]
     transform: Literal["zscore", "log1p", "quantile", "none"] = "zscore"
 
 
 class BucketFeature(_Feature):
     """A number whose bucket has an embedding; `num_quantiles` finds the boundaries on train."""
+
+    column_kind: ClassVar[ColumnKind] = "number"
 
     kind: Literal["bucket"]
     boundaries: tuple[float, ...] | None = None
@@ -107,9 +159,26 @@ class BucketFeature(_Feature):
 
 
 Feature = Annotated[
-    CategoricalFeature | MultivalentFeature | DenseFeature | BucketFeature,
+    CategoricalFeature | MultivalentFeature | SequenceFeature | DenseFeature | BucketFeature,
     Field(discriminator="kind"),
 ]
+
+
+def ids_owner(feature: IdFeature, features: Iterable[Feature]) -> IdFeature:
+    """The feature whose ids and embeddings `feature` has: the one that it shares, or itself.
+
+    Raises:
+        ValueError: If the one that it shares is not among `features`.
+    """
+    if feature.shares is None:
+        return feature
+    for other in features:
+        if other.name == feature.shares and isinstance(other, IdFeature):
+            return other
+    raise ValueError(
+        f"`features` must hold '{feature.shares}', which '{feature.name}' shares. Received: "
+        f"features={[other.name for other in features]}"
+    )
 
 
 def missing_key(feature: DenseFeature) -> str:

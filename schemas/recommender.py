@@ -7,25 +7,19 @@ from pathlib import Path
 from typing import Any, Self, TypeVar
 
 import yaml
-from pydantic import (
-    Field,
-    NonNegativeInt,
-    PositiveFloat,
-    PositiveInt,
-    ValidationError,
-    model_validator,
-)
+from pydantic import Field, PositiveInt, ValidationError, model_validator
 
 from taskroute.schemas.base import Config, Name
 from taskroute.schemas.errors import ConfigError
 from taskroute.schemas.evaluation import METRICS, Evaluation
-from taskroute.schemas.features import DenseFeature, Feature, missing_key
+from taskroute.schemas.features import DenseFeature, Feature, IdFeature, missing_key
 from taskroute.schemas.push import Push
 from taskroute.schemas.routes import load_route
 from taskroute.schemas.runtime import Runtime
 from taskroute.schemas.serving import SCORE, Serving
 from taskroute.schemas.source import Source
-from taskroute.schemas.tasks import Task
+from taskroute.schemas.tasks import Task, check_conditions
+from taskroute.schemas.training import Training as Training
 from taskroute.schemas.trunks import MtnasTrunk, SharedBottomTrunk, Trunk
 
 PartT = TypeVar("PartT", bound=Config)
@@ -35,19 +29,7 @@ class Towers(Config):
     """The layers that each task has for itself, above the trunk and below its head."""
 
     units: tuple[PositiveInt, ...] = (32,)
-
-
-class Training(Config):
-    """How the ranker is fitted."""
-
-    batch_size: PositiveInt = 1024
-    epochs: PositiveInt = Field(10, description="At most; validation stops earlier.")
-    patience: PositiveInt = Field(
-        2, description="Epochs without a lower validation loss before training stops."
-    )
-    learning_rate: PositiveFloat = Field(1e-3, description="Of the dense weights (Adam).")
-    embedding_learning_rate: PositiveFloat = Field(0.02, description="Of the tables (Adagrad).")
-    seed: NonNegativeInt = 1
+    dropout: float = Field(0.0, ge=0, lt=1, description="Share of units, after each layer.")
 
 
 class DataConfig(Config):
@@ -72,6 +54,7 @@ class DataConfig(Config):
     @model_validator(mode="after")
     def _columns_have_one_meaning(self) -> Self:
         labels = {task.label.column for task in self.tasks}
+        weights = {task.weight for task in self.tasks}
         kinds: dict[str, tuple[str, str]] = {}
         for index, feature in enumerate(self.features):
             if feature.column in labels:
@@ -79,7 +62,12 @@ class DataConfig(Config):
                     f"features[{index}]: column '{feature.column}' is a label; a feature must be "
                     "known before the row's outcome"
                 )
-            kind = "number" if feature.kind in ("dense", "bucket") else feature.kind
+            if feature.column in weights:
+                raise ValueError(
+                    f"features[{index}]: column '{feature.column}' is a task's weight; give one of "
+                    "them a column of its own"
+                )
+            kind = "number" if feature.column_kind == "number" else feature.kind
             first_kind, first_name = kinds.setdefault(feature.column, (kind, feature.name))
             if kind != first_kind:
                 raise ValueError(
@@ -89,17 +77,27 @@ class DataConfig(Config):
         return self
 
     @model_validator(mode="after")
-    def _conditions_are_binary_tasks(self) -> Self:
-        tasks = {task.name: task for task in self.tasks}
-        for index, task in enumerate(self.tasks):
-            if task.trained_where is None:
+    def _what_is_shared_has_ids(self) -> Self:
+        features = {feature.name: feature for feature in self.features}
+        for index, feature in enumerate(self.features):
+            if not isinstance(feature, IdFeature) or feature.shares is None:
                 continue
-            condition = tasks.get(task.trained_where)
-            if condition is None or condition.kind != "binary" or condition is task:
+            where, other = f"features[{index}].shares", features.get(feature.shares)
+            if other is None or other is feature:
+                raise ValueError(f"{where}: '{feature.shares}' is not another feature's name")
+            if not isinstance(other, IdFeature):
                 raise ValueError(
-                    f"tasks[{index}].trained_where: '{task.trained_where}' is not another binary "
-                    "task of this config"
+                    f"{where}: '{other.name}' is a {other.kind} feature, whose values are no terms"
                 )
+            if other.shares is not None:
+                raise ValueError(
+                    f"{where}: '{other.name}' has the ids of '{other.shares}' itself; share those"
+                )
+        return self
+
+    @model_validator(mode="after")
+    def _conditions_are_binary_tasks(self) -> Self:
+        check_conditions(self.tasks)
         return self
 
 
@@ -109,6 +107,22 @@ class ModelConfig(DataConfig):
     trunk: Trunk = SharedBottomTrunk()
     towers: Towers = Towers()
     training: Training = Training()
+
+    @model_validator(mode="after")
+    def _negatives_are_of_a_binary_task(self) -> Self:
+        sampling = self.training.negative_sampling
+        sampled = [task for task in self.tasks if sampling and task.name == sampling.task]
+        if sampling is not None and (not sampled or sampled[0].kind != "binary"):
+            raise ValueError(
+                f"training.negative_sampling.task: '{sampling.task}' is no binary task of this "
+                "config"
+            )
+        if sampled and sampled[0].funnel is not None:
+            raise ValueError(
+                f"training.negative_sampling.task: '{sampled[0].name}' has a funnel; give the task "
+                "at its start"
+            )
+        return self
 
     @model_validator(mode="after")
     def _routes_fit_tasks(self) -> Self:
@@ -177,7 +191,7 @@ class RecommenderConfig(ModelConfig):
 
     @model_validator(mode="after")
     def _evaluation_reads_columns_of_features(self) -> Self:
-        kinds = {feature.column: feature.kind for feature in self.features}
+        kinds = {feature.column: feature.column_kind for feature in self.features}
         for place, column in (
             *((f"slices[{index}]", column) for index, column in enumerate(self.evaluation.slices)),
             ("group_key", self.evaluation.group_key),
@@ -189,7 +203,7 @@ class RecommenderConfig(ModelConfig):
                     f"evaluation.{place}: no feature reads the column '{column}', so examples do "
                     "not hold it"
                 )
-            if kinds[column] == "multivalent":
+            if kinds[column] == "texts":
                 raise ValueError(
                     f"evaluation.{place}: '{column}' holds many values a row; give a column of one"
                 )
@@ -206,6 +220,16 @@ class RecommenderConfig(ModelConfig):
                 f"serving.score: the output '{SCORE}' is a task's already; give the task another "
                 "name"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _calibration_is_of_binary_tasks(self) -> Self:
+        binary = {task.name for task in self.tasks if task.kind == "binary"}
+        for name in self.serving.calibration.tasks:
+            if name not in binary:
+                raise ValueError(
+                    f"serving.calibration.tasks: '{name}' is no binary task of this config"
+                )
         return self
 
     def part(self, kind: type[PartT]) -> PartT:

@@ -5,6 +5,9 @@ from typing import Literal
 from pydantic import Field, field_validator
 
 from taskroute.schemas.base import Config
+from taskroute.schemas.infra_validation import InfraValidation
+from taskroute.schemas.kubeflow import Kubeflow
+from taskroute.schemas.metadata import Metadata, SqliteMetadata
 
 _RUNNERS = {
     "direct": "FnApiRunner",
@@ -51,3 +54,6 @@ class Runtime(Config):
     """What a run is given to work with."""
 
     beam: BeamRuntime = BeamRuntime()
+    metadata: Metadata = SqliteMetadata()
+    kubeflow: Kubeflow = Kubeflow()
+    infra_validator: InfraValidation | None = None

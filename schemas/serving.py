@@ -1,11 +1,46 @@
-"""How a trained ranker is served: its fused score, and the batch sizes it is made ready for."""
+"""How a trained ranker is served: its scores, the bits it is held in, and its batch sizes."""
 
-from pydantic import Field, PositiveInt, field_validator
+from typing import Any, Literal
+
+from pydantic import Field, PositiveInt, field_validator, model_validator
 
 from taskroute.schemas.base import Config, Name
 
 # The output of every signature that holds the fused score, where there is one.
 SCORE = "score"
+
+CalibrationMethod = Literal["none", "platt", "isotonic"]
+Embeddings = Literal["float32", "int8"]
+Precision = Literal["float32", "bfloat16", "float16"]
+
+# By how much, relative to 1, a score may differ between two ways to compute the same graph: the
+# order of additions depends on the batch size, and a compiler may keep more bits in between.
+_TOLERANCES: dict[Precision, float] = {"float32": 1e-5, "float16": 5e-3, "bfloat16": 4e-2}
+
+
+class Calibration(Config):
+    """How the probabilities of binary tasks are corrected, after training, on validation."""
+
+    method: CalibrationMethod = Field(
+        "platt",
+        description=(
+            "platt: a line on the logit, 2 numbers a task. isotonic: a rising curve of up to 32 "
+            "knots. Neither changes the ranking."
+        ),
+    )
+    tasks: dict[Name, CalibrationMethod] = Field(
+        default_factory=dict, description="Binary tasks that are corrected in another way."
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _method_alone(cls, value: Any) -> Any:
+        """`calibration: platt` is short for `calibration: {method: platt}`."""
+        return {"method": value} if isinstance(value, str) else value
+
+    def of(self, task: str) -> CalibrationMethod:
+        """How the probabilities of a binary task are corrected."""
+        return self.tasks.get(task, self.method)
 
 
 class Serving(Config):
@@ -16,6 +51,22 @@ class Serving(Config):
         description=(
             "Weights by task: the output `score` is the weighed sum of their predictions. No such "
             "output by default."
+        ),
+    )
+    calibration: Calibration = Calibration()
+    embeddings: Embeddings = Field(
+        "float32",
+        description="int8: tables in a quarter of the bytes, with one float32 scale a row.",
+    )
+    precision: Precision = Field(
+        "float32",
+        description="Of trunk and towers; for GPUs. Heads, embeddings and outputs stay float32.",
+    )
+    xla: bool = Field(
+        False,
+        description=(
+            "XLA compiles trunk, towers and heads, anew for each batch size. TensorFlow Serving "
+            "refuses such a model unless it is started with XLA on."
         ),
     )
     batch_sizes: tuple[PositiveInt, ...] = Field(
@@ -35,6 +86,18 @@ class Serving(Config):
             raise ValueError("must rise")
         return sizes
 
+    @property
+    def tolerance(self) -> float:
+        """Difference allowed between two ways to compute a score, relative to 1 or to it."""
+        return _TOLERANCES[self.precision]
+
+
+class ScoreDifference(Config):
+    """Between what is served and what the trained model gives, over the warm-up rows."""
+
+    largest: float
+    mean: float
+
 
 class ModelInfo(Config):
     """What an exported model says of itself: `assets.extra/model_info.json`.
@@ -48,10 +111,11 @@ class ModelInfo(Config):
         description="First and last span of the log, where it has spans."
     )
     num_rows: dict[str, int] = Field(description="By split.")
-    binary_tasks: tuple[Name, ...]
-    regression_tasks: tuple[Name, ...]
-    score: dict[Name, float]
-    batch_sizes: tuple[PositiveInt, ...]
+    binary_tasks: tuple[Name, ...] = Field(description="Outputs that are probabilities.")
+    regression_tasks: tuple[Name, ...] = Field(description="Outputs in a label's own unit.")
+    serving: Serving = Field(description="As the config has it.")
+    score_differences: dict[Name, ScoreDifference] = Field({}, description="By output.")
+    saved_bytes: int = Field(0, description="By int8 embedding tables.")
 
 
 class RawExamples(Config):

@@ -1,5 +1,6 @@
 """What a task is: one label that the model predicts."""
 
+from collections.abc import Sequence
 from typing import Literal
 
 from pydantic import Field, PositiveFloat, model_validator
@@ -21,6 +22,9 @@ class Label(Config):
     minimum: float | None = Field(
         None, description="A row whose label is smaller is bad. With log1p: 0 where none is given."
     )
+    maximum: float | None = Field(
+        None, description="Regression tasks: a larger label counts as this, in loss and metrics."
+    )
 
     @property
     def least(self) -> float | None:
@@ -37,15 +41,70 @@ class Task(Config):
     trained_where: Name | None = Field(
         None, description="A binary task: only rows where it is 1 count, in loss and metrics."
     )
+    funnel: Name | None = Field(
+        None,
+        description="Binary tasks: the binary task that comes before this one, without which it "
+        "cannot happen. What is learned and served is the product of its probability and this "
+        "one's after it, over all rows (ESMM).",
+    )
+    weight: Column | None = Field(
+        None,
+        description="A column of weights >= 0, in loss and metrics; a missing one leaves the row "
+        "out of the task.",
+    )
+    loss: Literal["mse", "huber", "weighted_logistic", "buckets"] = Field(
+        "mse",
+        description="Regression tasks: the last two are for labels >= 0, such as seconds, and "
+        "predict their mean.",
+    )
+    huber_delta: PositiveFloat = Field(
+        1.0, description="The error above which `huber` is linear, as the loss sees it."
+    )
+    num_buckets: int = Field(
+        64, ge=2, le=1024, description="Of `buckets`, chosen on the train split."
+    )
+    smearing: bool = Field(
+        False,
+        description="A label of log1p: predicts its mean, by one factor found after training; "
+        "else about its median.",
+    )
     loss_weight: PositiveFloat = 1.0
 
     @model_validator(mode="after")
     def _label_fits_kind(self) -> "Task":
-        if self.kind == "binary" and self.label.transform != "none":
-            raise ValueError("`label.transform` is for regression tasks")
-        if self.kind == "regression" and self.label.at_least is not None:
+        if self.kind == "binary":
+            if self.label.transform != "none":
+                raise ValueError("`label.transform` is for regression tasks")
+            if self.label.maximum is not None:
+                raise ValueError("`label.maximum` is for regression tasks")
+            if self.loss != "mse":
+                raise ValueError("`loss` is for regression tasks; a binary task has cross entropy")
+        elif self.label.at_least is not None:
             raise ValueError("`label.at_least` is for binary tasks")
+        elif self.funnel is not None:
+            raise ValueError("`funnel` is for binary tasks")
+        if self.smearing and (self.label.transform != "log1p" or not self.is_squared):
+            raise ValueError("`smearing` is for `label.transform: log1p` with mse or huber")
         return self
+
+    @model_validator(mode="after")
+    def _label_fits_loss(self) -> "Task":
+        if self.loss in ("weighted_logistic", "buckets"):
+            if self.label.transform != "none":
+                raise ValueError(
+                    f"`loss: {self.loss}` takes the label as it is; leave out `label.transform`"
+                )
+            if self.label.minimum is None or self.label.minimum < 0:
+                raise ValueError(
+                    f"`loss: {self.loss}` is for labels >= 0; give `label.minimum: 0`, so that a "
+                    "row with a smaller one is refused"
+                )
+        return self
+
+    @property
+    def is_squared(self) -> bool:
+        """Whether the loss is a squared error, or Huber's, which is one near 0."""
+        return self.kind == "regression" and self.loss in ("mse", "huber")
 
     @property
     def label_key(self) -> str:
@@ -56,3 +115,61 @@ class Task(Config):
     def weight_key(self) -> str:
         """Transformed feature with the row's weight in this task, float32; 0 leaves it out."""
         return f"weight/{self.name}"
+
+    @property
+    def after_funnel(self) -> str | None:
+        """Output with the probability after the `funnel` task has happened; None without one."""
+        return None if self.funnel is None else f"{self.name}_after_{self.funnel}"
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """Names of what is served of this task, its own first."""
+        return (self.name,) if self.after_funnel is None else (self.name, self.after_funnel)
+
+
+def check_conditions(tasks: Sequence[Task]) -> None:
+    """Refuses conditions that are not tasks of the config.
+
+    Raises:
+        ValueError: If `trained_where` or `funnel` is not another binary task, a task comes before
+            itself, or an output of a funnel has the name of a task.
+    """
+    by_name = {task.name: task for task in tasks}
+    for index, task in enumerate(tasks):
+        for field, name in (("trained_where", task.trained_where), ("funnel", task.funnel)):
+            if name is None:
+                continue
+            condition = by_name.get(name)
+            if condition is None or condition.kind != "binary" or condition is task:
+                raise ValueError(
+                    f"tasks[{index}].{field}: '{name}' is not another binary task of this config"
+                )
+        if task.funnel is not None and task.trained_where == task.funnel:
+            raise ValueError(
+                f"tasks[{index}]: with `funnel: {task.funnel}` it learns from all rows; leave out "
+                "`trained_where`"
+            )
+        if task.after_funnel in by_name:
+            raise ValueError(
+                f"tasks[{index}].funnel: the output '{task.after_funnel}' is a task's already; "
+                "give that task another name"
+            )
+    in_funnel_order(tasks)
+
+
+def in_funnel_order(tasks: Sequence[Task]) -> tuple[Task, ...]:
+    """The tasks, each after the one that its `funnel` names.
+
+    Raises:
+        ValueError: If a task comes before itself.
+    """
+    ordered: dict[str, Task] = {}
+    waiting = list(tasks)
+    while waiting:
+        ready = [task for task in waiting if task.funnel is None or task.funnel in ordered]
+        if not ready:
+            index = tasks.index(waiting[0])
+            raise ValueError(f"tasks[{index}].funnel: '{waiting[0].name}' comes before itself")
+        ordered |= {task.name: task for task in ready}
+        waiting = [task for task in waiting if task.name not in ordered]
+    return tuple(ordered.values())

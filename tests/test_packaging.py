@@ -40,6 +40,9 @@ def test_the_wheel_holds_every_module_and_the_examples(wheel):
         for path in (ROOT / folder).rglob("*.py"):
             assert f"taskroute/{path.relative_to(ROOT).as_posix()}" in shipped
     assert "taskroute/examples/demo.yaml" in shipped
+    assert {"page.html", "page.css"} <= {
+        name.removeprefix("taskroute/components/run_report/") for name in shipped
+    }
 
 
 def test_examples_are_found_where_the_package_is_installed():

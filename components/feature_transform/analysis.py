@@ -10,6 +10,7 @@ from typing import Any, TypeAlias
 import apache_beam as beam
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import tensorflow as tf
 
 from taskroute.components.example_files.reader import read_batches
@@ -18,6 +19,7 @@ from taskroute.components.feature_transform.term_counts import TermCounts, most_
 from taskroute.schemas.analysis import (
     ANALYSIS_FILE,
     Analysis,
+    counted_columns,
     needs_moments,
     num_quantiles,
     vocabulary_name,
@@ -76,15 +78,18 @@ class _AnalyzeShard(beam.DoFn):
     def process(self, shard: tuple[int, str]) -> Iterator[Any]:
         index, path = shard
         features = self._data.features
-        terms = {name: TermCounts() for name in _vocabularies(self._data)}
+        counted = counted_columns(features)
+        terms = {name: TermCounts() for name in counted}
         moments = {f.name: MomentSums() for f in features if needs_moments(f)}
         quantiles = {f.name: QuantileSketch() for f in features if num_quantiles(f)}
-        used = {f.column for f in features if f.name in {*terms, *moments, *quantiles}}
+        used = {f.column for f in features if f.name in {*moments, *quantiles}}
+        used.update(column for columns in counted.values() for column in columns)
         columns = [column for column in feature_columns(self._data) if column.name in used]
         for batch in read_batches(path, columns) if columns else ():
+            for name, of_vocabulary in counted.items():
+                for column, last in of_vocabulary.items():
+                    terms[name].add(_last(batch[column], last))
             for feature in features:
-                if feature.name in terms:
-                    terms[feature.name].add(batch[feature.column].flatten())
                 if feature.name in moments:
                     moments[feature.name].add(_scaled(batch[feature.column], feature))
                 if feature.name in quantiles:
@@ -95,6 +100,16 @@ class _AnalyzeShard(beam.DoFn):
         for name, numbers in {**moments, **quantiles}.items():
             value = ((name, index // _SHARDS_OF_GROUP), (index, numbers))
             yield beam.pvalue.TaggedOutput(_NUMBERS, value)
+
+
+def _last(lists: pa.Array, count: int | None) -> pa.Array:
+    """The last `count` values of each list, or all of them, one after the other."""
+    values = lists.flatten()
+    if count is None:
+        return values
+    lengths = np.asarray(pc.fill_null(lists.value_lengths(), 0))
+    left = np.repeat(np.cumsum(lengths), lengths) - np.arange(len(values))
+    return values.filter(pa.array(left <= count))
 
 
 def _scaled(values: pa.Array, feature: Feature) -> np.ndarray:

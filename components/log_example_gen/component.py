@@ -43,12 +43,12 @@ class LogExampleGen(base_beam_component.BaseBeamComponent):
     those between them without rows. Output `quarantine` holds the rows that could not be used.
 
     Args:
-        source: Where the log is, with absolute paths and a last span if it has spans, and how it
-            is split.
+        source: Where the log is, with absolute paths, and how it is split. Of a log in spans
+            without a last one, the newest complete one when the step runs is taken.
         columns: What a tf.Example holds; see `taskroute.schemas.columns.raw_columns`.
         tasks: Their label columns are all among `columns`. Both classes of a binary task must
             occur in the train split.
-        data_fingerprint: Changes with the files, so that TFX's cache sees it.
+        data_fingerprint: Changes with the files, so that TFX's cache sees it; "" without a cache.
         code_digest: Changes with our code, so that TFX's cache sees it.
 
     Raises:

@@ -83,7 +83,7 @@ class Executor(base_beam_executor.BaseBeamExecutor):
                 than may be; nothing is left behind.
         """
         start = time.monotonic()
-        source = Source.model_validate_json(exec_properties["source"])
+        source = spans.resolve(Source.model_validate_json(exec_properties["source"]))
         columns = tuple(RawColumn(**column) for column in json.loads(exec_properties["columns"]))
         tasks = TypeAdapter(tuple[Task, ...]).validate_json(exec_properties["tasks"])
         examples = artifact_utils.get_single_instance(output_dict["examples"])

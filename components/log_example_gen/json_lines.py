@@ -18,7 +18,7 @@ import pyarrow.json as pj
 from taskroute.components.log_example_gen.bad_rows import Reason, shorten
 from taskroute.components.log_example_gen.conversions import to_text, value_text
 from taskroute.components.log_example_gen.log_files import TextStream
-from taskroute.schemas.columns import ColumnKind
+from taskroute.schemas.features import ColumnKind
 
 BLOCK_BYTES = 4 << 20
 _LONGEST_LINE = 64 << 20

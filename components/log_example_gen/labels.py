@@ -36,8 +36,8 @@ def read_labels(
 ) -> dict[str, np.ndarray]:
     """Labels by binary task: (N,) int8 of 0, 1 and MISSING.
 
-    Rows with a label that is neither 0 nor 1 where it must be, or below its minimum, are noted as
-    bad.
+    Rows with a label that is neither 0 nor 1 where it must be, or below its minimum, or with a
+    negative weight, are noted as bad.
 
     Args:
         check: Where the rows come from.
@@ -96,6 +96,8 @@ def _minima(tasks: Sequence[Task]) -> dict[str, float]:
         if task.label.least is not None:
             column = task.label.column
             minima[column] = max(task.label.least, minima.get(column, task.label.least))
+        if task.weight is not None:
+            minima[task.weight] = max(0.0, minima.get(task.weight, 0.0))
     return minima
 
 
@@ -105,7 +107,7 @@ def _refuse_below(column: pa.Array, minimum: float) -> pa.Array:
     if low.any():
         raise BadValues(
             "out_of_range",
-            f"is below {minimum:g}, the least this label may be",
+            f"is below {minimum:g}, the least it may be",
             np.flatnonzero(present)[low],
         )
     return column

@@ -16,8 +16,9 @@ from taskroute.components.log_example_gen.log_files import (
     open_file,
     say_what_is_wrong,
 )
-from taskroute.schemas.columns import ColumnKind, RawColumn
+from taskroute.schemas.columns import RawColumn
 from taskroute.schemas.errors import DataError
+from taskroute.schemas.features import ColumnKind
 
 LogFormat = Literal["csv", "jsonl", "parquet"]
 

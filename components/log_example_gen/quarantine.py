@@ -10,4 +10,5 @@ class Quarantine(Artifact):
     `taskroute.components.log_example_gen.bad_rows`.
     """
 
-    TYPE_NAME = "Quarantine"
+    # TFX compiles no custom type for Kubeflow whose name is not like this.
+    TYPE_NAME = "taskroute.Quarantine"

@@ -9,9 +9,11 @@ import tempfile
 from pathlib import Path
 from typing import Literal
 
+from pydantic import Field
+
 from taskroute.schemas.base import Config
 from taskroute.schemas.recommender import RecommenderConfig
-from taskroute.schemas.serving import SCORE, ModelInfo
+from taskroute.schemas.serving import SCORE, ModelInfo, Serving
 
 REPORT_FILE = "serving_check.json"
 
@@ -21,11 +23,16 @@ _MAX_SECONDS = 900
 _PROBE = Path(__file__).with_name("probe.py")
 
 
+OutputKind = Literal["binary", "regression", "score"]
+
+
 class Contract(Config):
     """What a served model must give."""
 
-    outputs: dict[str, Literal["binary", "regression", "score"]]
+    outputs: dict[str, OutputKind]
     batch_sizes: tuple[int, ...]
+    tolerance: float = Field(1e-5, description="Of warm-up scores, relative to 1 or to the score.")
+    xla: bool = Field(False, description="Whether the model may ask for XLA.")
     signatures: tuple[str, ...] = ("serving_default", "raw_features", "transformed_features")
     gpu_signature: str = "transformed_features"
 
@@ -69,23 +76,28 @@ class ServingReport(Config):
 
 def contract_of(config: RecommenderConfig) -> Contract:
     """What the model of `config` must give."""
-    outputs: dict[str, Literal["binary", "regression", "score"]] = {
-        task.name: task.kind for task in config.tasks
+    outputs: dict[str, OutputKind] = {
+        name: task.kind for task in config.tasks for name in task.outputs
     }
-    if config.serving.score:
-        outputs[SCORE] = "score"
-    return Contract(outputs=outputs, batch_sizes=config.serving.batch_sizes)
+    return _contract(outputs, config.serving)
 
 
 def contract_of_info(info: ModelInfo) -> Contract:
     """What a model says that it gives."""
-    outputs: dict[str, Literal["binary", "regression", "score"]] = {
+    outputs: dict[str, OutputKind] = {
         **dict.fromkeys(info.binary_tasks, "binary"),
         **dict.fromkeys(info.regression_tasks, "regression"),
     }
-    if info.score:
-        outputs[SCORE] = "score"
-    return Contract(outputs=outputs, batch_sizes=info.batch_sizes)
+    return _contract(outputs, info.serving)
+
+
+def _contract(outputs: dict[str, OutputKind], serving: Serving) -> Contract:
+    return Contract(
+        outputs={**outputs, SCORE: "score"} if serving.score else outputs,
+        batch_sizes=serving.batch_sizes,
+        tolerance=serving.tolerance,
+        xla=serving.xla,
+    )
 
 
 def check_model(folder: str | Path, contract: Contract) -> ServingReport:

@@ -1,6 +1,7 @@
 """Statistics of a binary task that add up: shards, merged in any order, give the same metrics."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Self
 
 import numpy as np
@@ -13,7 +14,7 @@ from taskroute.components.task_evaluator.estimates import (
     predictions_are,
     with_and_without,
 )
-from taskroute.components.task_evaluator.jackknife import NUM_GROUPS
+from taskroute.components.task_evaluator.jackknife import NUM_GROUPS, Spread, spread
 from taskroute.components.task_evaluator.ranking import ratio
 from taskroute.components.task_evaluator.rows import TaskRows
 from taskroute.components.task_evaluator.sparse_sums import SparseSums
@@ -32,10 +33,24 @@ LOGIT_LIMIT = 16.0
 _NUM_COARSE_BINS = 1024
 
 _NUM_CALIBRATION_BINS = 20
+_ROWS_OF_RARER_CLASS = 20
 
 # Log loss takes a probability as at least this far from 0 and from 1; else one row could make it
 # infinite. A sigmoid in float32 reaches 1 at a logit of 17.
 PROBABILITY_MARGIN = 1e-7
+
+
+@dataclass(frozen=True)
+class CalibrationBin:
+    """Rows next to each other by prediction: means of prediction and label.
+
+    `spread` is that of `actual`, None where it is not known.
+    """
+
+    predicted: float
+    actual: float
+    weight: float
+    spread: Spread | None
 
 
 class BinaryStatistics(PredictionCounts):
@@ -132,6 +147,41 @@ class BinaryStatistics(PredictionCounts):
             result.put(name, column[0], column[1:], num_groups[name])
         return result
 
+    def calibration_bins(self, model: int = 0) -> list[CalibrationBin]:
+        """Bins of equal weight, by rising prediction; none without valid rows.
+
+        As many as those of `ece`, or as few as leave each _ROWS_OF_RARER_CLASS of that class: with
+        less, the rate of a bin is chance.
+        """
+        held = self.weights.sum(axis=1) > 0
+        if not held.any() or self.num_invalid[model]:
+            return []
+        cells, weights = self._histograms[model].settle()
+        occupied, bins = np.unique(cells % NUM_BINS, return_inverse=True)
+        groups, labels = cells // NUM_BINS % NUM_GROUPS, cells // (NUM_BINS * NUM_GROUPS)
+        enough = int(self.weights.sum(axis=0).min() / _ROWS_OF_RARER_CLASS)
+        num_bins = min(max(enough, 1), _NUM_CALIBRATION_BINS)
+        cell = groups * num_bins + _calibration_bins(bins, weights, num_bins)
+        weight, positive, predicted = (
+            _by_cell(cell, values, (NUM_GROUPS, num_bins))
+            for values in (weights, weights * labels, weights * _center_of(occupied)[bins])
+        )
+        rates = ratio(with_and_without(positive, held), with_and_without(weight, held))
+        # As for the AUC, the groups that matter are those that hold the rarer class.
+        num_groups = np.minimum(
+            np.count_nonzero(positive, axis=0), np.count_nonzero(weight - positive, axis=0)
+        )
+        total, mean = weight.sum(axis=0), ratio(predicted.sum(axis=0), weight.sum(axis=0))
+        return [
+            CalibrationBin(
+                float(mean[place]),
+                float(rates[0, place]),
+                float(total[place]),
+                spread(rates[1:, place], int(num_groups[place])),
+            )
+            for place in np.flatnonzero(total > 0)
+        ]
+
     def _refuse(self, result: Estimates, model: int) -> None:
         """Says which metrics are undefined, and why."""
         order = ("auc", "pr_auc", "gauc")
@@ -163,11 +213,10 @@ class BinaryStatistics(PredictionCounts):
         cell = (groups * 2 + labels) * num_coarse + coarse_of_bin[bins]
         coarse = with_and_without(_by_cell(cell, weights, shape), held)[1:]
 
-        middle = fine.sum(axis=(0, 1))
-        middle = (np.cumsum(middle) - middle / 2) / middle.sum()
-        calibration_bin = (middle * _NUM_CALIBRATION_BINS).astype(np.int64)[bins]
         error = weights * (_center_of(occupied)[bins] - labels)
-        cell = groups * _NUM_CALIBRATION_BINS + calibration_bin
+        cell = groups * _NUM_CALIBRATION_BINS + _calibration_bins(
+            bins, weights, _NUM_CALIBRATION_BINS
+        )
         errors = _by_cell(cell, error, (NUM_GROUPS, _NUM_CALIBRATION_BINS))
         gaps = np.abs(with_and_without(errors, held)).sum(axis=1)
         all_weight = with_and_without(self.weights.sum(axis=1), held)
@@ -194,6 +243,15 @@ def _by_cell(cells: npt.NDArray[np.integer], values: Array, shape: tuple[int, ..
 
 def _both(measure: Callable[[Array, Array], Array], fine: Array, coarse: Array) -> Array:
     return np.concatenate([measure(fine[:, 0], fine[:, 1]), measure(coarse[:, 0], coarse[:, 1])])
+
+
+def _calibration_bins(
+    bins: npt.NDArray[np.integer], weights: Array, num_bins: int
+) -> npt.NDArray[np.int64]:
+    """(N,), the bin of about equal weight of each cell (N,), whose predictions rise with `bins`."""
+    weight = np.bincount(bins, weights)
+    middle = (np.cumsum(weight) - weight / 2) / weight.sum()
+    return (middle * num_bins).astype(np.int64)[bins]
 
 
 def _coarse_bins(fine: Array) -> npt.NDArray[np.int64]:

@@ -7,18 +7,18 @@ from tfx.dsl.components.base import base_beam_component, executor_spec
 from tfx.types import component_spec, standard_artifacts
 
 from taskroute.components.task_evaluator import executor
-from taskroute.components.task_evaluator.records import Baseline
 from taskroute.schemas.evaluation import Evaluation
 from taskroute.schemas.tasks import Task
 
 
 class TaskEvaluatorSpec(component_spec.ComponentSpec):
-    """Inputs, outputs and properties of TaskEvaluator; all but the digest are JSON."""
+    """Inputs, outputs and properties of TaskEvaluator; tasks and settings are JSON."""
 
     PARAMETERS = {
         executor.TASKS_KEY: component_spec.ExecutionParameter(type=str),
         executor.SETTINGS_KEY: component_spec.ExecutionParameter(type=str),
-        executor.BASELINE_KEY: component_spec.ExecutionParameter(type=str),
+        executor.SERVING_KEY: component_spec.ExecutionParameter(type=str),
+        "serving_state": component_spec.ExecutionParameter(type=str),
         "code_digest": component_spec.ExecutionParameter(type=str),
     }
     INPUTS = {
@@ -57,7 +57,8 @@ class TaskEvaluator(base_beam_component.BaseBeamComponent):
         tasks: Sequence[Task],
         evaluation: Evaluation,
         code_digest: str,
-        baseline: Baseline | None = None,
+        serving: str = "",
+        serving_state: str = "",
     ):
         """Constructs the component.
 
@@ -68,8 +69,10 @@ class TaskEvaluator(base_beam_component.BaseBeamComponent):
             tasks: What the model predicts.
             evaluation: What to measure, and the gates. Without any gate every model is blessed.
             code_digest: Digest of our code: a change of it makes TFX's cache run this step again.
-            baseline: What serves when the pipeline is made; a change of it makes TFX's cache run
-                this step again.
+            serving: Folder of the model's versions: what its pointer names when the step runs is
+                the baseline. "" where there is nothing to compare with.
+            serving_state: What serves when the pipeline is made: a change of it makes TFX's cache
+                run this step again.
 
         Raises:
             ValueError: If there is no task, or a gate is on none of the tasks.
@@ -87,7 +90,8 @@ class TaskEvaluator(base_beam_component.BaseBeamComponent):
                 transform_graph=transform_graph,
                 tasks=executor.TASKS.dump_json(tuple(tasks)).decode(),
                 settings=evaluation.model_dump_json(),
-                baseline=baseline.model_dump_json() if baseline else "",
+                serving=serving,
+                serving_state=serving_state,
                 code_digest=code_digest,
                 evaluation=types.Channel(type=standard_artifacts.ModelEvaluation),
                 blessing=types.Channel(type=standard_artifacts.ModelBlessing),

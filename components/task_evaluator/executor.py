@@ -13,6 +13,7 @@ from tfx.types import artifact_utils
 from tfx.utils import path_utils
 
 from taskroute.components.task_evaluator import statistics_fn
+from taskroute.components.task_evaluator.baseline import read_baseline
 from taskroute.components.task_evaluator.gate import judge
 from taskroute.components.task_evaluator.records import (
     Baseline,
@@ -33,7 +34,7 @@ EVALUATION_KEY = "evaluation"
 BLESSING_KEY = "blessing"
 TASKS_KEY = "tasks"
 SETTINGS_KEY = "settings"
-BASELINE_KEY = "baseline"
+SERVING_KEY = "serving"
 
 TASKS = TypeAdapter(tuple[Task, ...])
 
@@ -60,7 +61,7 @@ class Executor(base_beam_executor.BaseBeamExecutor):
             input_dict: `examples`, raw; `model`, the candidate; `transform_graph`.
             output_dict: `evaluation`, gets metrics.json, verdict.json and TFMA's files; `blessing`.
             exec_properties: `tasks`, a JSON array of their configs; `settings`, an `Evaluation` as
-                JSON; `baseline`, a `Baseline` as JSON or "".
+                JSON; `serving`, the folder of the model's versions, "" where there is none.
 
         Raises:
             DataError: If the test split is empty or a label in it cannot be measured.
@@ -69,9 +70,8 @@ class Executor(base_beam_executor.BaseBeamExecutor):
         started = time.perf_counter()
         tasks = TASKS.validate_json(exec_properties[TASKS_KEY])
         settings = Evaluation.model_validate_json(exec_properties[SETTINGS_KEY])
-        baseline = None
-        if exec_properties.get(BASELINE_KEY):
-            baseline = Baseline.model_validate_json(exec_properties[BASELINE_KEY])
+        serving = exec_properties[SERVING_KEY]
+        baseline = read_baseline(serving) if serving else None
         model = artifact_utils.get_single_instance(input_dict[MODEL_KEY])
         candidate = path_utils.serving_model_path(
             model.uri, path_utils.is_old_model_artifact(model)
@@ -138,7 +138,7 @@ def _gather(
             MeasuredSlice(
                 column=column,
                 value=value,
-                tasks={task.name: by_task[task.name].measured for task in tasks},
+                tasks={task.name: by_task[task.name].measured.of_slice() for task in tasks},
             )
             for (column, value), by_task in slices.items()
         ),

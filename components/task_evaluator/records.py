@@ -34,6 +34,24 @@ class Interval(Config):
         return Spread(self.standard_error, self.degrees_of_freedom)
 
 
+class ReliabilityBin(Config):
+    """Some of a task's rows, next to each other by prediction, and what came of them.
+
+    Attributes:
+        predicted: Mean prediction.
+        actual: Mean label.
+        weight: Sum of the weights of the rows.
+        low: Lower end of the interval of `actual`; None where it is not known.
+        high: Its upper end.
+    """
+
+    predicted: FiniteFloat
+    actual: FiniteFloat
+    weight: FiniteFloat
+    low: FiniteFloat | None
+    high: FiniteFloat | None
+
+
 class TaskMetrics(Config):
     """What was measured for one task on one set of rows.
 
@@ -45,6 +63,7 @@ class TaskMetrics(Config):
         values: Metric to its value; None where it is undefined.
         undefined: Metric without a value to the reason.
         intervals: Metric to its interval, where it is known.
+        reliability: Of binary tasks, by rising prediction; not kept for slices.
     """
 
     kind: Literal["binary", "regression"]
@@ -54,6 +73,7 @@ class TaskMetrics(Config):
     values: dict[str, FiniteFloat | None]
     undefined: dict[str, str]
     intervals: dict[str, Interval] = {}
+    reliability: tuple[ReliabilityBin, ...] = ()
 
 
 class Difference(Config):
@@ -69,6 +89,15 @@ class MeasuredTask(Config):
     candidate: TaskMetrics
     baseline: TaskMetrics | None = None
     differences: dict[str, Difference] = {}
+
+    def of_slice(self) -> "MeasuredTask":
+        """Without what is kept only for all rows."""
+        models = {"candidate": self.candidate, "baseline": self.baseline}
+        kept = {
+            name: metrics and metrics.model_copy(update={"reliability": ()})
+            for name, metrics in models.items()
+        }
+        return self.model_copy(update=kept)
 
 
 class MeasuredSlice(Config):
@@ -192,7 +221,28 @@ def _task_metrics(
         values=estimates.values,
         undefined=estimates.undefined,
         intervals={name: found for name, found in intervals.items() if found is not None},
+        reliability=_reliability(statistics, model, confidence),
     )
+
+
+def _reliability(
+    statistics: Statistics, model: int, confidence: float
+) -> tuple[ReliabilityBin, ...]:
+    if not isinstance(statistics, BinaryStatistics):
+        return ()
+    bins = []
+    for found in statistics.calibration_bins(model):
+        interval = _interval(found.actual, found.spread, confidence, True)
+        bins.append(
+            ReliabilityBin(
+                predicted=found.predicted,
+                actual=found.actual,
+                weight=found.weight,
+                low=interval and interval.low,
+                high=interval and interval.high,
+            )
+        )
+    return tuple(bins)
 
 
 def _interval(

@@ -68,7 +68,7 @@ class Scorer:
                 self._baseline = _Model(plan.baseline)
             except (OSError, ValueError, KeyError, tf.errors.OpError) as error:
                 raise _no_baseline(plan.baseline, error) from error
-        self._known = _known_columns(plan)
+        self._known = known_columns(plan)
 
     def read(self, file: str, number: int) -> Iterator[tuple[SliceKey, TaskRows]]:
         """Scores a gzipped TFRecord file.
@@ -157,7 +157,7 @@ def _no_baseline(folder: str, error: Exception) -> UserError:
     )
 
 
-def _known_columns(plan: ScoringPlan) -> Any:
+def known_columns(plan: ScoringPlan) -> Any:
     """A function of string (B,) that gives what is known of rows beside their scores.
 
     `label/*` and `weight/*` float32 (B,), as the transform graph makes them; `unit` int64 (B,);

@@ -116,6 +116,16 @@ class CompactTrunk:
                     values[made[0]] = tf.add_n(terms) if len(terms) > 1 else terms[0]
         return {task: values[number] for task, number in self._outputs.items()}
 
+    def cast(self, dtype: str) -> "CompactTrunk":
+        """The same program with weights, and so values, of another floating type."""
+        copy = CompactTrunk(self._widths[0])
+        copy._widths, copy._steps, copy._outputs = self._widths, self._steps, self._outputs
+        copy._weights = [
+            _Weights(_cast(weights.kernel, dtype), _cast(weights.bias, dtype), weights.activation)
+            for weights in self._weights
+        ]
+        return copy
+
     @property
     def weights(self) -> list[tf.Variable]:
         return [
@@ -152,6 +162,13 @@ class CompactTrunk:
 
 def _variable(value: np.ndarray, name: str) -> tf.Variable:
     return tf.Variable(np.asarray(value, np.float32), trainable=False, name=name)
+
+
+def _cast(variable: tf.Variable | None, dtype: str) -> tf.Variable | None:
+    if variable is None:
+        return None
+    name = variable.name.split(":")[0]
+    return tf.Variable(tf.cast(variable, dtype), trainable=False, name=name)
 
 
 def _finish(weights: _Weights, outputs: tf.Tensor) -> tf.Tensor:

@@ -11,6 +11,8 @@ from typing import Any
 import tensorflow as tf
 import tf_keras as keras
 
+from taskroute.models.layers.noise import Dropout
+
 
 @keras.utils.register_keras_serializable(package="taskroute")
 class Experts(keras.layers.Layer):
@@ -68,7 +70,7 @@ class Experts(keras.layers.Layer):
         self.experts_first = experts_first
         self.activation, self.dropout = activation, dropout
         self._activate = keras.activations.get(activation)
-        self._drop = keras.layers.Dropout(dropout)
+        self._drop = Dropout(dropout)
 
     def build(self, input_shape: Any) -> None:
         if math.prod(input_shape[:-2]) != self.num_inputs:
@@ -104,6 +106,10 @@ class Experts(keras.layers.Layer):
             outputs = regroup(outputs, groups, self.num_experts)
             return outputs if self.num_experts > 1 else outputs[tf.newaxis]
         return tf.reshape(join_groups(outputs), [-1, self.num_experts, self.units[-1]])
+
+    def last_weights(self) -> list[tf.Variable]:
+        """Those of the last layer, once built."""
+        return [self.kernels[-1], self.biases[-1]]
 
     def macs(self) -> int:
         """Multiply-accumulates of a row, once built."""

@@ -16,6 +16,7 @@ from taskroute.models.layers.experts import (
     grouped_product,
     join_groups,
 )
+from taskroute.models.layers.noise import add_noise, next_seed
 
 _USAGE_MOMENTUM = 0.99
 
@@ -92,13 +93,15 @@ class HardConcreteGate(keras.layers.Layer):
             shape=self.shape,
             initializer=keras.initializers.Constant(self.log_alpha_start),
         )
+        self.noise = add_noise(self)
         super().build(input_shape)
 
     def call(self, inputs: Any = None, training: bool = False) -> tf.Tensor:
         logits = self.log_alpha
         if training:
             # An open interval: the logarithm of either end would make the gate NaN.
-            uniform = tf.random.uniform(self.shape, 1e-6, 1 - 1e-6)
+            seed = next_seed(self.noise)
+            uniform = tf.random.stateless_uniform(self.shape, seed, 1e-6, 1 - 1e-6)
             noise = tf.math.log(uniform) - tf.math.log1p(-uniform)
             logits = (logits + noise) / self.temperature
         gates = self._stretched(logits)
@@ -197,6 +200,7 @@ class GumbelMatrixGate(keras.layers.Layer):
             shape=shape,
             initializer=keras.initializers.Constant(np.broadcast_to(start, shape)),
         )
+        self.noise = add_noise(self)
         super().build(input_shape)
 
     def call(self, temperature: tf.Tensor, training: bool = False) -> tf.Tensor:
@@ -208,7 +212,9 @@ class GumbelMatrixGate(keras.layers.Layer):
         logits_TC2 = self.logits
         if training:
             # Gumbel noise -log(-log u): u is never 0, where it would be infinite.
-            uniform_TC2 = tf.random.uniform(logits_TC2.shape, np.finfo(np.float32).tiny, 1.0)
+            uniform_TC2 = tf.random.stateless_uniform(
+                logits_TC2.shape, next_seed(self.noise), np.finfo(np.float32).tiny, 1.0
+            )
             logits_TC2 = logits_TC2 - tf.math.log(-tf.math.log(uniform_TC2))
         lead_TC = logits_TC2[..., 0] - logits_TC2[..., 1]
         hard_TC = tf.cast((lead_TC >= 0) | self.kept(), tf.float32)

@@ -6,6 +6,8 @@ from typing import Any
 import tensorflow as tf
 import tf_keras as keras
 
+from taskroute.models.layers.noise import Dropout
+
 
 @keras.utils.register_keras_serializable(package="taskroute")
 class Mlp(keras.layers.Layer):
@@ -41,12 +43,16 @@ class Mlp(keras.layers.Layer):
         self.units = tuple(units)
         self.activation, self.dropout = activation, dropout
         self._layers = [keras.layers.Dense(width, activation=activation) for width in self.units]
-        self._drop = keras.layers.Dropout(dropout)
+        self._drop = Dropout(dropout)
 
     def call(self, inputs: tf.Tensor, training: bool = False) -> tf.Tensor:
         for layer in self._layers:
             inputs = self._drop(layer(inputs), training=training)
         return inputs
+
+    def last_weights(self) -> list[tf.Variable]:
+        """Those of the last layer, once built."""
+        return list(self._layers[-1].trainable_weights) if self._layers else []
 
     def macs(self) -> int:
         """Multiply-accumulates of a row, once built."""

@@ -93,6 +93,10 @@ class Mmoe(Trunk):
             matrices.append(RoutingMatrix(name, upper, lower, tf.convert_to_tensor(gate.usage)))
         return tuple(matrices)
 
+    @property
+    def last_shared_variables(self) -> list[tf.Variable]:
+        return self.experts[-1].last_weights()
+
     def macs(self) -> int:
         return sum(
             experts.macs() + gate.macs() + gate.num_upper * gate.num_lower * experts.units[-1]

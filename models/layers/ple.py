@@ -221,6 +221,10 @@ class Ple(Trunk):
         names = [f"{index}.{task}.{n}" for task in self.task_names for n in range(1, own + 1)]
         return (*names, *(f"{index}.shared.{n}" for n in range(1, shared + 1)))
 
+    @property
+    def last_shared_variables(self) -> list[tf.Variable]:
+        return self.levels[-1].experts[-1].last_weights()
+
     def macs(self) -> int:
         return sum(level.macs() for level in self.levels)
 

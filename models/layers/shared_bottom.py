@@ -52,6 +52,10 @@ class SharedBottom(Trunk):
         everything = tf.ones([len(self.task_names), 1])
         return (RoutingMatrix("tasks", self.task_names, ("shared",), everything),)
 
+    @property
+    def last_shared_variables(self) -> list[tf.Variable]:
+        return self.body.last_weights()
+
     def macs(self) -> int:
         return self.body.macs()
 

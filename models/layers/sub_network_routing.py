@@ -16,6 +16,7 @@ import tf_keras as keras
 
 from taskroute.models.layers.experts import Experts, mix
 from taskroute.models.layers.gates import HardConcreteGate
+from taskroute.models.layers.noise import Dropout
 from taskroute.models.layers.trunk import RoutingMatrix, Trunk, part_names
 from taskroute.models.schedules import add_step_counter, linear_warm_up, next_step
 
@@ -326,7 +327,7 @@ class SnrTrans(_Snr):
                 )
             )
             count = upper
-        self._drop = keras.layers.Dropout(dropout)
+        self._drop = Dropout(dropout)
 
     def features(self, inputs: tf.Tensor, training: bool) -> dict[str, tf.Tensor]:
         outputs = self._drop(self.first(inputs), training=training)
@@ -335,6 +336,12 @@ class SnrTrans(_Snr):
         return self._by_task(
             tf.reshape(outputs, [-1, len(self.task_names), self.task_units]), axis=1
         )
+
+    @property
+    def last_shared_variables(self) -> list[tf.Variable]:
+        # The blocks of the last connection are of one task each.
+        last = self.connections[-2] if len(self.connections) > 1 else self.first
+        return [last.kernel, last.bias]
 
     def macs(self) -> int:
         first = self.first.kernel.shape.num_elements()
@@ -416,6 +423,10 @@ class SnrAver(_Snr):
         for sub_networks, connection in zip(self.sub_networks, self.connections, strict=True):
             inputs = connection(sub_networks(inputs, training=training), training=training)
         return self._by_task(inputs, axis=0)
+
+    @property
+    def last_shared_variables(self) -> list[tf.Variable]:
+        return self.sub_networks[-1].last_weights()
 
     def macs(self) -> int:
         sums = sum(

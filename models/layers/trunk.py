@@ -69,6 +69,19 @@ class Trunk(keras.layers.Layer, abc.ABC):
     def routing_variables(self) -> list[tf.Variable]:
         return []
 
+    @property
+    def shared_variables(self) -> list[tf.Variable]:
+        """The trained weights that tasks have in common: all but those that decide the routing."""
+        routing = {variable.ref() for variable in self.routing_variables}
+        return [weight for weight in self.trainable_weights if weight.ref() not in routing]
+
+    @property
+    def last_shared_variables(self) -> list[tf.Variable]:
+        """Those of `shared_variables` that are nearest to the tasks; all, where a trunk knows no
+        nearer ones.
+        """
+        return self.shared_variables
+
     def _by_task(self, outputs: tf.Tensor, axis: int) -> dict[str, tf.Tensor]:
         return dict(zip(self.task_names, tf.unstack(outputs, axis=axis), strict=True))
 

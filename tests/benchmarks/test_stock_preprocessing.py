@@ -2,6 +2,7 @@
 
 import json
 import tempfile
+from collections import Counter
 
 import numpy as np
 import pytest
@@ -37,6 +38,9 @@ DATA = DataConfig.model_validate(
                 "vocabulary": {"min_count": 1000, "oov_buckets": 2},
             },
             {"name": "empty", "kind": "multivalent", "vocabulary": {"max_size": 3}},
+            {"name": "history", "kind": "sequence", "shares": "item", "max_length": 3},
+            {"name": "liked", "kind": "categorical", "shares": "tags"},
+            {"name": "friends", "kind": "sequence", "shares": "user", "max_length": 2},
             {"name": "hour", "kind": "bucket", "boundaries": [6, 12]},
             {"name": "price_band", "column": "price", "kind": "bucket", "num_quantiles": 7},
             {"name": "age", "kind": "dense"},
@@ -82,6 +86,10 @@ def make_rows(split):
             "item": [TERMS[int(random.beta(1, 2) * len(TERMS)) // 2 * 2 + random.integers(2)]],
             "tags": [TERMS[number] for number in random.integers(len(TERMS), size=4)],
             "rare": [b"r%d" % random.integers(9)],
+            # Of these terms, half are never an item.
+            "history": [b"i%d" % number for number in random.integers(60, size=6)],
+            "liked": [b"i%d" % random.integers(40)],
+            "friends": [b"u%d" % number for number in random.integers(50, size=3)],
             "hour": [float(random.integers(24))],
             "price": [float(random.lognormal() * random.choice([-1, 1]))],
             "age": [float(random.normal(30, 5))],
@@ -92,6 +100,7 @@ def make_rows(split):
             "seconds": [clicked * float(random.lognormal(3))],
         }
         row["tags"] = row["tags"][: random.integers(5)]
+        row["history"] = row["history"][: random.integers(7)]
         yield {name: values for name, values in row.items() if random.random() > 0.1}
 
 
@@ -227,6 +236,35 @@ def test_every_transformed_value_of_every_row_is_tfts(ours, theirs, split):
             np.testing.assert_array_equal(values, expected, name)
         else:
             np.testing.assert_allclose(values, expected, rtol=1e-5, atol=1e-6, err_msg=name)
+
+
+def test_a_term_has_one_id_in_the_features_that_share_it(ours, rows):
+    lines = (ours / "graph/transform_fn/assets/vocabulary_item").read_bytes().split(b"\n")[:-1]
+    mine = read(ours, "test")
+    for row, item, history in zip(rows["test"], mine["item"], mine["history"], strict=True):
+        kept = row.get("history", [])[-3:]
+        assert len(kept) == len(history)
+        pairs = [
+            *zip(kept, history.numpy(), strict=True),
+            *((t, int(item)) for t in row.get("item", ())),
+        ]
+        for term, number in pairs:
+            if term in lines:
+                assert number == 1 + lines.index(term)
+            else:
+                assert number > len(lines)
+    # Terms of either column are in it, and some are in both.
+    assert {b"i59", "ü ñ 漢字 😀".encode(), b"i1"} <= set(lines)
+
+
+def test_a_shared_vocabulary_counts_the_terms_that_are_kept_in_both_columns(ours, rows):
+    terms = Counter()
+    for row in rows["train"]:
+        terms.update([*row.get("item", []), *row.get("history", [])[-3:]])
+    lines = (ours / "graph/transform_fn/assets/vocabulary_item").read_bytes().split(b"\n")[:-1]
+    frequent = {term for term, count in terms.items() if count >= 2}
+    assert set(lines) == {term for term in frequent if term and not {*term} & {*b"\r\n"}}
+    assert [terms[line] for line in lines] == sorted((terms[t] for t in lines), reverse=True)
 
 
 def test_the_serving_graph_needs_no_file_but_its_own(ours, tmp_path):

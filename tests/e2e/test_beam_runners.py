@@ -102,6 +102,8 @@ def ingest_and_transform(log, folder, beam_args):
     """All files that the two stages write, by name."""
     source = Source(path=str(log), format="parquet", split=Split(by="hash", key="user_id"))
     examples = place(standard_artifacts.Examples(), folder / "examples")
+    # Without an image TFX packs itself up for every stage.
+    beam_args = [*beam_args, "--sdk_container_image=local"]
     LogExampleGen(LogExampleGen.Context(beam_pipeline_args=beam_args)).Do(
         {},
         {"examples": examples, "quarantine": place(Quarantine(), folder / "quarantine")},

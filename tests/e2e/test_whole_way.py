@@ -18,11 +18,9 @@ import pytest
 import yaml
 
 from taskroute.components.model_pusher import registry
-from taskroute.pipeline.sample_log import SampleLogSpec, make_sample_log, write_sample_log
 
 pytestmark = pytest.mark.e2e
 
-NUM_ROWS = 6_000
 STAGES = [
     "LogExampleGen",
     "LogSchemaGen",
@@ -37,51 +35,6 @@ STAGES = [
 ]
 
 
-class World:
-    """A log, a config and a pipeline root."""
-
-    def __init__(self, folder: Path):
-        self.folder = folder
-        self.root = folder / "root"
-        self.config = yaml.safe_load(Path("examples/demo.yaml").read_text())
-        self.config["training"] = {"batch_size": 256, "epochs": 2}
-        self.config["source"] |= {"path": "log.parquet", "format": "parquet"}
-        self.set_gates({"task": "click", "metric": "auc", "at_least": 0.5})
-        log = make_sample_log(SampleLogSpec(num_rows=NUM_ROWS, num_users=300, num_items=100))
-        write_sample_log(log, folder / "log.parquet", "parquet")
-
-    def set_gates(self, *gates):
-        self.config["evaluation"] = {"gates": list(gates)}
-
-    def run(self, code):
-        path = self.folder / "demo.yaml"
-        path.write_text(yaml.safe_dump(self.config))
-        program = [sys.executable, "-m", "taskroute.pipeline", "run", path, "--root", self.root]
-        ended = subprocess.run(program, capture_output=True, text=True, check=False)
-        assert ended.returncode == code, ended.stdout + ended.stderr
-        return ended
-
-    @property
-    def report(self):
-        return json.loads((self.root / "last_run.json").read_text())
-
-    @property
-    def serving(self):
-        return self.root / "serving" / "demo"
-
-    def artifact(self, pattern):
-        (found,) = sorted((self.root / "artifacts").glob(pattern))
-        return found
-
-
-@pytest.fixture(scope="module")
-def world(tmp_path_factory):
-    made = World(tmp_path_factory.mktemp("world"))
-    made.first = made.run(0)
-    made.first_report = made.report
-    return made
-
-
 def test_the_first_run_says_what_it_did_and_nothing_else(world):
     lines = world.first.stdout.splitlines()
     assert world.first.stderr == ""
@@ -93,7 +46,7 @@ def test_the_first_run_says_what_it_did_and_nothing_else(world):
 
 
 def test_every_row_of_the_log_is_in_one_split(world):
-    assert sum(world.first_report["rows"].values()) == NUM_ROWS
+    assert sum(world.first_report["rows"].values()) == world.num_rows
     assert set(world.first_report["rows"]) == {"train", "validation", "test"}
 
 
@@ -119,6 +72,26 @@ def test_describe_prints_cost_and_routes_of_the_last_run(world):
     for part in ("embedding", "trunk", "tower click", "total"):
         assert any(line.startswith(part) for line in lines)
     assert any(line.startswith("tasks: ") and "routes open" in line for line in lines)
+
+
+def test_the_run_names_a_page_that_shows_it(world):
+    path = Path(world.first_report["report"])
+    assert str(path) in world.first.stdout.replace("\n", "")
+    html = path.read_text()
+    assert "Blessed and pushed as version 1" in html
+    for text in (*STAGES, *(task["name"] for task in world.config["tasks"]), "Learning curves"):
+        assert text in html
+    program = [sys.executable, "-m", "taskroute.pipeline", "report", world.root]
+    again = subprocess.run(
+        [*program, "--importance", "300", "--repeats", "1"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert (again.stdout.strip(), again.stderr) == (str(path), "")
+    html = path.read_text()
+    assert "What the predictions rest on" in html
+    assert "position, position_band" in html
 
 
 def test_vocabularies_hold_terms_of_the_train_split_only(world):

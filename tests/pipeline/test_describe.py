@@ -1,9 +1,12 @@
 """What `taskroute describe` prints and draws."""
 
+from pathlib import Path
+
 import pytest
 
-from taskroute.pipeline.describe import draw_routes, print_description
+from taskroute.pipeline.describe import draw_routes, print_description, signature_table
 from taskroute.schemas.errors import UserError
+from taskroute.schemas.recommender import load_config
 
 COST = [{"part": "trunk", "parameters": 1200, "macs": 1000}]
 TRAINING = {
@@ -18,6 +21,19 @@ TRAINING = {
         }
     ],
     "guarded_tasks": ["like"],
+    "calibration": {
+        "like": {
+            "method": "platt",
+            "knots": 1,
+            "before": {"calibration": 1.25, "log_loss": 0.3},
+            "after": {"calibration": 1.004, "log_loss": 0.29},
+        }
+    },
+    "score_differences": {
+        "click": {"largest": 0.002, "mean": 0.0001},
+        "like": {"largest": 0.001, "mean": 0.0002},
+    },
+    "saved_bytes": 1_300_000,
 }
 
 
@@ -28,6 +44,26 @@ def test_costs_routes_and_guarded_tasks_are_printed(capsys):
     assert "500" in text
     assert "tasks: 2 of 4 routes open" in text
     assert "kept open by the guard: like" in text
+
+
+def test_what_is_served_is_told_in_a_line_each(capsys):
+    print_description(TRAINING)
+    lines = capsys.readouterr().out.splitlines()
+    assert (
+        "like is calibrated (platt): mean prediction over mean label 1.250 before, 1.004 after, on "
+        "validation"
+    ) in lines
+    assert (
+        "served scores differ from the trained model's by 2.0e-03 at most and 1.0e-04 in the mean "
+        "(click); int8 tables save 1.3 MB"
+    ) in lines
+
+
+def test_the_table_of_inputs_and_outputs_in_the_docs_is_what_the_demo_serves():
+    """`taskroute describe examples/demo.yaml --signatures` makes it."""
+    root = Path(__file__).parents[2]
+    table = signature_table(load_config(root / "examples/demo.yaml"))
+    assert table in (root / "docs/serving.md").read_text(encoding="utf-8")
 
 
 def test_the_routes_are_drawn_to_a_file(tmp_path):

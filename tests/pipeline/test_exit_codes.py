@@ -37,7 +37,7 @@ def test_a_model_that_does_not_serve_is_told_apart_from_one_that_is_no_better(
     # In place of the modules that import TFX.
     for name, content in (
         ("local_runner", {"StageRun": object, "run_stages": lambda *_: stages}),
-        ("pipeline", {"create_pipeline": lambda *_: None}),
+        ("pipeline", {"create_pipeline": lambda *_, **__: None}),
     ):
         module = ModuleType(name)
         vars(module).update(content)
@@ -47,7 +47,7 @@ def test_a_model_that_does_not_serve_is_told_apart_from_one_that_is_no_better(
     )
     monkeypatch.setattr(run, "read_evaluation", lambda folder: (evaluation, evaluation))
     config = SimpleNamespace(name="demo", trunk=SimpleNamespace(kind="mmoe"), tasks=())
-    found = run.RunReport("demo", "now")
+    found = run.RunRecord("demo", "now")
     paths = RunPaths(Path(tmp_path), "demo")
     run._run_stages(config, None, "", paths, found, Console(quiet=True))
     assert found.exit_code == code

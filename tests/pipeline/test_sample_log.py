@@ -15,6 +15,7 @@ from taskroute.pipeline.sample_log import (
     LONG_VIEW_SECONDS,
     SampleLogSpec,
     make_sample_log,
+    write_sample_days,
     write_sample_log,
 )
 from taskroute.schemas.columns import raw_columns
@@ -257,3 +258,13 @@ def test_the_demo_config_reads_the_long_view_as_the_truth_means_it():
     labels = {task.name: task.label for task in config.tasks}
     assert labels["long_view"].column == "watch_seconds"
     assert labels["long_view"].at_least == LONG_VIEW_SECONDS
+
+
+def test_every_row_is_in_the_file_of_its_day(tmp_path):
+    log = make_sample_log(SampleLogSpec(num_rows=2_000, num_users=50, num_items=90, num_days=3))
+    days = write_sample_days(log, tmp_path)
+    assert days[:3] == ("2026-01-05", "2026-01-06", "2026-01-07")
+    parts = [pa.parquet.read_table(tmp_path / day / "log.parquet") for day in days]
+    for day, part in zip(days, parts, strict=True):
+        assert set(part["event_time"].to_numpy().astype("datetime64[D]").astype(str)) == {day}
+    assert pa.concat_tables(parts).equals(log.table)

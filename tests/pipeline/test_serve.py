@@ -21,7 +21,7 @@ from tensorflow_serving.apis import (
 
 from taskroute.pipeline.served_model import find_model
 from taskroute.schemas.errors import ConfigError
-from taskroute.schemas.serving import ModelInfo
+from taskroute.schemas.serving import ModelInfo, Serving
 
 CURL = shutil.which("curl")
 INFO = ModelInfo(
@@ -31,8 +31,7 @@ INFO = ModelInfo(
     num_rows={},
     binary_tasks=("click",),
     regression_tasks=("watch",),
-    score={},
-    batch_sizes=(1,),
+    serving=Serving(batch_sizes=(1,)),
 )
 
 

@@ -35,3 +35,25 @@ def test_batch_sizes_are_positive_and_rise(sizes):
 def test_a_score_is_of_tasks_and_has_a_name_of_its_own(score, complaint):
     with pytest.raises(ValidationError, match=complaint):
         RecommenderConfig.model_validate({**CONFIG, "serving": {"score": score}})
+
+
+def test_calibration_is_one_word_for_all_tasks_or_names_some():
+    assert Serving().calibration.of("click") == "platt"
+    assert Serving.model_validate({"calibration": "none"}).calibration.of("click") == "none"
+    some = {"calibration": {"tasks": {"click": "isotonic"}}}
+    serving = RecommenderConfig.model_validate({**CONFIG, "serving": some}).serving
+    assert serving.calibration.of("click") == "isotonic"
+    assert Serving.model_validate_json(serving.model_dump_json()) == serving
+
+
+@pytest.mark.parametrize("name", ["score", "like"])
+def test_only_binary_tasks_are_calibrated(name):
+    serving = {"calibration": {"tasks": {name: "platt"}}}
+    with pytest.raises(ValidationError, match=f"'{name}' is no binary task"):
+        RecommenderConfig.model_validate({**CONFIG, "serving": serving})
+
+
+def test_fewer_bits_allow_larger_differences():
+    tolerances = [Serving(precision=x).tolerance for x in ("float32", "float16", "bfloat16")]
+    assert tolerances == sorted(tolerances)
+    assert tolerances[0] == 1e-5

@@ -67,7 +67,9 @@ def examples(tmp_path_factory):
 def run(kind, examples, folder, properties):
     statistics = standard_artifacts.ExampleStatistics()
     statistics.uri = str(folder)
-    executor = kind(kind.Context(beam_pipeline_args=["--runner=FnApiRunner"]))
+    executor = kind(
+        kind.Context(beam_pipeline_args=["--runner=FnApiRunner", "--sdk_container_image=local"])
+    )
     executor.Do({"examples": [examples]}, {"statistics": [statistics]}, properties)
     return statistics
 

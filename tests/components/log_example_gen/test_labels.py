@@ -71,6 +71,12 @@ def test_a_label_below_its_minimum_is_named(label, bad):
     assert {row.reason for row in check.bad_rows} <= {"out_of_range"}
 
 
+def test_a_negative_weight_is_named():
+    task = Task(name="watch", kind="regression", label=Label(column="y"), weight="y")
+    _, check = _check(pa.array([0.5, -0.5, None, 0.0]), task)
+    assert [(bad.row, bad.reason) for bad in check.bad_rows] == [(12, "out_of_range")]
+
+
 def test_a_row_that_is_bad_in_two_ways_is_named_once():
     watch = Task(name="watch", kind="regression", label=Label(column="y", minimum=0.0))
     click = Task(name="click", label=Label(column="y"))

@@ -132,6 +132,15 @@ class TestFormats:
         assert check.keys("id").to_pylist() == [str(2**60 + 1), "7"]
         assert check.convert(columns[:1]).to_pydict() == {"id": [[float(2**60)], [7.0]]}
 
+    @pytest.mark.parametrize("name", ["log.csv", "log.json.csv", "log.jsonl", "log.parquet"])
+    def test_a_list_keeps_its_order_and_its_repeats(self, tmp_path, name):
+        past = [["b", "a", "b", "ü 😀"], [], None, ["7", "", "b"], ["only"]]
+        texts = [None if terms is None else json.dumps(terms) for terms in past]
+        rows = {"n": list(range(5)), "history": texts if ".json" in name else past}
+        column = RawColumn("history", "texts", "|")
+        kept = [[term.encode() for term in terms or () if term] or None for terms in past]
+        assert _read(_write(tmp_path / name, rows), [column]) == {"history": kept}
+
     def test_only_the_wanted_columns_are_read(self, tmp_path):
         for name in ("log.csv", "log.jsonl", "log.parquet"):
             path = _write(tmp_path / name, ROWS)

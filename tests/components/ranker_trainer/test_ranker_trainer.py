@@ -1,11 +1,14 @@
 """The Trainer's `run_fn` learns where the raw validation rows are."""
 
+from pathlib import Path
+
 import pytest
 from tfx import types
 from tfx.components.trainer import executor as trainer
 from tfx.types import artifact_utils, standard_artifacts
 from tfx.utils import json_utils
 
+from taskroute.components.model_pusher import registry
 from taskroute.components.ranker_trainer import executor
 from taskroute.components.ranker_trainer.component import RankerTrainer
 
@@ -62,3 +65,54 @@ def test_the_spans_are_told_where_there_are_any(raw_examples):
     raw_examples.set_string_custom_property("first_span", "2026-01-05")
     raw_examples.set_string_custom_property("last_span", "2026-01-11")
     assert executor.describe_examples([raw_examples]).span == ("2026-01-05", "2026-01-11")
+
+
+def told(monkeypatch, custom_config, raw_examples, during=lambda told: None):
+    """What `run_fn` is told; `during` is called with it in its place."""
+    seen = []
+
+    def train(self, inputs, outputs, properties):
+        seen.append(json_utils.loads(properties["custom_config"]))
+        during(seen[-1])
+
+    monkeypatch.setattr(trainer.GenericExecutor, "Do", train)
+    properties = {"custom_config": json_utils.dumps(custom_config)}
+    executor.Executor().Do({"raw_examples": [raw_examples]}, {}, properties)
+    return seen[-1]
+
+
+def test_a_killed_training_finds_its_checkpoint_and_a_finished_one_leaves_none(
+    raw_examples, monkeypatch, tmp_path
+):
+    config = {"checkpoint_folder": str(tmp_path / "training"), "config": "{}"}
+
+    def die(told):
+        Path(told["checkpoint"]).mkdir(parents=True)
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        told(monkeypatch, config, raw_examples, die)
+    (left,) = (tmp_path / "training").iterdir()
+    assert told(monkeypatch, config, raw_examples)["checkpoint"] == str(left)
+    assert not left.exists()
+
+
+def test_what_another_config_has_left_is_removed(raw_examples, monkeypatch, tmp_path):
+    other = tmp_path / "training" / "0123"
+    other.mkdir(parents=True)
+    config = {"checkpoint_folder": str(tmp_path / "training"), "config": "{}"}
+    first = told(monkeypatch, config, raw_examples)["checkpoint"]
+    assert not other.exists()
+    raw_examples.uri = str(tmp_path / "elsewhere")
+    assert told(monkeypatch, config, raw_examples)["checkpoint"] != first
+
+
+def test_a_warm_start_goes_on_from_the_version_that_serves(raw_examples, monkeypatch, tmp_path):
+    model, serving = tmp_path / "model", tmp_path / "serving"
+    config = {"warm_start": {"serving": str(serving), "state": "nothing"}}
+    assert told(monkeypatch, config, raw_examples)["warm_start"] is None
+    (model / "WarmStart").mkdir(parents=True)
+    (model / "saved_model.pb").write_bytes(b"graph")
+    registry.push(model, serving, "demo", 2, model / "WarmStart")
+    found = told(monkeypatch, config, raw_examples)["warm_start"]
+    assert found == str(serving / ".warm_start" / "1")

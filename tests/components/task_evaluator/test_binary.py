@@ -100,6 +100,32 @@ def _gauc(probability, label, weight, unit):
     return total / of
 
 
+def test_reliability_bins_hold_every_row_once_and_give_the_ece():
+    probability, label = _log_of_rate(0.2, num_rows=20_000)
+    weight = np.random.default_rng(4).uniform(0.5, 2, len(label))
+    measured = _metrics(probability, label, weight)
+    bins = measured.reliability
+    assert len(bins) == 20
+    assert [found.predicted for found in bins] == sorted(found.predicted for found in bins)
+    weights = np.array([found.weight for found in bins])
+    assert weights.sum() == pytest.approx(weight.sum(), rel=1e-6)
+    assert weights.max() < 1.1 * weights.min()
+    gaps = np.array([abs(found.predicted - found.actual) for found in bins])
+    assert gaps @ weights / weights.sum() == pytest.approx(measured.values["ece"], rel=1e-9)
+
+
+def test_intervals_of_reliability_bins_hold_the_truth_of_calibrated_predictions():
+    probability, label = _log_of_rate(0.2, num_rows=100_000)
+    bins = _metrics(probability, label).reliability
+    inside = [found.low <= found.predicted <= found.high for found in bins]
+    assert sum(inside) >= 17  # 19 of 20 are to be expected at 95 %
+
+
+def test_wrong_predictions_and_rows_without_label_have_no_reliability():
+    assert _metrics([0.5, 1.5], [0, 1]).reliability == ()
+    assert _metrics([0.5, 0.6], [0, 1], [0, 0]).reliability == ()
+
+
 def test_gauc_is_the_mean_auc_of_users_with_both_classes_by_their_impressions():
     probability, label = _log_of_rate(0.2, num_rows=4000)
     probability = np.round(probability, 2)

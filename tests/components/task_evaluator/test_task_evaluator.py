@@ -14,6 +14,7 @@ from tensorflow_transform.tf_metadata import dataset_metadata, schema_utils
 from tfx import types
 from tfx.types import standard_artifacts
 
+from taskroute.components.model_pusher import registry
 from taskroute.components.task_evaluator import executor, scoring
 from taskroute.components.task_evaluator.component import TaskEvaluator
 from taskroute.components.task_evaluator.records import (
@@ -186,7 +187,7 @@ def evaluate(tmp_path, examples_folder, model_folder, transform_folder):
             **{name: types.Channel(type=artifacts[0].type) for name, artifacts in inputs.items()},
             tasks=tasks,
             evaluation=Evaluation(gates=gates, **settings),
-            baseline=baseline and _baseline(baseline),
+            serving=_serve(baseline) if baseline else "",
             code_digest="1",
         )
         executor.Executor(executor.Executor.Context(beam_pipeline_args=BEAM_ARGS)).Do(
@@ -197,8 +198,18 @@ def evaluate(tmp_path, examples_folder, model_folder, transform_folder):
     return run
 
 
-def _baseline(folder):
-    return Baseline(version=3, path=str(folder / "Format-Serving"), model_digest="d")
+def _serve(folder):
+    """Points to the model in the folder as its version 3."""
+    folder.mkdir(exist_ok=True)
+    pointer = registry.Pointer(
+        model_name="demo",
+        version=3,
+        path="Format-Serving",
+        model_digest="d",
+        pushed_at="2026-11-22T00:00:00Z",
+    )
+    (folder / registry.POINTER_FILE).write_text(pointer.model_dump_json())
+    return str(folder)
 
 
 def test_the_outputs_are_what_tfx_evaluator_has():
@@ -325,7 +336,8 @@ def test_the_baseline_is_scored_on_the_same_rows(evaluate, model_folder, tmp_pat
     ))  # fmt: skip
     _, (same, verdict) = evaluate(*gates, baseline=model_folder)
     assert verdict.blessed
-    assert same.baseline == _baseline(model_folder)
+    served = str(model_folder / "Format-Serving")
+    assert same.baseline == Baseline(version=3, path=served, model_digest="d")
     assert {found.value for found in same.compared["click"].differences.values()} == {0.0}
 
     _, (worse, verdict) = evaluate(*gates, model=tmp_path / "reversed", baseline=model_folder)

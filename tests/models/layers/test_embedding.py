@@ -2,8 +2,13 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from taskroute.models.layers.embedding import FeatureEmbedding
-from taskroute.schemas.features import CategoricalFeature, DenseFeature, MultivalentFeature
+from taskroute.models.layers.embedding import FeatureEmbedding, TableRows, table_rows
+from taskroute.schemas.features import (
+    CategoricalFeature,
+    DenseFeature,
+    MultivalentFeature,
+    SequenceFeature,
+)
 
 
 def categorical(name, dim=2):
@@ -14,6 +19,14 @@ def tags(pooling):
     return MultivalentFeature(
         name="tags", kind="multivalent", hash_buckets=3, embedding_dim=2, pooling=pooling
     )
+
+
+def history(shares=None, pooling="attention", **ids):
+    return SequenceFeature(name="history", kind="sequence", shares=shares, pooling=pooling, **ids)
+
+
+def ragged(lists):
+    return tf.ragged.constant(lists, dtype=tf.int64, row_splits_dtype=tf.int64)
 
 
 def test_features_of_one_width_share_a_table_and_not_a_row():
@@ -68,3 +81,64 @@ def test_a_list_filled_up_with_zeros_is_pooled_as_a_ragged_one(pooling):
     np.testing.assert_allclose(layer({"a": single, "tags": ragged.to_tensor()}), expected)
     nothing = tf.zeros([3, 0], tf.int64)
     np.testing.assert_allclose(layer({"a": single, "tags": nothing})[0], expected[0])
+
+
+def test_rows_of_a_table_stand_in_the_order_of_the_features():
+    features = [categorical("a"), history("b"), categorical("c", dim=5), categorical("b")]
+    assert table_rows(features, {"a": 4, "history": 7, "c": 3, "b": 7}) == {
+        "a": TableRows(width=2, first=0, number=4),
+        "history": TableRows(width=2, first=4, number=7),
+        "c": TableRows(width=5, first=0, number=3),
+        "b": TableRows(width=2, first=4, number=7),
+    }
+
+
+def test_a_shared_feature_that_is_not_there_is_refused():
+    with pytest.raises(ValueError, match="'a', which 'history' shares"):
+        FeatureEmbedding([history("a"), categorical("b")], {"b": 4, "history": 4})
+
+
+def test_a_term_has_one_row_in_both_features():
+    layer = FeatureEmbedding([history("a", "mean"), categorical("a")], {"a": 4, "history": 4})
+    layer.build()
+    assert layer.tables["2"].shape == (4, 2)
+    layer.tables["2"].assign(tf.reshape(tf.range(8.0), [4, 2]))
+    outputs = layer({"a": tf.constant([2, 0], tf.int64), "history": ragged([[2, 3], []])})
+    np.testing.assert_array_equal(outputs, [[4, 5, 5, 6], [0, 1, 0, 0]])
+
+
+def test_attention_asks_with_the_term_of_the_feature_that_is_shared():
+    features = [categorical("b"), history("a"), categorical("a")]
+    layer = FeatureEmbedding(features, {"b": 4, "a": 4, "history": 4})
+    layer.build()
+    assert not layer.queries
+    table = np.random.default_rng(0).normal(size=(8, 2)).astype("float32")
+    layer.tables["2"].assign(table)
+    ids = {"b": tf.constant([1, 2, 0], tf.int64), "a": tf.constant([3, 1, 0], tf.int64)}
+    lists = [[1, 2, 2], [], [3, 1]]
+    rows_of_a = table[4:]
+    for row, (candidate, past) in enumerate(zip([3, 1, 0], lists, strict=True)):
+        keys = rows_of_a[past]
+        weights = np.exp(keys @ rows_of_a[candidate] / np.sqrt(2))
+        expected = weights @ keys / weights.sum() if past else np.zeros(2)
+        for values in (ragged(lists), ragged(lists).to_tensor()):
+            outputs = layer({**ids, "history": values})
+            np.testing.assert_allclose(outputs[row, 4:], expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize("own", [{"hash_buckets": 3, "embedding_dim": 2}, {"shares": "tags"}])
+def test_without_a_term_to_ask_with_attention_learns_a_query(own):
+    layer = FeatureEmbedding([tags("mean"), history(**own)], {"tags": 4, "history": 4})
+    inputs = {"tags": ragged([[1]]), "history": ragged([[1, 3]])}
+    before = layer(inputs).numpy()
+    rows = layer.tables["2"].numpy()[layer.rows["history"].first :]
+    np.testing.assert_allclose(before[0, 2:], rows[[1, 3]].mean(axis=0), rtol=1e-5)
+    layer.queries["history"].assign(1e7 * (rows[3] - rows[1]))
+    np.testing.assert_allclose(layer(inputs)[0, 2:], rows[3], rtol=1e-5)
+    assert len(layer.trainable_variables) == 2
+
+
+def test_attention_counts_its_products():
+    target = FeatureEmbedding([history("a"), categorical("a")], {"a": 4, "history": 4})
+    assert target.macs() == 2 * 50 * 2
+    assert FeatureEmbedding([tags("mean")], {"tags": 4}).macs() == 0

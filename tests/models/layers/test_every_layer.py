@@ -22,6 +22,7 @@ from taskroute.models.layers.mlp import Mlp
 from taskroute.models.layers.mmoe import Mmoe
 from taskroute.models.layers.mtnas import MtnasDerived, MtnasSupernet
 from taskroute.models.layers.mtnas_blocks import RoutedBlocks, SearchBlocks
+from taskroute.models.layers.noise import Dropout
 from taskroute.models.layers.ple import Ple, PleLevel
 from taskroute.models.layers.shared_bottom import SharedBottom
 from taskroute.models.layers.single_task import SingleTask
@@ -37,6 +38,7 @@ from taskroute.schemas.features import (
     CategoricalFeature,
     DenseFeature,
     MultivalentFeature,
+    SequenceFeature,
 )
 from taskroute.schemas.routes import BlockRoute
 
@@ -67,10 +69,12 @@ def stacked(count, width):
 FEATURES = (
     CategoricalFeature(name="user", kind="categorical", hash_buckets=9, embedding_dim=4),
     MultivalentFeature(name="tags", kind="multivalent", hash_buckets=5, embedding_dim=4),
+    SequenceFeature(name="users", kind="sequence", shares="user", pooling="attention"),
+    SequenceFeature(name="past_tags", kind="sequence", shares="tags", pooling="attention"),
     BucketFeature(name="hour", kind="bucket", boundaries=(6.0,), embedding_dim=2),
     DenseFeature(name="age", kind="dense"),
 )
-NUM_IDS = {"user": 10, "tags": 6, "hour": 3}
+NUM_IDS = {"user": 10, "tags": 6, "users": 10, "past_tags": 6, "hour": 3}
 
 
 def rows():
@@ -79,6 +83,10 @@ def rows():
     return {
         "user": tf.constant(random.integers(0, 10, BATCH)),
         "tags": tf.RaggedTensor.from_row_lengths(random.integers(0, 6, lengths.sum()), lengths),
+        "users": tf.RaggedTensor.from_row_lengths(random.integers(0, 10, lengths.sum()), lengths),
+        "past_tags": tf.RaggedTensor.from_row_lengths(
+            random.integers(0, 6, lengths.sum()), lengths
+        ),
         "hour": tf.constant(random.integers(0, 3, BATCH)),
         "age": tf.constant(vectors(1)[:, 0]),
         "age_missing": tf.zeros(BATCH),
@@ -107,6 +115,7 @@ CASES = [
         (BATCH, 2, 3),
     ),
     LayerCase("mlp", lambda: Mlp((5, 3), dropout=0.5), vectors(4), (BATCH, 3)),
+    LayerCase("dropout", lambda: Dropout(0.5), vectors(4), (BATCH, 4)),
     LayerCase("experts", lambda: Experts(4, (6, 5), dropout=0.1), vectors(8), (BATCH, 4, 5)),
     LayerCase(
         "experts_of_two_inputs",
@@ -114,7 +123,7 @@ CASES = [
         stacked(2, 8),
         (4, BATCH, 5),
     ),
-    LayerCase("embedding", lambda: FeatureEmbedding(FEATURES, NUM_IDS), rows(), (BATCH, 12)),
+    LayerCase("embedding", lambda: FeatureEmbedding(FEATURES, NUM_IDS), rows(), (BATCH, 20)),
     LayerCase(
         "snr_trans_connection",
         lambda: SnrTransConnection(2, 5, num_lower=3),
@@ -242,7 +251,7 @@ class TestEveryLayer:
         with tf.GradientTape() as tape:
             outputs = layer(case.inputs, training=True) if trains(layer) else layer(case.inputs)
             loss = tf.add_n([tf.reduce_sum(value**2) for value in tf.nest.flatten(outputs)])
-        assert layer.trainable_variables
+        assert layer.trainable_variables or isinstance(layer, Dropout)
         gradients = tape.gradient(loss, layer.trainable_variables)
         for variable, gradient in zip(layer.trainable_variables, gradients, strict=True):
             assert gradient is not None, variable.name

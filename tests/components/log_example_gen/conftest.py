@@ -1,0 +1,171 @@
+"""What tests of whole executions share: rows, the files they are in, and an execution."""
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.csv as pcsv
+import pyarrow.parquet as pq
+import pytest
+import tensorflow as tf
+from tfx.types import artifact_utils, standard_artifacts
+
+from taskroute.components.log_example_gen.executor import Executor
+from taskroute.components.log_example_gen.quarantine import Quarantine
+from taskroute.schemas.columns import RawColumn
+from taskroute.schemas.errors import DataError
+from taskroute.schemas.source import Source, Split
+from taskroute.schemas.tasks import Label, Task
+
+_BEAM_ARGS = ["--runner=FnApiRunner", "--sdk_container_image=local"]
+_COLUMNS = (
+    RawColumn("row", "number"),
+    RawColumn("user", "text"),
+    RawColumn("genres", "texts", "|"),
+    RawColumn("age", "number"),
+    RawColumn("clicked", "number"),
+)
+_BY_USER = Split(by="hash", key="user", validation=0.2, test=0.2)
+_CLICK = Task(name="click", label=Label(column="clicked"))
+_PARSED = {
+    "row": tf.io.FixedLenFeature([], tf.float32),
+    "user": tf.io.RaggedFeature(tf.string),
+    "genres": tf.io.RaggedFeature(tf.string),
+    "age": tf.io.RaggedFeature(tf.float32),
+    "clicked": tf.io.RaggedFeature(tf.float32),
+}
+
+
+class Run:
+    """One execution; `examples` is its artifact."""
+
+    def __init__(
+        self,
+        folder: Path,
+        path,
+        split=_BY_USER,
+        tasks=(_CLICK,),
+        test_path=None,
+        beam_args=_BEAM_ARGS,
+        **source,
+    ):
+        self.examples, self.quarantine = standard_artifacts.Examples(), Quarantine()
+        self.examples.uri = str(folder / "examples")
+        self.quarantine.uri = str(folder / "quarantine")
+        source = Source(
+            path=str(path),
+            format=Path(path).suffix[1:],
+            test_path=None if test_path is None else str(test_path),
+            timestamp="time" if split.by == "time" else None,
+            split=split,
+            **source,
+        )
+        properties = {
+            "source": source.model_dump_json(),
+            "columns": json.dumps([asdict(column) for column in _COLUMNS]),
+            "tasks": json.dumps([task.model_dump() for task in tasks]),
+            "data_fingerprint": "",
+            "code_digest": "",
+        }
+        context = Executor.Context(beam_pipeline_args=list(beam_args))
+        outputs = {"examples": [self.examples], "quarantine": [self.quarantine]}
+        Executor(context).Do({}, outputs, properties)
+
+    def files(self, split: str) -> list[Path]:
+        return sorted(Path(artifact_utils.get_split_uri([self.examples], split)).iterdir())
+
+    def contents(self) -> dict[str, bytes]:
+        root = Path(self.examples.uri)
+        return {
+            str(file.relative_to(root)): file.read_bytes()
+            for file in root.rglob("*")
+            if file.is_file()
+        }
+
+    def bad_rows(self) -> list[dict]:
+        files = sorted(Path(self.quarantine.uri).iterdir())
+        return [json.loads(line) for file in files for line in file.read_text().splitlines()]
+
+    def records(self, split: str) -> list[bytes]:
+        files = [str(file) for file in self.files(split)]
+        return list(tf.data.TFRecordDataset(files, "GZIP").as_numpy_iterator())
+
+    def rows(self, split: str) -> list[dict]:
+        """Examples as parsed by TensorFlow, in the order of the log."""
+        parsed = tf.io.parse_example(self.records(split), _PARSED)
+        columns = {
+            name: value.to_list() if isinstance(value, tf.RaggedTensor) else value.numpy().tolist()
+            for name, value in parsed.items()
+        }
+        rows = [
+            dict(zip(columns, values, strict=True))
+            for values in zip(*columns.values(), strict=True)
+        ]
+        return sorted(rows, key=lambda row: row["row"])
+
+    def numbers(self, split: str) -> list[int]:
+        return [int(row["row"]) for row in self.rows(split)]
+
+
+@pytest.fixture(scope="session")
+def ingest():
+    """`ingest(folder, path, split, ...)` executes LogExampleGen and returns a `Run`."""
+    return Run
+
+
+@pytest.fixture(scope="session")
+def make_rows():
+    return _rows
+
+
+@pytest.fixture(scope="session")
+def write_log():
+    return _write
+
+
+@pytest.fixture
+def log(tmp_path) -> Path:
+    return _write(tmp_path / "logs" / "log.parquet", _rows())
+
+
+@pytest.fixture
+def refusal(tmp_path):
+    """Gives the message of an execution that must stop, leaving nothing behind."""
+
+    def refuse(*args, **kwargs) -> str:
+        folder = tmp_path / "refused"
+        with pytest.raises(DataError) as error:
+            Run(folder, *args, **kwargs)
+        assert [path for path in folder.rglob("*") if path.is_file()] == []
+        assert error.value.__cause__ is None
+        assert "\n" not in str(error.value)
+        return str(error.value)
+
+    return refuse
+
+
+def _rows(start=0, stop=1000):
+    """Rows in the order of time, four of each second; some ages and clicks are missing."""
+    rows = list(range(start, stop))
+    return {
+        "row": rows,
+        "time": [1_700_000_000 + row // 4 for row in rows],
+        "user": [f"u{row % 97}" for row in rows],
+        "genres": [None if row % 5 == 0 else ["a", "b"][: row % 3] for row in rows],
+        "age": [None if row % 7 == 0 else float(row % 10) for row in rows],
+        "clicked": [None if row % 11 == 0 else row % 2 for row in rows],
+    }
+
+
+def _write(path: Path, rows) -> Path:
+    path.parent.mkdir(exist_ok=True)
+    table = pa.table(rows)
+    if path.suffix == ".parquet":
+        pq.write_table(table, path, row_group_size=100)
+    elif path.suffix == ".jsonl":
+        path.write_text("".join(json.dumps(row) + "\n" for row in table.to_pylist()))
+    else:
+        genres = ["|".join(value) if value else None for value in rows["genres"]]
+        pcsv.write_csv(pa.table({**rows, "genres": pa.array(genres, pa.string())}), path)
+    return path

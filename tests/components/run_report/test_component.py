@@ -1,0 +1,68 @@
+"""RunReport: the page from artifacts alone."""
+
+import json
+
+from tfx.types import standard_artifacts
+
+from taskroute.components import anomaly_gate
+from taskroute.components.log_example_gen.quarantine import Quarantine
+from taskroute.components.run_report import report_data
+from taskroute.components.run_report.component import PAGE_FILE, ReportPage, RunReport
+from taskroute.components.serving_check.check import REPORT_FILE
+from taskroute.components.task_evaluator.records import Measurements, Verdict, write_evaluation
+
+CONFIG = {
+    "name": "feed",
+    "source": {"path": "log.csv", "format": "csv", "split": {"by": "hash", "key": "user"}},
+    "features": [{"name": "device", "kind": "categorical", "hash_buckets": 10}],
+    "tasks": [{"name": "click", "label": {"column": "clicked"}}],
+}
+TRAINING = {
+    "epochs": 1,
+    "best_epoch": 1,
+    "history": {"loss": [0.5], "val_loss": [0.6]},
+    "cost": [],
+    "served_cost": [],
+    "routing": [{"name": "tasks", "upper": ["click"], "lower": ["1.1"], "values": [[1.0]]}],
+    "guarded_tasks": [],
+}
+
+
+def test_the_file_of_shifts_is_named_as_the_gate_names_it():
+    assert report_data._SHIFTS_FILE == anomaly_gate.SHIFTS_FILE
+
+
+def test_artifacts_alone_make_a_page(tmp_path):
+    kinds = {
+        "quarantine": Quarantine,
+        "statistics": standard_artifacts.ExampleStatistics,
+        "shifts": standard_artifacts.ExampleAnomalies,
+        "model": standard_artifacts.Model,
+        "model_run": standard_artifacts.ModelRun,
+        "evaluation": standard_artifacts.ModelEvaluation,
+        "infra_blessing": standard_artifacts.InfraBlessing,
+        "pushed_model": standard_artifacts.PushedModel,
+        "report": ReportPage,
+    }
+    artifacts = {}
+    for name, kind in kinds.items():
+        artifacts[name] = kind()
+        artifacts[name].uri = str(tmp_path / name)
+        if name != "report":
+            (tmp_path / name).mkdir()
+    artifacts["quarantine"].set_int_custom_property("num_rows_not_json", 7)
+    artifacts["pushed_model"].set_int_custom_property("pushed", 1)
+    artifacts["pushed_model"].set_string_custom_property("pushed_version", "3")
+    (tmp_path / "shifts" / "shifts.json").write_text("[]")
+    (tmp_path / "model_run" / "training.json").write_text(json.dumps(TRAINING))
+    (tmp_path / "infra_blessing" / REPORT_FILE).write_text('{"checks": []}')
+    measurements = Measurements(split="test", num_examples=1, seconds=1.0, tasks={})
+    verdict = Verdict(blessed=True, summary="no gates: blessed unconditionally", gates=())
+    write_evaluation(tmp_path / "evaluation", measurements, verdict)
+
+    RunReport.test_call(config=json.dumps(CONFIG), code_digest="0123", **artifacts)
+    html = (tmp_path / "report" / PAGE_FILE).read_text()
+    assert "Blessed and pushed as version 3" in html
+    assert "not_json" in html
+    assert "Learning curves" in html
+    assert '<section id="stages">' not in html

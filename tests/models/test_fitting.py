@@ -1,0 +1,165 @@
+"""A training that was killed goes on, and comes to what it would have come to."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+import tf_keras as keras
+
+from taskroute.models import fitting
+from taskroute.models.checkpoint import Checkpoints, Progress, optimizer_variables
+from taskroute.models.distribution import distributed
+from taskroute.models.fitting import fit
+from taskroute.models.trainer import build_ranker
+from taskroute.schemas.recommender import ModelConfig
+
+CONFIG = ModelConfig.model_validate(
+    {
+        "features": [
+            {"name": "user", "kind": "categorical", "hash_buckets": 49, "embedding_dim": 4},
+            {"name": "age", "kind": "dense"},
+        ],
+        "tasks": [
+            {"name": "click", "label": {"column": "c"}},
+            {"name": "like", "label": {"column": "l"}},
+        ],
+        "trunk": {
+            "kind": "snr_trans",
+            "layers": [{"sub_networks": 2, "units": 8}],
+            "dropout": 0.2,
+        },
+        "training": {"batch_size": 64, "epochs": 5, "patience": 3},
+    }
+)
+NUM_IDS = {"user": 50}
+NUM_ROWS = 500
+
+
+@pytest.fixture(scope="module")
+def rows():
+    random = np.random.default_rng(0)
+    user = random.integers(1, 50, NUM_ROWS)
+    click = random.random(NUM_ROWS) < 1 / (1 + np.exp(-2 * random.normal(size=50)[user]))
+    return {
+        "user": user,
+        "age": random.normal(size=NUM_ROWS).astype(np.float32),
+        "age_missing": np.zeros(NUM_ROWS, np.float32),
+        **{f"label/{task}": click.astype(np.float32) for task in ("click", "like")},
+        **{f"weight/{task}": np.ones(NUM_ROWS, np.float32) for task in ("click", "like")},
+    }
+
+
+@pytest.fixture
+def train(rows):
+    dataset = tf.data.Dataset.from_tensor_slices(rows)
+    return lambda epoch: (dataset if epoch is None else dataset.shuffle(NUM_ROWS, epoch)).batch(64)
+
+
+class KilledError(Exception):
+    pass
+
+
+def trained(train, folder, log_dir, killed_in=None, monkeypatch=None):
+    """As a process of its own would: everything is made anew."""
+    keras.utils.set_random_seed(1)
+    ranker = build_ranker(CONFIG, NUM_IDS, train(0))
+    if killed_in is not None:
+        save = Checkpoints.save
+
+        def save_or_die(self, progress):
+            if progress.epochs == killed_in:
+                raise KilledError
+            save(self, progress)
+
+        monkeypatch.setattr(Checkpoints, "save", save_or_die)
+        with pytest.raises(KilledError):
+            fit(ranker, train, train(None), CONFIG.training, str(log_dir), str(folder))
+        monkeypatch.undo()
+        return None
+    history = fit(ranker, train, train(None), CONFIG.training, str(log_dir), str(folder))
+    return ranker, history
+
+
+@pytest.fixture
+def whole(train, tmp_path):
+    return trained(train, tmp_path / "whole", tmp_path / "log")
+
+
+def test_a_killed_training_ends_with_the_same_bits(train, tmp_path, monkeypatch, whole):
+    epochs = []
+    one_epoch = fitting._one_epoch
+    for killed_in in (1, 3, 4):
+        trained(train, tmp_path / "again", tmp_path / "log", killed_in, monkeypatch)
+
+    def count(ranker, rows, validation, epoch):
+        epochs.append(epoch)
+        return one_epoch(ranker, rows, validation, epoch)
+
+    monkeypatch.setattr(fitting, "_one_epoch", count)
+    ranker, history = trained(train, tmp_path / "again", tmp_path / "log")
+    assert epochs == list(range(3, len(history["val_loss"])))
+    assert history == whole[1]
+    for found, expected in zip(ranker.model_weights(), whole[0].model_weights(), strict=True):
+        np.testing.assert_array_equal(found, expected, err_msg=expected.name)
+
+
+def test_a_finished_training_is_not_trained_again(train, tmp_path, monkeypatch, whole):
+    monkeypatch.setattr(fitting, "_one_epoch", None)
+    ranker, history = trained(train, tmp_path / "whole", tmp_path / "log")
+    assert history == whole[1]
+    for found, expected in zip(ranker.model_weights(), whole[0].model_weights(), strict=True):
+        np.testing.assert_array_equal(found, expected)
+
+
+def test_in_mixed_precision_weights_tables_and_logits_stay_float32(train, tmp_path, whole):
+    training = CONFIG.training.model_copy(update={"mixed_precision": True, "epochs": 1})
+    with distributed(training):
+        keras.utils.set_random_seed(1)
+        ranker = build_ranker(CONFIG, NUM_IDS, train(0))
+        assert ranker.trunk.compute_dtype == "bfloat16"
+        history = fit(ranker, train, train(None), training, str(tmp_path))
+        (rows,) = train(None).take(1)
+        outputs = [ranker.embedding(rows), *ranker(rows).values(), *ranker.trainable_variables]
+    assert {output.dtype for output in outputs} == {tf.float32}
+    assert history["val_loss"][0] == pytest.approx(whole[1]["val_loss"][0], rel=0.01)
+
+
+def test_only_the_last_and_the_best_epoch_are_kept(train, tmp_path):
+    ranker = build_ranker(CONFIG, NUM_IDS, train(0))
+    checkpoints, progress = Checkpoints(ranker, str(tmp_path)), Progress()
+    weights = []
+    for loss in (3.0, 1.0, 2.0, 1.5):
+        ranker.heads["click"].bias.assign([loss])
+        progress.add_epoch({"val_loss": loss})
+        checkpoints.save(progress)
+        weights.append(loss)
+    names = {path.stem for path in tmp_path.iterdir()}
+    assert names == {"epoch-2", "epoch-4", "progress"}
+    checkpoints.load_best(progress)
+    assert ranker.heads["click"].bias.numpy() == 1.0
+
+
+def test_a_half_written_checkpoint_is_as_if_it_were_not_there(train, tmp_path):
+    ranker = build_ranker(CONFIG, NUM_IDS, train(0))
+    checkpoints, progress = Checkpoints(ranker, str(tmp_path)), Progress()
+    progress.add_epoch({"val_loss": 1.0})
+    checkpoints.save(progress)
+    (tmp_path / "epoch-2.index").write_text("")
+    (tmp_path / "progress.json.tmp").write_text('{"epo')
+    assert Checkpoints(ranker, str(tmp_path)).resume() == progress
+
+
+def test_the_state_of_every_optimizer_is_saved(train):
+    ranker = build_ranker(CONFIG, NUM_IDS, train(0))
+    names = [variable.name for variable in optimizer_variables(ranker)]
+    assert sum(name.startswith("iteration") for name in names) == 3
+    assert len(names) == len([variable.name for variable in optimizer_variables(ranker)])
+
+
+@pytest.mark.parametrize(
+    ("losses", "best"), [([3, 2, 1], 3), ([1, 2, 3], 1), ([float("nan"), 2], 2), ([2, 2], 1)]
+)
+def test_the_best_epoch_is_the_first_with_the_lowest_loss(losses, best):
+    progress = Progress()
+    for loss in losses:
+        progress.add_epoch({"val_loss": loss})
+    assert progress.best_epoch == best

@@ -1,0 +1,238 @@
+"""A new ranker that goes on from an old one: what follows its term, and what starts afresh."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from taskroute.models.trainer import build_ranker
+from taskroute.models.warm_start import (
+    FRESH,
+    Ids,
+    map_ids,
+    read_terms,
+    slots_by_name,
+    warm_start,
+    weights_by_name,
+    write_warm_start,
+)
+from taskroute.schemas.recommender import ModelConfig
+from taskroute.schemas.warm_start import WarmStartRecord
+
+CONFIG = {
+    "features": [
+        {"name": "user", "kind": "categorical", "hash_buckets": 9, "embedding_dim": 4},
+        {"name": "item", "kind": "categorical", "vocabulary": {"oov_buckets": 2}},
+        {"name": "seen", "kind": "sequence", "shares": "item"},
+        {"name": "tags", "kind": "multivalent", "vocabulary": {}, "embedding_dim": 4},
+        {"name": "hour", "kind": "bucket", "boundaries": [6, 12, 18], "embedding_dim": 4},
+        {"name": "age", "kind": "dense"},
+    ],
+    "tasks": [
+        {"name": "click", "label": {"column": "c"}},
+        {"name": "like", "label": {"column": "l"}},
+    ],
+    "trunk": {"kind": "gumbel_matrix", "layers": [{"experts": 2, "units": [8]}]},
+}
+
+
+def with_features(**changes):
+    features = [{**f, **changes.get(f["name"], {})} for f in CONFIG["features"]]
+    return ModelConfig.model_validate({**CONFIG, "features": features})
+
+
+class Side:
+    """A config, its vocabularies and a ranker."""
+
+    def __init__(self, folder, config=None, item="abc", tags="xyz", hour=(6.0, 12.0, 18.0)):
+        folder.mkdir()
+        self.config = config or ModelConfig.model_validate(CONFIG)
+        vocabularies = {}
+        for name, terms in (("item", item), ("tags", tags)):
+            vocabularies[name] = str(folder / name)
+            (folder / name).write_text("".join(f"{term}\n" for term in terms))
+        oov = {f.name: f.vocabulary.oov_buckets for f in self.config.features[1:4:2]}
+        users = self.config.features[0].hash_buckets + 1
+        items = len(item) + oov["item"] + 1
+        number = {
+            "user": users,
+            "item": items,
+            "seen": items,
+            "tags": len(tags) + oov["tags"] + 1,
+            "hour": len(hour) + 2,
+        }
+        self.ids = Ids(number, vocabularies, {"hour": hour})
+        rows = {
+            **{name: tf.constant([1, 0], tf.int64) for name in ("user", "item", "hour")},
+            **{name: tf.ragged.constant([[1], [1, 2]], tf.int64) for name in ("seen", "tags")},
+            **{name: tf.constant([0.0, 1.0]) for name in ("age", "age_missing")},
+            **{f"{k}/{t}": tf.constant([0.0, 1.0]) for k in ("label", "weight") for t in TASKS},
+        }
+        self.dataset = tf.data.Dataset.from_tensors(rows)
+        self.ranker = build_ranker(self.config, number, self.dataset)
+
+    def write(self, folder):
+        record = WarmStartRecord(
+            config="{}",
+            trained=self.config.model_dump_json(),
+            serving="{}",
+            data_span=None,
+            num_ids=self.ids.number,
+            boundaries=self.ids.boundaries,
+        )
+        write_warm_start(str(folder), self.ranker, self.ids, record)
+
+    def take(self, folder):
+        return warm_start(self.ranker, self.config, self.ids, str(folder))
+
+    def row(self, name, index):
+        place = self.ranker.embedding.rows[name]
+        return self.ranker.embedding.tables[str(place.width)].numpy()[place.first + index]
+
+
+TASKS = ("click", "like")
+
+
+@pytest.fixture(scope="module")
+def old(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("old")
+    side = Side(folder / "files")
+    side.ranker.fit(side.dataset, epochs=2, verbose=0)
+    side.write(folder / "written")
+    side.folder = folder / "written"
+    return side
+
+
+def test_a_term_keeps_its_row_wherever_the_new_vocabulary_puts_it(old, tmp_path):
+    new = Side(tmp_path / "files", item="dcab")
+    before = new.row("item", 1).copy()
+    started = new.take(old.folder)
+    # Old ids: 0 missing, 1 a, 2 b, 3 c, 4 and 5 OOV. New: 0 missing, 1 d, 2 c, 3 a, 4 b, 5, 6 OOV.
+    for index, was in {0: 0, 2: 3, 3: 1, 4: 2, 5: 4, 6: 5}.items():
+        np.testing.assert_array_equal(new.row("item", index), old.row("item", was))
+    np.testing.assert_array_equal(new.row("item", 1), before)
+    assert started.rows - started.rows_taken == 1
+
+
+def test_all_else_of_an_unchanged_config_is_as_it_was(old, tmp_path):
+    new = Side(tmp_path / "files")
+    started = new.take(old.folder)
+    assert (started.rows_taken, started.weights_taken) == (started.rows, started.weights)
+    assert started.reasons == []
+    for name, weight in weights_by_name(new.ranker).items():
+        np.testing.assert_array_equal(weight, weights_by_name(old.ranker)[name], err_msg=name)
+    for name, slot in slots_by_name(new.ranker).items():
+        np.testing.assert_array_equal(slot, slots_by_name(old.ranker)[name], err_msg=name)
+
+
+def test_accumulators_follow_their_rows(old, tmp_path):
+    new = Side(tmp_path / "files", tags="zq")
+    new.take(old.folder)
+    key = "embedding/table_4|Adagrad.0"
+    first = new.ranker.embedding.rows["tags"].first
+    was = old.ranker.embedding.rows["tags"].first
+    accumulators, before = (slots_by_name(s.ranker)[key].numpy() for s in (new, old))
+    # 1 is z, which had id 3; q is new.
+    np.testing.assert_array_equal(accumulators[first + 1], before[was + 3])
+    np.testing.assert_array_equal(accumulators[first + 2], np.full(4, 1e-5, np.float32))
+
+
+def test_optimizers_start_afresh_where_the_config_says_so(old, tmp_path):
+    training = {"training": {"warm_start": {"optimizer": "fresh"}}}
+    new = Side(tmp_path / "files", ModelConfig.model_validate({**CONFIG, **training}))
+    new.take(old.folder)
+    slots = slots_by_name(new.ranker)
+    assert all(slot.numpy() == 0 for name, slot in slots.items() if "|" not in name)
+    np.testing.assert_array_equal(new.row("item", 2), old.row("item", 2))
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        ({"user": {"hash_buckets": 8}}, [FRESH] * 9),
+        ({"user": {"hash_buckets": 9}}, list(range(10))),
+    ],
+)
+def test_ids_by_hash_mean_the_same_where_there_are_as_many(old, change, expected):
+    config = with_features(**change)
+    number = {"user": config.features[0].hash_buckets + 1}
+    mapped = map_ids(config.features[0], Ids(number, {}, {}), old.config.features[0], old.ids)
+    assert mapped.tolist() == expected
+
+
+def test_a_bucket_keeps_its_row_where_both_its_ends_are_the_same(old):
+    feature = old.config.features[4]
+    ids = Ids({"hour": 6}, {}, {"hour": (3.0, 6.0, 12.0, 17.0)})
+    # Buckets: to 3, to 6, 6 to 12, to 17, from 17. Of the old ones only 6 to 12 is still there.
+    assert map_ids(feature, ids, feature, old.ids).tolist() == [0, FRESH, FRESH, 2, FRESH, FRESH]
+
+
+def test_another_number_of_oov_buckets_starts_them_afresh(old, tmp_path):
+    config = with_features(item={"vocabulary": {"oov_buckets": 3}})
+    new = Side(tmp_path / "files", config, item="b")
+    mapped = map_ids(config.features[1], new.ids, old.config.features[1], old.ids)
+    assert mapped.tolist() == [0, 2, FRESH, FRESH, FRESH]
+
+
+def test_another_trunk_starts_afresh_and_says_so(old, tmp_path):
+    config = ModelConfig.model_validate({**CONFIG, "trunk": {"kind": "shared_bottom"}})
+    new = Side(tmp_path / "files", config)
+    before = {name: weight.numpy() for name, weight in weights_by_name(new.ranker).items()}
+    started = new.take(old.folder)
+    assert "trunk: was gumbel_matrix, is shared_bottom" in started.sentence
+    for name, weight in weights_by_name(new.ranker).items():
+        if name.startswith("trunk/"):
+            np.testing.assert_array_equal(weight, before[name], err_msg=name)
+    np.testing.assert_array_equal(new.row("item", 1), old.row("item", 1))
+    head = "head_click/bias.1"
+    expected = weights_by_name(old.ranker)[head].numpy()
+    assert weights_by_name(new.ranker)[head].numpy() == pytest.approx(expected)
+
+
+def test_a_trunk_whose_inputs_changed_places_starts_afresh(old, tmp_path):
+    # Every shape is the same: two features of one width, in another order.
+    user, item, seen, tags, hour, age = CONFIG["features"]
+    features = [user, item, age, tags, hour, seen]
+    new = Side(tmp_path / "files", ModelConfig.model_validate({**CONFIG, "features": features}))
+    started = new.take(old.folder)
+    assert "trunk: its inputs are other features, or in another order" in started.sentence
+    assert started.rows_taken == started.rows
+
+
+def test_a_width_that_changed_starts_the_feature_afresh(old, tmp_path):
+    new = Side(tmp_path / "files", with_features(tags={"embedding_dim": 8}))
+    started = new.take(old.folder)
+    assert "tags: no ids as before" in started.reasons
+    np.testing.assert_array_equal(new.row("hour", 1), old.row("hour", 1))
+
+
+def test_a_folder_without_a_warm_start_leaves_the_ranker_as_it_is(tmp_path):
+    new = Side(tmp_path / "files")
+    assert new.take(tmp_path / "nothing") is None
+    (tmp_path / "broken").mkdir()
+    (tmp_path / "broken" / "record.json").write_text("{}")
+    assert new.take(tmp_path / "broken") is None
+
+
+@pytest.mark.parametrize(
+    ("content", "terms"),
+    [
+        (b"a\nbb\n", [b"a", b"bb"]),
+        (b"a\n\nb", [b"a", b"", b"b"]),
+        (b"", []),
+        (b"\xff\n", [b"\xff"]),
+    ],
+)
+def test_terms_are_the_lines_of_a_file(tmp_path, content, terms):
+    (tmp_path / "terms").write_bytes(content)
+    assert read_terms(str(tmp_path / "terms")).to_pylist() == terms
+
+
+def test_a_hundred_thousand_terms_are_mapped_at_once(tmp_path, old):
+    random = np.random.default_rng(0)
+    terms = random.permutation(100_000)
+    (tmp_path / "old").write_text("\n".join(map(str, range(100_000))))
+    (tmp_path / "new").write_text("\n".join(map(str, terms)))
+    ids, old_ids = (Ids({"item": 100_003}, {"item": str(tmp_path / n)}, {}) for n in ("new", "old"))
+    feature = old.config.features[1]
+    mapped = map_ids(feature, ids, feature, old_ids)
+    np.testing.assert_array_equal(mapped[1:-2], terms + 1)
