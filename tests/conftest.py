@@ -12,6 +12,7 @@ environment.prepare()
 os.environ.pop("TASKROUTE_DATA", None)
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items):
     """Says what one process must run: a file, or all files that share the run of `world`."""
     for item in items:

@@ -1,6 +1,6 @@
 """Scores rows through the signature that servers call, with their labels, slices and keys."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -107,30 +107,50 @@ class Scorer:
                 scores.append(self._baseline(serialized))
             except tf.errors.OpError as error:
                 raise _no_baseline(self._plan.baseline or "", error) from error
-        units = known["unit"].astype(np.uint64) if self._plan.group_key else hashes
-        result = {}
-        for task in self._plan.tasks:
-            label = known[task.label_key].astype(np.float64)
-            if task.label.transform == "log1p":
-                label = np.expm1(label)
-            predictions = [score[task.name] for score in scores if task.name in score]
-            result[task.name] = TaskRows(
-                kind=task.kind,
-                predictions=np.stack(predictions).astype(np.float64),
-                labels=label,
-                weights=known[task.weight_key].astype(np.float64),
-                rows=hashes,
-                units=units,
-                has_key=self._plan.group_key is not None,
-            )
-            try:
-                result[task.name].check()
-            except ValueError as error:
-                raise DataError(
-                    f"test split, label column '{task.label.column}' of task '{task.name}': "
-                    f"{error}; mend those rows of the log"
-                ) from error
-        return result
+        return task_rows(self._plan, known, scores, hashes)
+
+
+def task_rows(
+    plan: ScoringPlan,
+    known: Mapping[str, Any],
+    scores: Sequence[Mapping[str, Any]],
+    hashes: npt.NDArray[np.uint64],
+) -> dict[str, TaskRows]:
+    """A batch of rows as each task's metrics see it.
+
+    Args:
+        plan: Says which tasks, and whether rows have a group key.
+        known: What `known_columns` gives, as arrays.
+        scores: Of one or more models, by output, (B,); a model need not have every task.
+        hashes: (B,), of the rows.
+
+    Raises:
+        DataError: If a label or weight is not what the task allows.
+    """
+    units = known["unit"].astype(np.uint64) if plan.group_key else hashes
+    result = {}
+    for task in plan.tasks:
+        label = known[task.label_key].astype(np.float64)
+        if task.label.transform == "log1p":
+            label = np.expm1(label)
+        predictions = [score[task.name] for score in scores if task.name in score]
+        result[task.name] = TaskRows(
+            kind=task.kind,
+            predictions=np.stack(predictions).astype(np.float64),
+            labels=label,
+            weights=known[task.weight_key].astype(np.float64),
+            rows=hashes,
+            units=units,
+            has_key=plan.group_key is not None,
+        )
+        try:
+            result[task.name].check()
+        except ValueError as error:
+            raise DataError(
+                f"test split, label column '{task.label.column}' of task '{task.name}': "
+                f"{error}; mend those rows of the log"
+            ) from error
+    return result
 
 
 class _Model:

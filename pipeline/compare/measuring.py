@@ -10,7 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from taskroute.components.task_evaluator.rows import TaskRows, row_hashes
-from taskroute.components.task_evaluator.scoring import ScoringPlan, known_columns
+from taskroute.components.task_evaluator.scoring import ScoringPlan, known_columns, task_rows
 from taskroute.components.task_evaluator.statistics_fn import new_statistics
 from taskroute.models.export import TRANSFORMED_FEATURES, ServedRanker
 from taskroute.models.warm_up import request_rows
@@ -100,27 +100,8 @@ class HeldOutRows:
         self, examples: tf.Tensor, scores: Mapping[str, tf.Tensor], hashes: Any
     ) -> dict[str, TaskRows]:
         known = {name: values.numpy() for name, values in self._known(examples).items()}
-        units = known["unit"].astype(np.uint64) if self._plan.group_key else hashes
-        rows = {}
-        for task in self._plan.tasks:
-            labels = known[task.label_key].astype(np.float64)
-            rows[task.name] = TaskRows(
-                kind=task.kind,
-                predictions=scores[task.name].numpy().reshape(1, -1).astype(np.float64),
-                labels=np.expm1(labels) if task.label.transform == "log1p" else labels,
-                weights=known[task.weight_key].astype(np.float64),
-                rows=hashes,
-                units=units,
-                has_key=self._plan.group_key is not None,
-            )
-            try:
-                rows[task.name].check()
-            except ValueError as error:
-                raise DataError(
-                    f"test split, label column '{task.label.column}' of task '{task.name}': "
-                    f"{error}; mend those rows of the log"
-                ) from error
-        return rows
+        arrays = {name: values.numpy().reshape(-1) for name, values in scores.items()}
+        return task_rows(self._plan, known, [arrays], hashes)
 
 
 def _rarer_share(metrics: Mapping[str, float | None]) -> float:
