@@ -11,12 +11,8 @@ from taskroute.components.log_example_gen.timestamps import to_seconds
 from taskroute.pipeline.best_auc import best_auc
 from taskroute.pipeline.digest import code_digest
 from taskroute.pipeline.run import RunRecord, run
-from taskroute.pipeline.sample_log import (
-    SampleLog,
-    SampleLogSpec,
-    make_sample_log,
-    write_sample_log,
-)
+from taskroute.pipeline.sample_files import write_sample_log
+from taskroute.pipeline.sample_log import SampleLog, SampleLogSpec, make_sample_log
 from taskroute.schemas.recommender import RecommenderConfig, load_config
 from taskroute.schemas.source import SPLITS
 
@@ -38,7 +34,7 @@ def run_demo(
     with as_file(files("taskroute.examples") / "demo.yaml") as path:
         config = load_config(path)
     log = make_sample_log(SampleLogSpec(num_rows=num_rows, relatedness=relatedness, seed=seed))
-    version = code_digest("taskroute.pipeline.sample_log")[:8]
+    version = code_digest("taskroute.pipeline.sample_log", "taskroute.pipeline.sample_files")[:8]
     path = root / f"log-{num_rows}-{relatedness}-{seed}-{version}.{log_format}"
     if not path.exists():
         root.mkdir(parents=True, exist_ok=True)

@@ -22,7 +22,8 @@ from tfx.types import standard_artifacts
 from taskroute.components.feature_transform.executor import Executor as FeatureTransform
 from taskroute.components.log_example_gen.executor import Executor as LogExampleGen
 from taskroute.components.log_example_gen.quarantine import Quarantine
-from taskroute.pipeline.sample_log import SampleLogSpec, make_sample_log, write_sample_log
+from taskroute.pipeline.sample_files import write_sample_log
+from taskroute.pipeline.sample_log import SampleLogSpec, make_sample_log
 from taskroute.schemas.columns import raw_columns
 from taskroute.schemas.log_schema import make_schema
 from taskroute.schemas.recommender import DataConfig, load_config

@@ -18,7 +18,8 @@ from click.testing import CliRunner
 
 from taskroute.components.model_pusher import registry
 from taskroute.pipeline.cli import cli
-from taskroute.pipeline.sample_log import SampleLogSpec, make_sample_log, write_sample_days
+from taskroute.pipeline.sample_files import write_sample_days
+from taskroute.pipeline.sample_log import SampleLogSpec, make_sample_log
 
 pytestmark = pytest.mark.e2e
 

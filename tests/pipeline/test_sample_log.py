@@ -11,13 +11,8 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from taskroute.pipeline.best_auc import best_auc
-from taskroute.pipeline.sample_log import (
-    LONG_VIEW_SECONDS,
-    SampleLogSpec,
-    make_sample_log,
-    write_sample_days,
-    write_sample_log,
-)
+from taskroute.pipeline.sample_files import write_sample_days, write_sample_log
+from taskroute.pipeline.sample_log import LONG_VIEW_SECONDS, SampleLogSpec, make_sample_log
 from taskroute.schemas.columns import raw_columns
 from taskroute.schemas.errors import ConfigError
 from taskroute.schemas.recommender import load_config
