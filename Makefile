@@ -22,9 +22,9 @@ $(READY): requirements.lock pyproject.toml setup.py
 demo: $(READY)
 	@$(BIN)/taskroute demo
 
-# Two at a time; tests of one file, and those that share a pipeline run, stay together.
+# Two files at a time: tests of one file share what is slow to make.
 test: $(READY)
-	@$(BIN)/python -m pytest --numprocesses=2 --dist=loadgroup
+	@$(BIN)/python -m pytest --numprocesses=2 --dist=loadfile
 
 lint: $(READY)
 	@$(BIN)/ruff format --check .
