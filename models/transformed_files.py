@@ -1,7 +1,7 @@
 """Reads Parquet files of transformed examples: whole columns, not rows, all the way to tensors.
 
-Parsing tf.Examples took most of the input's time: columns are read at four times the rate and take
-a third of the room (docs/LOG.md).
+Parsing tf.Examples took most of the input's time: columns are read at two to four times the rate
+and take a third of the room (docs/LOG.md).
 """
 
 from collections import deque

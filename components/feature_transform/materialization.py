@@ -1,6 +1,6 @@
 """Applies a transform graph to shards of tf.Examples, in large batches.
 
-What comes out are Parquet files: the trainer reads whole columns, some four times as fast as it
+What comes out are Parquet files: the trainer reads whole columns, two to four times as fast as it
 parses tf.Examples.
 """
 
