@@ -4,15 +4,17 @@ import contextlib
 import logging
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import tensorflow as tf
+import tf_keras as keras
 
 from taskroute.models.callbacks import CurveLog, RoutingLog
 from taskroute.models.checkpoint import Checkpoints, Progress
 from taskroute.models.distribution import shared_out
 from taskroute.models.ranker import MultiTaskRanker
+from taskroute.models.step_loop import StepLoop, step_loop
 from taskroute.schemas.recommender import Training
 
 _LOG = logging.getLogger(__name__)
@@ -55,10 +57,11 @@ def fit(
         curves = stack.enter_context(CurveLog(log_dir, progress.history))
         routing.set_model(ranker)
         seen = shared_out(validation, validation_batch_size(training))
+        steps = step_loop(ranker.train_step), step_loop(ranker.test_step)
         while progress.epochs < training.epochs and not _is_over(progress, training):
             epoch = progress.epochs
             rows = shared_out(train(epoch), training.batch_size)
-            logs = _one_epoch(ranker, rows, seen, epoch)
+            logs = _one_epoch(ranker, steps, (rows, seen), epoch)
             logs |= ranker.end_epoch(logs)
             curves.write(epoch, logs)
             routing.on_epoch_end(epoch)
@@ -80,14 +83,16 @@ def _is_over(progress: Progress, training: Training) -> bool:
 
 
 def _one_epoch(
-    ranker: MultiTaskRanker, train: tf.data.Dataset, validation: tf.data.Dataset, epoch: int
+    ranker: MultiTaskRanker,
+    steps: tuple[StepLoop, StepLoop],
+    rows: tuple[Iterable[Any], Iterable[Any]],
+    epoch: int,
 ) -> dict[str, float]:
     """Trains and validates once; means by name, those of validation with `val_`."""
-    # Not Keras's `fit`, which wants to know how many steps a dataset has that is dealt out.
     start = time.perf_counter()
-    logs = _pass(ranker, ranker.make_train_function(), train)
+    logs = _pass(steps[0], rows[0], ranker.train_metrics)
     seconds = time.perf_counter() - start
-    measured = _pass(ranker, ranker.make_test_function(), validation)
+    measured = _pass(steps[1], rows[1], ranker.test_metrics)
     logs |= {f"val_{name}": value for name, value in measured.items()}
     values = ", ".join(f"{name} {value:.4f}" for name, value in logs.items())
     _LOG.info("epoch %d, %.1f s: %s", epoch + 1, seconds, values)
@@ -95,14 +100,10 @@ def _one_epoch(
 
 
 def _pass(
-    ranker: MultiTaskRanker,
-    step: Callable[[Iterator[Any]], dict[str, tf.Tensor]],
-    rows: tf.data.Dataset,
+    all_steps: StepLoop, rows: Iterable[Any], metrics: Sequence[keras.metrics.Metric]
 ) -> dict[str, float]:
-    ranker.reset_metrics()
-    batches, logs = iter(rows), {}
-    with contextlib.suppress(StopIteration, tf.errors.OutOfRangeError):
-        while True:
-            logs = step(batches)
-    # What a step gives is a sum over the workers.
-    return {m.name: float(m.result()) for m in ranker.metrics if m.name in logs}
+    """Works on all rows and gives what the metrics say of them, by name."""
+    for metric in metrics:
+        metric.reset_state()
+    all_steps(iter(rows))
+    return {metric.name: float(metric.result()) for metric in metrics}

@@ -170,7 +170,7 @@ class MultiTaskRanker(tfrs.models.Model):
             )
         gradients = self.balancer.gradients(step)
         self.optimizer.apply_gradients(zip(gradients, variables, strict=True))
-        return {metric.name: metric.result() for metric in self._loss_metrics()}
+        return {metric.name: metric.result() for metric in self.train_metrics}
 
     def end_epoch(self, logs: Mapping[str, float]) -> dict[str, float]:
         """Tells the balancer an epoch's mean losses, and gives what a log should show of it."""
@@ -180,8 +180,7 @@ class MultiTaskRanker(tfrs.models.Model):
     def test_step(self, inputs: Batch) -> dict[str, tf.Tensor]:
         """Validation without regularisers: means over all rows, not the last batch's."""
         self.compute_loss(inputs, training=False)
-        aucs = self.task_aucs.values()
-        return {metric.name: metric.result() for metric in (*self._loss_metrics(), *aucs)}
+        return {metric.name: metric.result() for metric in self.test_metrics}
 
     def _task_losses(
         self, logits: Mapping[str, tf.Tensor], inputs: Batch, training: bool
@@ -209,8 +208,15 @@ class MultiTaskRanker(tfrs.models.Model):
         read = tf.cast(embedded[:, :width], tf.float32)
         return self._embedding_l2 * tf.reduce_mean(tf.reduce_sum(tf.square(read), axis=1))
 
-    def _loss_metrics(self) -> list[keras.metrics.Metric]:
+    @property
+    def train_metrics(self) -> list[keras.metrics.Metric]:
+        """What a training step counts: mean losses."""
         return [self.loss_mean, *self.task_means.values()]
+
+    @property
+    def test_metrics(self) -> list[keras.metrics.Metric]:
+        """What a validation step counts: mean losses, and AUCs of binary tasks."""
+        return [*self.train_metrics, *self.task_aucs.values()]
 
 
 def make_optimizer(ranker: MultiTaskRanker, config: ModelConfig) -> Any:

@@ -1,12 +1,15 @@
 """Reads Parquet files of transformed examples: whole columns, not rows, all the way to tensors.
 
 Parsing tf.Examples took most of the input's time: columns are read at two to four times the rate
-and take a third of the room (docs/LOG.md).
+and take a third of the room (docs/LOG.md). Python sees the rows of many batches at once, and
+TensorFlow cuts them: what Python did for each batch had slowed the training step beside it.
+
+Shape letters: F features of one type, R rows.
 """
 
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 import pyarrow as pa
@@ -27,7 +30,7 @@ def read_batches(
 
     Args:
         files: Parquet files, at least one.
-        spec: Which columns: one value a row, or a list of them a row.
+        spec: Which columns: one value a row, int64 or float32, or a list of int64 a row.
         batch_size: Rows in a batch; the last one may be smaller.
         shuffle_seed: Shuffles files, and rows among 131,072 of eight files, anew in each pass,
             repeatably; None keeps the order.
@@ -35,39 +38,59 @@ def read_batches(
     Returns:
         A dataset of one pass. A list column is ragged, (B, values).
     """
-    names = list(spec)
-    is_list = [isinstance(spec[name], tf.io.RaggedFeature) for name in names]
-    signature = []
-    for name, has_splits in zip(names, is_list, strict=True):
-        signature += [tf.TensorSpec([None], spec[name].dtype)]
-        signature += [tf.TensorSpec([None], tf.int64)] if has_splits else []
+    lists = [name for name, kind in spec.items() if isinstance(kind, tf.io.RaggedFeature)]
+    id_names, number_names = (
+        [name for name, kind in spec.items() if name not in lists and kind.dtype == dtype]
+        for dtype in (tf.int64, tf.float32)
+    )
+    names = [*id_names, *number_names, *lists]
     passes = iter(range(1 << 62))
 
     def arrays() -> Iterator[tuple[np.ndarray, ...]]:
         if shuffle_seed is None:
-            tables = _in_turn(files, names, 1)
-            batches = _cut(tables, batch_size)
+            batches = _in_turn(files, names, 1)
         else:
             random = np.random.default_rng((shuffle_seed, next(passes)))
             shuffled = [files[index] for index in random.permutation(len(files))]
-            tables = _shuffled(_in_turn(shuffled, names, _OPEN_FILES), random)
-            batches = _cut(tables, batch_size)
-        for batch in batches:
-            yield tuple(array for column in batch.columns for array in _arrays(column))
+            batches = _shuffled(_in_turn(shuffled, names, _OPEN_FILES), random)
+        for rows in _in_whole_batches(batches, batch_size):
+            yield (
+                _stacked(rows, id_names, np.int64),
+                _stacked(rows, number_names, np.float32),
+                *(array for name in lists for array in _ragged(rows.column(name))),
+            )
 
     # Nothing in it is Python control flow, and looking for some takes seconds.
     @tf.autograph.experimental.do_not_convert
-    def by_key(*flat: tf.Tensor) -> dict[str, tf.Tensor | tf.RaggedTensor]:
-        tensors = iter(flat)
-        return {
-            name: tf.RaggedTensor.from_row_splits(next(tensors), next(tensors), validate=False)
-            if has_splits
-            else next(tensors)
-            for name, has_splits in zip(names, is_list, strict=True)
-        }
+    def cut(ids: tf.Tensor, numbers: tf.Tensor, *ragged: tf.Tensor) -> tf.data.Dataset:
+        num_rows = tf.shape(ids, tf.int64)[1]
 
-    read = tf.data.Dataset.from_generator(arrays, output_signature=tuple(signature))
-    return read.map(by_key)
+        @tf.autograph.experimental.do_not_convert
+        def batch(start: tf.Tensor) -> dict[str, tf.Tensor | tf.RaggedTensor]:
+            stop = tf.minimum(start + batch_size, num_rows)
+            found = _by_name(id_names, ids[:, start:stop])
+            found |= _by_name(number_names, numbers[:, start:stop])
+            for name, values, splits in zip(lists, ragged[::2], ragged[1::2], strict=True):
+                own = splits[start : stop + 1]
+                found[name] = tf.RaggedTensor.from_row_splits(
+                    values[own[0] : own[-1]], own - own[0], validate=False
+                )
+            return found
+
+        return tf.data.Dataset.range(0, num_rows, batch_size).map(batch)
+
+    signature = (
+        tf.TensorSpec([len(id_names), None], tf.int64),
+        tf.TensorSpec([len(number_names), None], tf.float32),
+        *(tf.TensorSpec([None], tf.int64) for _ in lists for _ in ("values", "splits")),
+    )
+    read = tf.data.Dataset.from_generator(arrays, output_signature=signature)
+    return read.prefetch(1).flat_map(cut)
+
+
+def _by_name(names: Sequence[str], columns: tf.Tensor) -> dict[str, Any]:
+    """The rows of (F, R), by name."""
+    return dict(zip(names, tf.unstack(columns, len(names)), strict=True))
 
 
 def _in_turn(files: Iterable[str], names: list[str], num_open: int) -> Iterator[pa.RecordBatch]:
@@ -112,19 +135,17 @@ def _permuted(batches: list[pa.RecordBatch], random: np.random.Generator) -> pa.
     return rows.take(pa.array(random.permutation(len(rows))))
 
 
-def _cut(batches: Iterable[pa.RecordBatch], size: int) -> Iterator[pa.RecordBatch]:
-    """The same rows in batches of `size`, the last one of what is left."""
+def _in_whole_batches(batches: Iterable[pa.RecordBatch], size: int) -> Iterator[pa.RecordBatch]:
+    """The same rows in parts that hold a multiple of `size`, the last one also what is left."""
     rest: list[pa.RecordBatch] = []
     for batch in batches:
         rest.append(batch)
         rows = sum(map(len, rest))
-        if rows < size:
-            continue
-        joined = _joined(rest)
         whole = rows - rows % size
-        for start in range(0, whole, size):
-            yield joined.slice(start, size)
-        rest = [joined.slice(whole)] if whole < rows else []
+        if whole:
+            joined = _joined(rest)
+            yield joined.slice(0, whole)
+            rest = [joined.slice(whole)] if whole < rows else []
     if rest:
         yield _joined(rest)
 
@@ -137,9 +158,15 @@ def _joined(batches: list[pa.RecordBatch]) -> pa.RecordBatch:
     )
 
 
-def _arrays(column: pa.Array) -> tuple[np.ndarray, ...]:
-    """Values, and row splits where the column holds lists."""
-    if not pa.types.is_list(column.type):
-        return (column.to_numpy(),)
+def _stacked(rows: pa.RecordBatch, names: Sequence[str], dtype: type) -> np.ndarray:
+    """(F, R): the columns, one below the other."""
+    stacked = np.empty((len(names), len(rows)), dtype)
+    for place, name in enumerate(names):
+        stacked[place] = rows.column(name).to_numpy()
+    return stacked
+
+
+def _ragged(column: pa.ListArray) -> tuple[np.ndarray, np.ndarray]:
+    """Values, and row splits."""
     splits = column.offsets.to_numpy().astype(np.int64)
     return column.flatten().to_numpy(), splits - splits[0]

@@ -90,9 +90,9 @@ def test_a_killed_training_ends_with_the_same_bits(train, tmp_path, monkeypatch,
     for killed_in in (1, 3, 4):
         trained(train, tmp_path / "again", tmp_path / "log", killed_in, monkeypatch)
 
-    def count(ranker, rows, validation, epoch):
+    def count(ranker, steps, rows, epoch):
         epochs.append(epoch)
-        return one_epoch(ranker, rows, validation, epoch)
+        return one_epoch(ranker, steps, rows, epoch)
 
     monkeypatch.setattr(fitting, "_one_epoch", count)
     ranker, history = trained(train, tmp_path / "again", tmp_path / "log")
