@@ -1,0 +1,202 @@
+"""The figures of docs/results.md: every trunk on public and sample logs, by `taskroute compare`.
+
+    python benchmarks/results.py run census_income_college --data DIR [--seeds 5] [--budget MINUTES]
+    python benchmarks/results.py write
+
+`run` searches a route for mtnas first, then trains every trunk with every seed under runs/results/NAME;
+it goes on where it was stopped. `write` puts the tables of what has been run into docs/results.md,
+between the marks that name them, and figures and CSV files beside it.
+"""
+
+import argparse
+import json
+import shutil
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from taskroute.schemas import environment
+
+environment.prepare()
+
+from rich.console import Console  # noqa: E402
+
+from taskroute.components.log_example_gen import spans  # noqa: E402
+from taskroute.pipeline.compare.command import compare  # noqa: E402
+from taskroute.pipeline.compare.summary import Comparison, Measured  # noqa: E402
+from taskroute.pipeline.paths import RunPaths, absolute_source  # noqa: E402
+from taskroute.pipeline.run import log_fingerprint  # noqa: E402
+from taskroute.schemas.recommender import ModelConfig, RecommenderConfig, load_config  # noqa: E402
+from taskroute.schemas.routes import SearchResult  # noqa: E402
+from taskroute.schemas.trunks import MtnasTrunk  # noqa: E402
+
+REPOSITORY = Path(__file__).parent.parent
+PAGE = REPOSITORY / "docs" / "results.md"
+FILES = REPOSITORY / "docs" / "results"
+TRUNKS = (
+    "single_task",
+    "shared_bottom",
+    "cross_stitch",
+    "mmoe",
+    "ple",
+    "snr_trans",
+    "snr_aver",
+    "gumbel_matrix",
+    "mtnas",
+)
+
+
+@dataclass(frozen=True)
+class Log:
+    """A log and the tasks that are learned together: all of the config's, or those named."""
+
+    config: str
+    tasks: tuple[str, ...] = ()
+
+
+LOGS: Mapping[str, Log] = {
+    "census_income_college": Log("census_income.yaml", ("income_50k", "college")),
+    "census_income_married": Log("census_income.yaml", ("income_50k", "never_married")),
+    "demo": Log("demo.yaml"),
+    "ebnerd": Log("ebnerd.yaml"),
+}
+
+
+def config_of(log: Log) -> RecommenderConfig:
+    """The example's config with the log's tasks alone, and without gates: nothing is pushed."""
+    config = load_config(REPOSITORY / "examples" / log.config)
+    tasks = tuple(task for task in config.tasks if not log.tasks or task.name in log.tasks)
+    evaluation = config.evaluation.model_copy(update={"gates": ()})
+    return RecommenderConfig.model_validate(
+        {**dict(config), "tasks": tasks, "evaluation": evaluation}
+    )
+
+
+def with_mtnas(config: RecommenderConfig, data: Path, root: Path) -> RecommenderConfig:
+    """`config` with an mtnas trunk whose route a search has found on train and validation rows.
+
+    Its supernet has the layers of the config's own trunk, an SNR.
+    """
+    trunk = MtnasTrunk.model_validate({"kind": "mtnas", "layers": config.trunk.layers})
+    path = root / "route.json"
+    if not path.exists():
+        found = search(config.model_copy(update={"trunk": trunk}), data, root)
+        path.write_text(found.model_dump_json(), encoding="utf-8")
+    found = SearchResult.model_validate_json(path.read_text(encoding="utf-8"))
+    return config.model_copy(update={"trunk": trunk.model_copy(update={"route": found.route})})
+
+
+def search(config: RecommenderConfig, data: Path, root: Path) -> SearchResult:
+    from taskroute.models.architecture_search import search_fn
+    from taskroute.pipeline.compare.shared_data import prepare
+
+    source = spans.resolve(absolute_source(config, data))
+    paths = RunPaths(root, config.name)
+    paths.root.mkdir(parents=True, exist_ok=True)
+    shared, _ = prepare(config, source, log_fingerprint(source), paths, Console())
+    with tempfile.TemporaryDirectory() as folder:
+        found = search_fn(
+            config=config.part(ModelConfig).model_dump_json(),
+            train_files=shared.files("train"),
+            validation_files=shared.files("validation"),
+            transform_graph_path=str(shared.transform_graph),
+            checkpoint=str(Path(folder) / "search.npz"),
+        )
+    return SearchResult.model_validate_json(found)
+
+
+def write(roots: Path) -> None:
+    """Puts the tables of finished comparisons into the page."""
+    page = PAGE.read_text(encoding="utf-8")
+    FILES.mkdir(exist_ok=True)
+    for name in LOGS:
+        folder = roots / name / "compare"
+        if not (folder / "compare.json").exists():
+            continue
+        found = Comparison.model_validate_json((folder / "compare.json").read_text("utf-8"))
+        for kind in ("csv", "svg"):
+            shutil.copy(folder / f"compare.{kind}", FILES / f"{name}.{kind}")
+        begin, end = f"<!-- {name} -->", f"<!-- end of {name} -->"
+        before, rest = page.split(begin)
+        page = before + begin + "\n" + "\n".join(tables(found)) + "\n" + end + rest.split(end)[1]
+    PAGE.write_text(page, encoding="utf-8")
+
+
+def tables(found: Comparison) -> list[str]:
+    """Markdown: metrics by trunk, costs, findings, provenance."""
+    columns = list(dict.fromkeys((row.task, row.metric) for row in found.measured))
+    trunks = list(dict.fromkeys(row.trunk for row in found.measured))
+    cells = {(row.trunk, row.task, row.metric): row for row in found.measured}
+    costs = {cost.trunk: cost for cost in found.costs}
+    header = ["trunk", *(f"{task} {_LABELS[metric]}" for task, metric in columns)]
+    header += ["parameters", "MACs", "as served", f"ms a request of {found.latency_rows}"]
+    lines = ["", "| " + " | ".join(header) + " |", "|---" * len(header) + "|"]
+    for trunk in trunks:
+        cost = costs[trunk]
+        latency = "" if cost.latency_ms is None else f"{cost.latency_ms:.1f}"
+        values = [_cell(cells[trunk, *column]) for column in columns]
+        values += [
+            f"{cost.parameters:,.0f}",
+            f"{cost.macs:,.0f}",
+            f"{cost.served_macs:,.0f}",
+            latency,
+        ]
+        lines.append("| " + " | ".join([trunk, *values]) + " |")
+    rows = ", ".join(f"{count:,} {split}" for split, count in found.rows.items())
+    lines += ["", *(f"* {sentence}" for sentence in found.findings), ""]
+    lines.append(
+        f"Rows: {rows}. Seeds {', '.join(map(str, found.seeds))}. {found.num_tests} tests. "
+        f"Code {found.code_digest[:12]}, data {found.data_digest[:12]}, {found.machine}."
+    )
+    return lines
+
+
+_LABELS = {"auc": "AUC", "gauc": "GAUC", "mae": "MAE"}
+_MARKS = {"better": "+", "worse": "-"}
+
+
+def _cell(row: Measured) -> str:
+    """Mean and spread; what is shown against single_task and shared_bottom, as in `S+ B-`."""
+    if row.mean is None:
+        return ""
+    marks = [
+        {"single_task": "S", "shared_bottom": "B"}[test.reference] + _MARKS[test.verdict]
+        for test in row.against
+        if test.verdict in _MARKS
+    ]
+    spread = "" if row.std is None else f" ± {row.std:.4f}"
+    value = f"{row.mean:.4f}{spread}"
+    if row.metric != "mae":
+        value = value.replace("0.", ".")
+    return " ".join([value, *marks])
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("what", choices=("run", "write"))
+    parser.add_argument("names", nargs="*", choices=[*LOGS, []], default=[])
+    parser.add_argument("--data", type=Path, default=REPOSITORY / "examples")
+    parser.add_argument("--root", type=Path, default=REPOSITORY / "runs" / "results")
+    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--budget", type=float, help="minutes for each log")
+    options = parser.parse_args()
+    if options.what == "write":
+        write(options.root)
+        return
+    for name in options.names or LOGS:
+        root = options.root.resolve() / name
+        config = with_mtnas(config_of(LOGS[name]), options.data.resolve(), root)
+        found = compare(
+            config,
+            options.data.resolve(),
+            root,
+            trunks=TRUNKS,
+            num_seeds=options.seeds,
+            budget_minutes=options.budget,
+        )
+        print(json.dumps({"name": name, "missing": found.missing, "findings": found.findings}))
+
+
+if __name__ == "__main__":
+    main()
