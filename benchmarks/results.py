@@ -3,8 +3,8 @@
     python benchmarks/results.py run census_income_college --data DIR [--seeds 5] [--budget MINUTES]
     python benchmarks/results.py write
 
-`run` searches a route for mtnas first, then trains every trunk with every seed under runs/results/NAME;
-it goes on where it was stopped. `write` puts the tables of what has been run into docs/results.md,
+`run` searches a route for mtnas first, then trains every trunk with every seed, under
+runs/results/NAME; it goes on where it was stopped. `write` puts the tables of what has been run into docs/results.md,
 between the marks that name them, and figures and CSV files beside it.
 """
 
@@ -49,17 +49,24 @@ TRUNKS = (
 
 @dataclass(frozen=True)
 class Log:
-    """A log and the tasks that are learned together: all of the config's, or those named."""
+    """A log and the tasks that are learned together.
+
+    Attributes:
+        config: Among the examples.
+        tasks: Of the config; all of them where none is named.
+        search_batch: Validation rows that judge a route of mtnas.
+    """
 
     config: str
     tasks: tuple[str, ...] = ()
+    search_batch: int = 4096
 
 
 LOGS: Mapping[str, Log] = {
     "census_income_college": Log("census_income.yaml", ("income_50k", "college")),
     "census_income_married": Log("census_income.yaml", ("income_50k", "never_married")),
     "demo": Log("demo.yaml"),
-    "ebnerd": Log("ebnerd.yaml"),
+    "ebnerd": Log("ebnerd.yaml", search_batch=512),
 }
 
 
@@ -73,12 +80,18 @@ def config_of(log: Log) -> RecommenderConfig:
     )
 
 
-def with_mtnas(config: RecommenderConfig, data: Path, root: Path) -> RecommenderConfig:
+def with_mtnas(log: Log, config: RecommenderConfig, data: Path, root: Path) -> RecommenderConfig:
     """`config` with an mtnas trunk whose route a search has found on train and validation rows.
 
     Its supernet has the layers of the config's own trunk, an SNR.
     """
-    trunk = MtnasTrunk.model_validate({"kind": "mtnas", "layers": config.trunk.layers})
+    trunk = MtnasTrunk.model_validate(
+        {
+            "kind": "mtnas",
+            "layers": config.trunk.layers,
+            "search": {"batch_size": log.search_batch},
+        }
+    )
     path = root / "route.json"
     if not path.exists():
         found = search(config.model_copy(update={"trunk": trunk}), data, root)
@@ -186,7 +199,8 @@ def main() -> None:
         return
     for name in options.names or LOGS:
         root = options.root.resolve() / name
-        config = with_mtnas(config_of(LOGS[name]), options.data.resolve(), root)
+        log = LOGS[name]
+        config = with_mtnas(log, config_of(log), options.data.resolve(), root)
         found = compare(
             config,
             options.data.resolve(),
