@@ -4,8 +4,8 @@
     python benchmarks/results.py write
 
 `run` searches a route for mtnas first, then trains every trunk with every seed, under
-runs/results/NAME; it goes on where it was stopped. `write` puts the tables of what has been run into docs/results.md,
-between the marks that name them, and figures and CSV files beside it.
+runs/results/NAME; it goes on where it was stopped. `write` puts the tables of what has been run
+into docs/results.md, between the marks that name them, and figures and CSV files beside it.
 """
 
 import argparse
