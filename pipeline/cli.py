@@ -64,6 +64,26 @@ def _sentence_for_errors(command: Callable[..., int | None]) -> Callable[..., No
 
 
 @cli.command()
+@click.argument("log", required=False)
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="The config to write; the log's name and .yaml by default.",
+)
+@_sentence_for_errors
+def init(log: str | None, output: Path | None) -> None:
+    """Writes a config to start from, guessed from the first rows of LOG.
+
+    LOG is a file or a quoted pattern, such as 'logs/{YYYY}-{MM}-{DD}/*.csv'. Without it: a config
+    to fill in.
+    """
+    from taskroute.pipeline.starter.command import write_starter
+
+    write_starter(log, output)
+
+
+@cli.command()
 @_config
 @_data
 @_sentence_for_errors
@@ -205,6 +225,30 @@ def demo(
         log_format=format_,
         verbose=verbose,
     ).exit_code
+
+
+@cli.command()
+@click.argument("folder", type=click.Path(path_type=Path, file_okay=False))
+@click.option("--rows", default=30_000, show_default=True, help="Of all days together.")
+@click.option("--days", default=10, show_default=True)
+@click.option("--seed", default=1, show_default=True)
+@click.option(
+    "--format", "format_", type=click.Choice(["parquet", "csv"]), default="csv", show_default=True
+)
+@_sentence_for_errors
+def sample(
+    folder: Path, rows: int, days: int, seed: int, format_: Literal["parquet", "csv"]
+) -> None:
+    """Writes a sample log to FOLDER, a file a day: something to try the rest on."""
+    from taskroute.pipeline.sample_files import write_sample_days
+    from taskroute.pipeline.sample_log import SampleLogSpec, make_sample_log
+
+    log = make_sample_log(SampleLogSpec(num_rows=rows, num_days=days, seed=seed))
+    names = write_sample_days(log, folder, format_)
+    click.echo(
+        f"{rows:,} impressions, {names[0]} to {names[-1]}, a file a day: "
+        f"{folder}/{{YYYY}}-{{MM}}-{{DD}}/log.{format_}"
+    )
 
 
 @cli.command()

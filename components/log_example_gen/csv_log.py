@@ -28,8 +28,8 @@ def read_csv(file: str, names: Sequence[str]) -> Iterator[LogBatch]:
     Raises:
         DataError: If the file is empty, lacks a column, or has a quote that never closes.
     """
-    header = _read_header(file)
-    _require(file, names, header)
+    header = read_header(file)
+    require_columns(file, names, header)
     uneven = _UnevenRows(file, len(header))
     stream = TextStream(file, end=f"\n{uneven.end}\n".encode())
     next_row = 1
@@ -65,6 +65,33 @@ def read_csv(file: str, names: Sequence[str]) -> Iterator[LogBatch]:
     if passed_over:
         nothing = pa.RecordBatch.from_pylist([], schema=reader.schema)
         yield LogBatch(file, np.empty(0, np.int64), nothing, passed_over)
+
+
+def read_header(file: str) -> list[str]:
+    """Names of the columns.
+
+    Raises:
+        DataError: If the file is empty or its first row is no header.
+    """
+    stream = TextStream(file)
+    head = b""
+    while len(head) < _HEADER_BYTES and (chunk := stream.read()):
+        head += chunk
+    text = io.StringIO(head.decode(errors="replace"), newline="")
+    try:
+        header = next((names for names in csv.reader(text) if names), None)
+    except csv.Error as error:
+        raise DataError(f"{file}: its header row cannot be read: {error}") from None
+    if header is None:
+        raise DataError(f"{file}: is empty; a header row with the columns' names must come first")
+    if len(header) == 1:
+        for separator in _OTHER_SEPARATORS:
+            if separator in header[0]:
+                raise DataError(
+                    f"{file}: its header is one column, '{header[0][:100]}'; write commas between "
+                    f"the columns, not {separator!r}"
+                )
+    return header
 
 
 class _UnevenRows:
@@ -104,29 +131,3 @@ class _UnevenRows:
     def _bad_row(self, row: pcsv.InvalidRow) -> BadRow:
         problem = f"has {row.actual_columns} columns where the header has {self._num_columns}"
         return BadRow(self._file, row.number - 1, "uneven_row", None, problem, shorten(row.text))
-
-
-def _read_header(file: str) -> list[str]:
-    stream = TextStream(file)
-    head = b""
-    while len(head) < _HEADER_BYTES and (chunk := stream.read()):
-        head += chunk
-    text = io.StringIO(head.decode(errors="replace"), newline="")
-    try:
-        header = next((names for names in csv.reader(text) if names), None)
-    except csv.Error as error:
-        raise DataError(f"{file}: its header row cannot be read: {error}") from None
-    if header is None:
-        raise DataError(f"{file}: is empty; a header row with the columns' names must come first")
-    return header
-
-
-def _require(file: str, names: Sequence[str], header: list[str]) -> None:
-    if len(header) == 1 and header != list(names):
-        for separator in _OTHER_SEPARATORS:
-            if separator in header[0]:
-                raise DataError(
-                    f"{file}: its header is one column, '{header[0][:100]}'; write commas between "
-                    f"the columns, not {separator!r}"
-                )
-    require_columns(file, names, header)

@@ -70,6 +70,24 @@ def read_batches(
                 yield from _read_parquet(part, columns)
 
 
+def column_names(file: str, log_format: LogFormat) -> list[str]:
+    """Columns of a file, in its order; of JSON Lines the keys of the first lines, by name.
+
+    Raises:
+        DataError: If the file cannot be read.
+    """
+    with say_what_is_wrong(file):
+        match log_format:
+            case "csv":
+                return csv_log.read_header(file)
+            case "jsonl":
+                block = next(json_lines.split_blocks(TextStream(file)), b"")
+                return sorted(json_lines.BlockParser({}).keys(block))
+            case "parquet":
+                with _parquet_file(file) as parquet:
+                    return list(parquet.schema_arrow.names)
+
+
 def sample_batches(
     files: Sequence[str], columns: Sequence[RawColumn], log_format: LogFormat, rows: int = 10_000
 ) -> Iterator[LogBatch]:

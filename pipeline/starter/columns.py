@@ -1,0 +1,162 @@
+"""What the columns of a log hold, as far as its first rows show."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import partial
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from taskroute.components.log_example_gen import conversions, log_reader, timestamps
+from taskroute.components.log_example_gen.bad_rows import BadRow, BadValues
+from taskroute.components.log_example_gen.log_batch import LogBatch
+from taskroute.components.log_example_gen.log_reader import LogFormat
+from taskroute.schemas.columns import RawColumn
+
+SAMPLE_ROWS = 50_000
+
+# Years that rows of a log are from: numbers outside are no epochs.
+_EPOCHS = tuple(datetime(year, 1, 1, tzinfo=UTC).timestamp() for year in (2000, 2100))
+_SEPARATORS = ("|", ";", ",")
+_DIGITS_AFTER_ZERO = r"^0\d"
+
+
+@dataclass(frozen=True)
+class LogColumn:
+    """A column in the rows of the sample.
+
+    Attributes:
+        name: As the log has it.
+        lists: list<binary> (N,); null where missing. Every value as text, split at `separator`.
+        separator: Between the terms of one text, where it holds several; else None.
+        is_list: Whether rows may hold more than one term.
+        has_objects: Whether a value is an object or cannot be read: nothing else is known then.
+        numbers: float64 (N,), NaN where missing; None where a value is no number.
+        seconds: int64 (N,) since 1970; None where a value is missing or no time of these years.
+    """
+
+    name: str
+    lists: pa.Array
+    separator: str | None = None
+    is_list: bool = False
+    has_objects: bool = False
+    numbers: np.ndarray | None = None
+    seconds: np.ndarray | None = None
+
+    @property
+    def num_rows(self) -> int:
+        return len(self.lists)
+
+    @property
+    def num_missing(self) -> int:
+        return self.lists.null_count
+
+    @property
+    def terms(self) -> pa.Array:
+        """The distinct terms."""
+        return self.lists.flatten().unique()
+
+    @property
+    def has_leading_zeros(self) -> bool:
+        """Whether a number is written as no number is: a code, such as 00713."""
+        return bool(pc.any(pc.match_substring_regex(self.terms, _DIGITS_AFTER_ZERO)).as_py())
+
+
+@dataclass(frozen=True)
+class LogSample:
+    """The first rows of a log.
+
+    Attributes:
+        columns: By name, in the order of the log.
+        num_rows: Of the sample, those in `bad_rows` left out.
+        bad_rows: Those that could not be read.
+        is_whole: Whether the log has no other rows.
+    """
+
+    columns: dict[str, LogColumn]
+    num_rows: int
+    bad_rows: tuple[BadRow, ...]
+    is_whole: bool
+
+
+def read_sample(files: Sequence[str], log_format: LogFormat) -> LogSample:
+    """Reads the first rows, every column.
+
+    Raises:
+        DataError: If a file cannot be read, or lacks a column of the first one.
+    """
+    names = list(dict.fromkeys(log_reader.column_names(files[0], log_format)))
+    wanted = [RawColumn(name, "texts") for name in names]
+    batches = list(log_reader.sample_batches(files, wanted, log_format, SAMPLE_ROWS))
+    num_rows = sum(batch.num_rows for batch in batches)
+    return LogSample(
+        {name: _column(name, batches) for name in names},
+        num_rows,
+        tuple(bad for batch in batches for bad in batch.passed_over),
+        is_whole=num_rows < SAMPLE_ROWS,
+    )
+
+
+def _column(name: str, batches: Sequence[LogBatch]) -> LogColumn:
+    parts, is_list = [], False
+    try:
+        for batch in batches:
+            values = batch.values[name]
+            parts.append(conversions.convert(values, RawColumn(name, "texts")))
+            is_list |= not conversions.is_text(conversions.plain(values).type) and not (
+                conversions.is_scalar(conversions.plain(values).type)
+            )
+    except BadValues:
+        nothing = pa.nulls(sum(batch.num_rows for batch in batches), pa.list_(pa.binary()))
+        return LogColumn(name, nothing, has_objects=True)
+    lists = _as_texts(pa.concat_arrays(parts) if parts else pa.nulls(0, pa.list_(pa.binary())))
+    most = pc.max(pc.list_value_length(lists)).as_py() or 0
+    if is_list or most > 1:
+        return LogColumn(name, lists, is_list=True)
+    texts = pc.list_element(lists, 0) if most else pa.nulls(len(lists), pa.string())
+    separator = _separator(texts)
+    if separator is not None:
+        return LogColumn(name, _split(texts, separator), separator, is_list=True)
+    return LogColumn(name, lists, numbers=_numbers(texts), seconds=_seconds(texts))
+
+
+def _as_texts(lists: pa.Array) -> pa.Array:
+    return lists.cast(pa.list_(pa.string()))
+
+
+def _separator(texts: pa.Array) -> str | None:
+    """What joins terms that come again in other texts; None where texts are terms themselves."""
+    distinct = texts.drop_null().unique()
+    for separator in _SEPARATORS:
+        terms = pc.split_pattern(distinct, separator)
+        if len(terms.flatten()) > len(distinct) and len(terms.flatten().unique()) < len(distinct):
+            return separator
+    return None
+
+
+def _split(texts: pa.Array, separator: str) -> pa.Array:
+    convert = partial(conversions.convert, column=RawColumn("", "texts", separator))
+    return _as_texts(convert(texts))
+
+
+def _numbers(texts: pa.Array) -> np.ndarray | None:
+    """float64 (N,); None where there is no number, or anything else."""
+    if texts.null_count == len(texts):
+        return None
+    try:
+        numbers = conversions.to_number(texts)
+    except BadValues:
+        return None
+    return numbers.cast(pa.float64()).to_numpy(zero_copy_only=False)
+
+
+def _seconds(texts: pa.Array) -> np.ndarray | None:
+    try:
+        seconds = timestamps.to_seconds(texts)
+    except BadValues:
+        return None
+    since, until = _EPOCHS
+    is_time = len(seconds) > 0 and since <= seconds.min() and seconds.max() < until
+    return seconds if is_time else None

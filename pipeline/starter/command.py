@@ -1,0 +1,197 @@
+"""`taskroute init`: reads, guesses, writes, says what to look at."""
+
+import math
+import os
+import re
+from importlib.resources import files
+from pathlib import Path
+
+import yaml
+from pydantic import ValidationError
+from rich.console import Console
+from rich.table import Table
+
+from taskroute.components.log_example_gen import log_files, spans
+from taskroute.components.log_example_gen.log_reader import LogFormat
+from taskroute.pipeline.check import check_log
+from taskroute.pipeline.starter.columns import LogSample, read_sample
+from taskroute.pipeline.starter.guesses import Guess, group_column, guess
+from taskroute.pipeline.starter.text import config_text
+from taskroute.schemas.errors import ConfigError, DataError
+from taskroute.schemas.recommender import RecommenderConfig
+from taskroute.schemas.source import Source, Split
+
+_FORMATS: dict[str, LogFormat] = {
+    ".csv": "csv",
+    ".jsonl": "jsonl",
+    ".ndjson": "jsonl",
+    ".json": "jsonl",
+    ".parquet": "parquet",
+}
+_WINDOW_DAYS = 7
+_ANY_SPLIT = Split(by="hash", key="any")  # until the columns are known
+_MOST_BAD = 0.2
+_LEAST_SECONDS = 100
+
+
+def write_starter(log: str | None, output: Path | None) -> None:
+    """Writes a config for a log, or a commented one to fill in, and prints what to do next.
+
+    Args:
+        log: A file or a pattern, relative to the working folder; None for no log.
+        output: The config; NAME.yaml in the working folder by default.
+
+    Raises:
+        ConfigError: If the config is there already or cannot be written, or the log's name does
+            not tell its format.
+        DataError: If the log cannot be read, or nothing in it looks like a label.
+    """
+    console = Console(highlight=False, soft_wrap=True)
+    if log is None:
+        output = output or Path("taskroute.yaml")
+        text = (files("taskroute.examples") / "starter.yaml").read_text(encoding="utf-8")
+        _write(output, text)
+        console.print(f"{output}: a config to fill in; then `taskroute check {output}`")
+        return
+    output = output or Path(f"{_stem(log)}.yaml")
+    if output.exists():
+        _refuse_existing(output)
+    with console.status(f"reading {log}"):
+        source, window, sample = _read(log, output.parent)
+        guesses = guess(sample)
+        source = _with_split(source, sample, guesses)
+    extent = "all" if sample.is_whole else "the first"
+    origin = f"{extent} {sample.num_rows:,} rows of {log}"
+    if window is not None:
+        origin += f", {window.spans[0]} to {window.spans[-1]}"
+    text = config_text(_name(output), source, sample, guesses, origin)
+    _require_check(text, log)
+    _write(output, text)
+    _print(console, guesses, origin, output)
+
+
+def _read(log: str, folder: Path) -> tuple[Source, spans.Window | None, LogSample]:
+    """The source as far as it is known before the columns are, its window, and its first rows."""
+    log_format = _format(log)
+    days = {"window_days": _WINDOW_DAYS, "max_missing_days": _WINDOW_DAYS} if "{" in log else {}
+    try:
+        here = Source(path=log, format=log_format, split=_ANY_SPLIT, **days)
+    except ValidationError as error:
+        message = error.errors()[0]["msg"].removeprefix("Value error, ")
+        raise ConfigError(f"{log}: {message.replace('`path`', 'it')}") from None
+    window = spans.read_window(spans.resolve(here)) if here.has_spans else None
+    if window is not None:
+        window = _from_first_file(window)
+        days = {"window_days": len(window.spans), "max_missing_days": len(window.missing)}
+    sample = read_sample(spans.files_of(here, window), log_format)
+    if sample.num_rows == 0:
+        raise DataError(f"{log}: its files hold no row; check the name")
+    bad = len(sample.bad_rows) / (sample.num_rows + len(sample.bad_rows))
+    if bad > _MOST_BAD:
+        raise DataError(
+            f"{sample.bad_rows[0].sentence()}, and so are {bad:.0%} of the rows; mend the log first"
+        )
+    is_absolute = log_files.is_remote(log) or Path(log).is_absolute()
+    path = log if is_absolute else os.path.relpath(log, folder)
+    max_bad = {"max_bad_fraction": math.ceil(bad * 100) / 100}
+    return here.model_copy(update={"path": path, **days, **max_bad}), window, sample
+
+
+def _from_first_file(window: spans.Window) -> spans.Window:
+    """Without the spans before the log begins."""
+    first = next(index for index, files in enumerate(window.files) if files)
+    return spans.Window(window.spans[first:], window.files[first:])
+
+
+def _format(log: str) -> LogFormat:
+    suffix = Path(log.removesuffix(".gz")).suffix.lower()
+    if suffix not in _FORMATS:
+        raise ConfigError(
+            f"{log}: its name does not say what it is; it must end in .csv, .jsonl or .parquet, "
+            "the first two also with .gz"
+        )
+    return _FORMATS[suffix]
+
+
+def _with_split(source: Source, sample: LogSample, guesses: list[Guess]) -> Source:
+    time = next((each.column for each in guesses if each.role == "time"), None)
+    seconds = sample.columns[time].seconds if time else None
+    by_time = seconds is not None and len(set(seconds.tolist())) >= _LEAST_SECONDS
+    key = None if by_time else _split_key(sample, guesses)
+    split = Split(by="time" if by_time else "hash", key=key, validation=0.1, test=0.1)
+    return source.model_copy(update={"split": split, "timestamp": time})
+
+
+def _split_key(sample: LogSample, guesses: list[Guess]) -> str:
+    """The user's column, or another without missing values: the one with the most terms."""
+    group = group_column(guesses)
+    if group is not None and not sample.columns[group].num_missing:
+        return group
+    features = [sample.columns[each.column] for each in guesses if each.role == "feature"]
+    whole = [column for column in features if not column.num_missing and not column.is_list]
+    if not whole:
+        raise DataError(
+            "no column can split the rows: there is no time, and every other column lacks values; "
+            "add a timestamp or the user's id"
+        )
+    return max(whole, key=lambda column: len(column.terms)).name
+
+
+def _require_check(text: str, log: str) -> None:
+    """What is written must load and pass `taskroute check`."""
+    try:
+        config = RecommenderConfig.model_validate(yaml.safe_load(text))
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise ConfigError(
+            f"{log}: no config could be made of it: {first['msg']}; call `taskroute init` without "
+            "a log and fill it in"
+        ) from None
+    source = config.source.model_copy(update={"path": log})
+    check_log(config.model_copy(update={"source": source}), Path())
+
+
+def _write(output: Path, text: str) -> None:
+    try:
+        output.parent.mkdir(parents=True, exist_ok=True)
+        with output.open("x", encoding="utf-8") as file:
+            file.write(text)
+    except FileExistsError:
+        _refuse_existing(output)
+    except OSError as error:
+        raise ConfigError(f"{output}: cannot be written: {error.strerror}") from None
+
+
+def _refuse_existing(output: Path) -> None:
+    raise ConfigError(f"{output}: is there already; give another name with --output")
+
+
+def _stem(log: str) -> str:
+    """`feed` of feed.csv.gz, `logs` of logs/{YYYY}-{MM}-{DD}/*.csv."""
+    for part in reversed(Path(log).parts):
+        stem = part.partition(".")[0]
+        if re.fullmatch(r"[A-Za-z][A-Za-z0-9_-]*", stem):
+            return stem
+    return "taskroute"
+
+
+def _name(output: Path) -> str:
+    """A name of the schemas from the config's own."""
+    name = re.sub(r"[^A-Za-z0-9_]", "_", output.stem).lstrip("_0123456789")
+    return name[:64] or "ranker"
+
+
+def _print(console: Console, guesses: list[Guess], origin: str, output: Path) -> None:
+    console.print(f"[bold]{origin}[/bold]\n")
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    for header in ("column", "guess", "because it"):
+        table.add_column(header)
+    order = {"task": 0, "time": 1, "feature": 2, "left out": 3}
+    for each in sorted(guesses, key=lambda each: order[each.role]):
+        kind = f", {each.kind}" if each.kind else ""
+        table.add_row(each.column, each.role + kind, each.why)
+    console.print(table)
+    console.print(
+        f"\n{output} is written. Take out of `features` what is known only after the outcome; then "
+        f"`taskroute check {output}`"
+    )
