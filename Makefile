@@ -4,12 +4,13 @@ READY := $(VENV)/.installed
 BIN := $(VENV)/bin
 FOLDERS := schemas models components pipeline
 
-.PHONY: help setup demo test lint typecheck check lock clean
+.PHONY: help setup demo test lint typecheck check docs lock clean
 
 help:
 	@echo "make demo   sample logs -> pipeline -> served model, in one go"
 	@echo "make test   the whole test suite"
 	@echo "make check  format, lint, types, tests"
+	@echo "make docs   write docs/config.md anew, after a change of schemas/"
 	@echo "make lock   resolve requirements.lock anew (needs uv)"
 	@echo "make clean  remove build products and .venv"
 
@@ -37,6 +38,10 @@ typecheck: $(READY)
 	@MYPYPATH=build/typing $(BIN)/mypy --namespace-packages --explicit-package-bases -p taskroute
 
 check: lint typecheck test
+
+docs: $(READY)
+	@$(BIN)/python -m taskroute.pipeline.config_reference > docs/config.md.new
+	@mv docs/config.md.new docs/config.md
 
 lock:
 	@uv pip compile pyproject.toml --extra dev --python-version 3.11 --override overrides.txt \

@@ -58,15 +58,21 @@ class Gate(Config):
     How the intervals decide is said in `taskroute.components.task_evaluator.gate`.
     """
 
-    task: Name
-    metric: Metric = "auc"
+    task: Name = Field(description="Whose metric it is.")
+    metric: Metric = Field(
+        "auc", description="One that the task's kind has; docs/evaluation.md lists them."
+    )
     slice: str | None = Field(
         None,
         pattern=r"^[A-Za-z_][A-Za-z0-9_.\-]*(=.*)?$",
         description="`device`: every value of that column; `device=ios`: one; else all rows.",
     )
-    at_least: float | None = None
-    at_most: float | None = None
+    at_least: float | None = Field(
+        None, description="The whole interval of the candidate's value must lie above."
+    )
+    at_most: float | None = Field(
+        None, description="The whole interval of the candidate's value must lie below."
+    )
     may_lose: NonNegativeFloat | None = Field(
         None, description="How much worse than the baseline it may be, in the metric's own unit."
     )

@@ -31,7 +31,7 @@ class _Feature(Config):
 
     column_kind: ClassVar[ColumnKind]
 
-    name: Name
+    name: Name = Field(description="Of the model's input; no two features have the same.")
     column: Column = Field(
         default_factory=lambda fields: fields.get("name", ""),
         description="Column of the log; the feature's name by default.",
@@ -54,13 +54,15 @@ class IdFeature(_Feature):
     shares: Name | None = Field(
         None, description="Feature whose ids and embeddings the terms of this one have."
     )
-    vocabulary: Vocabulary | None = None
+    vocabulary: Vocabulary | None = Field(
+        None, description="Ids by a list of the terms: no collisions; new terms are OOV."
+    )
     hash_buckets: PositiveInt | None = Field(
         None, description="Ids by hash: no vocabulary, the same ids in every retraining."
     )
     embedding_dim: PositiveInt | None = Field(
         default_factory=lambda fields: None if fields.get("shares") else 16,
-        description="Width of a row of the table; that of the feature that it shares, if it does.",
+        description="Width of a row of the table: 16, or that of the feature that it shares.",
     )
 
     @field_validator("embedding_dim")
@@ -103,7 +105,9 @@ class MultivalentFeature(ListFeature):
     """Terms whose order says nothing, such as an item's genres."""
 
     kind: Literal["multivalent"]
-    pooling: Literal["mean", "sum"] = "mean"
+    pooling: Literal["mean", "sum"] = Field(
+        "mean", description="How the terms' embeddings become one."
+    )
 
 
 class SequenceFeature(ListFeature):
@@ -116,7 +120,9 @@ class SequenceFeature(ListFeature):
 
     kind: Literal["sequence"]
     max_length: PositiveInt = Field(50, description="Terms of a row that are kept: the last.")
-    pooling: Literal["mean", "sum", "attention"] = "mean"
+    pooling: Literal["mean", "sum", "attention"] = Field(
+        "mean", description="How the terms' embeddings become one."
+    )
 
 
 class DenseFeature(_Feature):
@@ -129,7 +135,9 @@ class DenseFeature(_Feature):
     column_kind: ClassVar[ColumnKind] = "number"
 
     kind: Literal["dense"]
-    transform: Literal["zscore", "log1p", "quantile", "none"] = "zscore"
+    transform: Literal["zscore", "log1p", "quantile", "none"] = Field(
+        "zscore", description="As above; constants are those of the train split."
+    )
 
 
 class BucketFeature(_Feature):
@@ -138,9 +146,11 @@ class BucketFeature(_Feature):
     column_kind: ClassVar[ColumnKind] = "number"
 
     kind: Literal["bucket"]
-    boundaries: tuple[float, ...] | None = None
-    num_quantiles: int | None = Field(None, ge=2)
-    embedding_dim: PositiveInt = 4
+    boundaries: tuple[float, ...] | None = Field(None, description="Between the buckets, rising.")
+    num_quantiles: int | None = Field(
+        None, ge=2, description="Buckets of equally many train rows, in place of `boundaries`."
+    )
+    embedding_dim: PositiveInt = Field(4, description="Width of a row of the table.")
 
     @model_validator(mode="after")
     def _has_boundaries(self) -> "BucketFeature":

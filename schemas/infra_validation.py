@@ -14,7 +14,7 @@ class InfraValidation(Config):
     platform: Literal["docker", "kubernetes"] = Field(
         "docker", description="What runs it: this machine, or the cluster that the run is a pod of."
     )
-    max_loading_seconds: PositiveInt = 300
+    max_loading_seconds: PositiveInt = Field(300, description="Then the server is given up.")
 
     @field_validator("image")
     @classmethod

@@ -20,14 +20,16 @@ _Variable = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$"
 class Volume(Config):
     """A persistent volume that every stage mounts: served models and checkpoints lie there."""
 
-    claim: _Text
-    mount_path: Annotated[str, StringConstraints(pattern=r"^/.*[^/]$")] = "/state"
+    claim: _Text = Field(description="Name of the persistent volume claim: ReadWriteMany.")
+    mount_path: Annotated[str, StringConstraints(pattern=r"^/.*[^/]$")] = Field(
+        "/state", description="Where stages see it."
+    )
 
 
 class Secret(Config):
     """A Kubernetes secret whose keys become environment variables of every stage."""
 
-    name: _Text
+    name: _Text = Field(description="Of the secret.")
     variables: dict[_Variable, _Text] = Field(
         min_length=1, description="Environment variable to the key of the secret."
     )
@@ -36,17 +38,21 @@ class Secret(Config):
 class Accelerator(Config):
     """Devices of one kind, by the name that the cluster's device plugin gives them."""
 
-    type: _Text = "nvidia.com/gpu"
-    count: PositiveInt = 1
+    type: _Text = Field("nvidia.com/gpu", description="As the device plugin names it.")
+    count: PositiveInt = Field(1, description="How many.")
 
 
 class Toleration(Config):
     """Lets a stage onto nodes that are kept from others, as GPU nodes often are."""
 
-    key: _Text
-    operator: Literal["Exists", "Equal"] = "Exists"
-    value: str | None = None
-    effect: Literal["NoSchedule", "PreferNoSchedule", "NoExecute"] | None = None
+    key: _Text = Field(description="Of the taint.")
+    operator: Literal["Exists", "Equal"] = Field(
+        "Exists", description="Any value of the taint, or `value`."
+    )
+    value: str | None = Field(None, description="For Equal.")
+    effect: Literal["NoSchedule", "PreferNoSchedule", "NoExecute"] | None = Field(
+        None, description="Of the taint; any by default."
+    )
 
     @model_validator(mode="after")
     def _value_fits_operator(self) -> Self:
@@ -63,7 +69,7 @@ class Step(Config):
         Field(None, description="Requested and at most, e.g. 16Gi.")
     )
     accelerator: Accelerator | None = None
-    node_selector: dict[_Text, str] = {}
+    node_selector: dict[_Text, str] = Field({}, description="Labels that its node must have.")
     tolerations: tuple[Toleration, ...] = ()
     retries: NonNegativeInt = Field(0, description="How often a failed stage is tried again.")
 
@@ -72,9 +78,11 @@ class Kubeflow(Config):
     """How the pipeline runs on Kubeflow; a run on this machine reads nothing of it."""
 
     volume: Volume | None = Field(None, description="Needed by `taskroute compile`.")
-    service_account: _Text | None = None
+    service_account: _Text | None = Field(
+        None, description="Of the run; Kubeflow's default by default."
+    )
     secrets: tuple[Secret, ...] = ()
-    every_step: Step = Step()
+    every_step: Step = Field(Step(), description="What each stage is given.")
     steps: dict[str, Step] = Field(
         {}, description="By stage, e.g. Trainer; its fields go before those of `every_step`."
     )

@@ -22,10 +22,10 @@ class MysqlMetadata(Config):
     """
 
     kind: Literal["mysql"]
-    host: _Text
-    port: PositiveInt = 3306
-    database: _Text
-    user: _Text
+    host: _Text = Field(description="Of the server.")
+    port: PositiveInt = Field(3306, description="Of the server.")
+    database: _Text = Field(description="Made beforehand; tables are made by the first run.")
+    user: _Text = Field(description="Who may make tables in it.")
     password_env: Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")] = Field(
         description="Name of the environment variable that holds the password."
     )

@@ -28,14 +28,18 @@ PartT = TypeVar("PartT", bound=Config)
 class Towers(Config):
     """The layers that each task has for itself, above the trunk and below its head."""
 
-    units: tuple[PositiveInt, ...] = (32,)
+    units: tuple[PositiveInt, ...] = Field(
+        (32,), description="Widths of the layers, bottom up; none: the head reads the trunk."
+    )
     dropout: float = Field(0.0, ge=0, lt=1, description="Share of units, after each layer.")
 
 
 class DataConfig(Config):
     """What the model reads and predicts: all that Transform needs to know."""
 
-    features: tuple[Feature, ...] = Field(min_length=1)
+    features: tuple[Feature, ...] = Field(
+        min_length=1, description="What the model reads: known before the row's outcome."
+    )
     tasks: tuple[Task, ...] = Field(min_length=1)
 
     @model_validator(mode="after")
@@ -104,7 +108,9 @@ class DataConfig(Config):
 class ModelConfig(DataConfig):
     """What decides the weights beside the data: all that Trainer needs to know."""
 
-    trunk: Trunk = SharedBottomTrunk()
+    trunk: Trunk = Field(
+        SharedBottomTrunk(), description="The layers between embeddings and towers."
+    )
     towers: Towers = Towers()
     training: Training = Training()
 
@@ -150,7 +156,7 @@ class ModelConfig(DataConfig):
 class RecommenderConfig(ModelConfig):
     """Everything about one ranker, and who does its work."""
 
-    name: Name
+    name: Name = Field(description="Of the ranker: of its runs, its folders, its served model.")
     source: Source
     evaluation: Evaluation = Evaluation()
     push: Push = Push()

@@ -38,7 +38,7 @@ class BlockRoute(Config):
 class ShareRoute(Config):
     """The route of every block. It holds for sub-networks of any width."""
 
-    tasks: tuple[str, ...] = Field(min_length=1)
+    tasks: tuple[str, ...] = Field(min_length=1, description="In the order of the config.")
     sub_networks: tuple[PositiveInt, ...] = Field(
         min_length=1, description="Their number in each layer, bottom up."
     )

@@ -24,7 +24,9 @@ class BeamRuntime(Config):
     must lie where their workers see it. docs/scale.md says how each is run.
     """
 
-    runner: Literal["direct", "flink", "spark", "dataflow"] = "direct"
+    runner: Literal["direct", "flink", "spark", "dataflow"] = Field(
+        "direct", description="This process, or a cluster."
+    )
     args: tuple[str, ...] = Field(
         (), description="Options of the runner, e.g. `--flink_master=host:8081`."
     )
@@ -54,6 +56,8 @@ class Runtime(Config):
     """What a run is given to work with."""
 
     beam: BeamRuntime = BeamRuntime()
-    metadata: Metadata = SqliteMetadata()
+    metadata: Metadata = Field(
+        SqliteMetadata(), description="Where the record of stages and artifacts is kept."
+    )
     kubeflow: Kubeflow = Kubeflow()
     infra_validator: InfraValidation | None = None

@@ -41,7 +41,7 @@ class SearchConfig(Config):
             "average of all rewards, which holds the chance of the rows against the route."
         ),
     )
-    baseline_momentum: float = Field(0.9, ge=0, lt=1)
+    baseline_momentum: float = Field(0.9, ge=0, lt=1, description="Of the moving average.")
     entropy_bonus: NonNegativeFloat = Field(
         1e-4, description="Reward for a policy that is still undecided, per nat and block."
     )

@@ -3,7 +3,7 @@
 from datetime import date
 from typing import Annotated, Literal
 
-from pydantic import Field, NonNegativeInt, PositiveInt, model_validator
+from pydantic import Field, NonNegativeInt, PositiveInt, field_validator, model_validator
 
 from taskroute.schemas.base import Column, Config
 
@@ -17,12 +17,16 @@ _Fraction = Annotated[float, Field(ge=0, lt=1)]
 class Split(Config):
     """`time`: the newest rows are test, those before them validation. `hash`: by a key column."""
 
-    by: Literal["time", "hash"]
+    by: Literal["time", "hash"] = Field(description="As above.")
     key: Column | None = Field(
         None, description="For hash: rows with the same value stay together, in every run."
     )
-    validation: _Fraction = 0.1
-    test: _Fraction = 0.1
+    validation: _Fraction = Field(
+        0.1, description="Share of the rows that early stopping and calibration read."
+    )
+    test: _Fraction = Field(
+        0.1, description="Share of the rows that metrics and gates read; 0 with `test_path`."
+    )
 
     @model_validator(mode="after")
     def _fractions_leave_a_train_split(self) -> "Split":
@@ -47,11 +51,15 @@ class Source(Config):
     path: str = Field(
         description="A file or a pattern, e.g. logs/*.parquet or logs/{YYYY}-{MM}-{DD}/*.csv"
     )
-    format: Literal["csv", "jsonl", "parquet"]
+    format: Literal["csv", "jsonl", "parquet"] = Field(
+        description="Of the files; csv and jsonl also with .gz."
+    )
     test_path: str | None = Field(
         None, description="Files that are the test split, where the data set brings its own."
     )
-    timestamp: Column | None = None
+    timestamp: Column | None = Field(
+        None, description="When the row was shown; needed by `split.by: time`."
+    )
     split: Split
     max_bad_fraction: _Fraction = Field(
         0.0,
@@ -71,6 +79,12 @@ class Source(Config):
         description="The window's last day, e.g. 2026-01-31, or number; else the newest complete "
         "one: with `done_file` where that is, without it the newest day that is over in UTC.",
     )
+
+    @field_validator("last_span", mode="before")
+    @classmethod
+    def _is_text(cls, span: object) -> object:
+        """YAML reads 2026-01-31 as a date, and 17 as a number."""
+        return str(span) if isinstance(span, date | int) else span
 
     @property
     def has_spans(self) -> bool:

@@ -11,7 +11,7 @@ from taskroute.schemas.base import Column, Config, Name
 class Label(Config):
     """Where a task's label comes from. A missing label leaves the row out of the task."""
 
-    column: Column
+    column: Column = Field(description="Of the log; no feature may read it.")
     at_least: float | None = Field(
         None,
         description="Binary tasks: 1 where the column reaches this; else it must hold 0 and 1.",
@@ -35,8 +35,10 @@ class Label(Config):
 class Task(Config):
     """One label; its head, loss, metrics, gate, output and report row follow from it."""
 
-    name: Name
-    kind: Literal["binary", "regression"] = "binary"
+    name: Name = Field(description="Of the output that is served, of metrics and gates.")
+    kind: Literal["binary", "regression"] = Field(
+        "binary", description="A probability, or a value in the label's own unit."
+    )
     label: Label
     trained_where: Name | None = Field(
         None, description="A binary task: only rows where it is 1 count, in loss and metrics."
@@ -68,7 +70,9 @@ class Task(Config):
         description="A label of log1p: predicts its mean, by one factor found after training; "
         "else about its median.",
     )
-    loss_weight: PositiveFloat = 1.0
+    loss_weight: PositiveFloat = Field(
+        1.0, description="What the task is worth in the sum of losses."
+    )
 
     @model_validator(mode="after")
     def _label_fits_kind(self) -> "Task":

@@ -22,14 +22,14 @@ class ConstantSchedule(Config):
     """Learning rates as they are, after a linear warm-up."""
 
     kind: Literal["constant"] = "constant"
-    warmup_steps: NonNegativeInt = 0
+    warmup_steps: NonNegativeInt = Field(0, description="Batches over which they rise linearly.")
 
 
 class CosineSchedule(Config):
     """Learning rates that rise linearly and fall along half a cosine."""
 
     kind: Literal["cosine"] = "cosine"
-    warmup_steps: NonNegativeInt = 0
+    warmup_steps: NonNegativeInt = Field(0, description="Batches over which they rise linearly.")
     decay_steps: PositiveInt = Field(description="Batches after the warm-up until the end.")
     end: float = Field(0.0, ge=0, le=1, description="Share of the learning rates that is left.")
 
@@ -45,7 +45,7 @@ class WarmStart(Config):
 class Training(Config):
     """How the ranker is fitted."""
 
-    batch_size: PositiveInt = 1024
+    batch_size: PositiveInt = Field(1024, description="Rows of a step, on all devices together.")
     epochs: PositiveInt = Field(10, description="At most; validation stops earlier.")
     patience: PositiveInt = Field(
         2, description="Epochs without a lower validation loss before training stops."
@@ -68,7 +68,7 @@ class Training(Config):
         0.0, description="Penalty on the squares of what a row reads from the tables."
     )
     negative_sampling: NegativeSampling | None = None
-    seed: NonNegativeInt = 1
+    seed: NonNegativeInt = Field(1, description="Of first weights, order of rows and noise.")
     warm_start: WarmStart = WarmStart()
     strategy: Literal["one", "mirrored", "multi_worker"] = Field(
         "one",

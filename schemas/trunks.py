@@ -48,21 +48,21 @@ class SingleTaskTrunk(_Trunk):
     """A network for each task: nothing is shared above the embeddings."""
 
     kind: Literal["single_task"]
-    units: Units = (128, 64)
+    units: Units = Field((128, 64), description="Widths of each task's layers, bottom up.")
 
 
 class SharedBottomTrunk(_Trunk):
     """One body for every task."""
 
     kind: Literal["shared_bottom"] = "shared_bottom"
-    units: Units = (128, 64)
+    units: Units = Field((128, 64), description="Widths of the layers, bottom up.")
 
 
 class CrossStitchTrunk(_Trunk):
     """A network for each task, mixed after every layer by learned factors (Misra et al., 2016)."""
 
     kind: Literal["cross_stitch"]
-    units: Units = (128, 64)
+    units: Units = Field((128, 64), description="Widths of each task's layers, bottom up.")
     own_start: float = Field(
         0.9,
         ge=0,
@@ -79,8 +79,8 @@ class CrossStitchTrunk(_Trunk):
 class ExpertLayer(Config):
     """Parallel experts of equal shape; `units` are the widths within each."""
 
-    experts: PositiveInt = 8
-    units: Units = (64,)
+    experts: PositiveInt = Field(8, description="How many stand side by side.")
+    units: Units = Field((64,), description="Widths of the layers within each, bottom up.")
 
 
 class MmoeTrunk(_Trunk):
@@ -100,8 +100,8 @@ class PleLevel(Config):
     """Experts of each task, and experts of all."""
 
     task_experts: PositiveInt = Field(2, description="Of each task.")
-    shared_experts: PositiveInt = 2
-    units: Units = (64,)
+    shared_experts: PositiveInt = Field(2, description="Of all tasks.")
+    units: Units = Field((64,), description="Widths of the layers within each, bottom up.")
 
 
 class PleTrunk(_Trunk):
@@ -116,8 +116,8 @@ class PleTrunk(_Trunk):
 class SubNetworkLayer(Config):
     """A row of parallel sub-networks of equal width."""
 
-    sub_networks: PositiveInt = 4
-    units: PositiveInt = 32
+    sub_networks: PositiveInt = Field(4, description="How many stand side by side.")
+    units: PositiveInt = Field(32, description="Width of each.")
 
 
 class _SnrTrunk(_Trunk):
@@ -195,8 +195,10 @@ class GumbelMatrixTrunk(_Trunk):
     start_probability: float = Field(
         0.5, gt=0, lt=1, description="That a task uses an expert; 0.97 in the paper's Omniglot."
     )
-    temperature_start: PositiveFloat = 50.0
-    temperature_end: PositiveFloat = 0.5
+    temperature_start: PositiveFloat = Field(
+        50.0, description="Of the Gumbel softmax at the first step; it falls as 1 / sqrt(step)."
+    )
+    temperature_end: PositiveFloat = Field(0.5, description="Below which it does not fall.")
     budget: float | None = Field(
         None,
         gt=0,

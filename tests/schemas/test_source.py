@@ -1,6 +1,7 @@
 """Where the log is: splits, spans, and how many bad rows may be."""
 
 import pytest
+import yaml
 from pydantic import ValidationError
 
 from taskroute.schemas.source import Source
@@ -48,6 +49,19 @@ def test_what_does_not_fit_is_named(fields, words):
     with pytest.raises(ValidationError, match="validation error") as error:
         Source.model_validate(fields)
     assert words in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("fields", "text", "span"),
+    [
+        (BY_DAY, "2026-01-31", "2026-01-31"),
+        (BY_NUMBER, "17", "17"),
+        (BY_DAY, "'2026-01-31'", "2026-01-31"),
+    ],
+)
+def test_a_span_needs_no_quotes_in_yaml(fields, text, span):
+    said = yaml.safe_load(f"last_span: {text}")
+    assert Source.model_validate({**fields, **said}).last_span == span
 
 
 @pytest.mark.parametrize(
