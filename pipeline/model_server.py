@@ -91,7 +91,7 @@ class LoadedModel:
             tensors[name] = tf.constant(array, spec.dtype)
         try:
             outputs = self._model.signatures[signature](**tensors)
-            values = {name: tensor.numpy() for name, tensor in outputs.items()}
+            values = {name: outputs[name].numpy() for name in sorted(outputs)}
         except UnicodeDecodeError as error:  # TensorFlow quotes what it could not parse
             raise RequestError(f"signature {signature} cannot parse an input") from error
         except (tf.errors.OpError, ValueError) as error:

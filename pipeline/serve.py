@@ -1,10 +1,12 @@
 """`taskroute serve`: finds the model, says where it answers, serves."""
 
 import asyncio
+import os
 from pathlib import Path
 
 from rich.console import Console
 
+from taskroute.pipeline.quiet import quiet
 from taskroute.pipeline.served_model import find_model
 from taskroute.schemas.errors import ConfigError
 
@@ -17,7 +19,8 @@ def serve_model(folder: Path, host: str, port: int, rest_port: int) -> None:
     """
     model = find_model(folder)
     console = Console(highlight=False, soft_wrap=True)
-    with console.status(f"loading {model.info.name}, version {model.version}"):
+    loading = f"loading {model.info.name}, version {model.version}"
+    with quiet(Path(os.devnull), verbose=False) as terminal, terminal.status(loading):
         from taskroute.pipeline.model_server import LoadedModel, serve
 
         loaded = LoadedModel(model)

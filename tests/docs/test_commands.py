@@ -10,15 +10,18 @@ import pytest
 from taskroute.pipeline.cli import cli
 
 # What a page may show besides our own: the standard tools of a shell, and a container's.
-_OTHERS = {"cat", "cd", "cp", "curl", "docker", "git", "head", "kill", "ls", "mv", "tail",
-           "tensorboard"}  # fmt: skip
+_OTHERS = {
+    "cat", "cd", "cp", "curl", "docker", "git", "head", "kill", "ls", "mkdir", "mv", "source",
+    "tail", "tensorboard",
+}  # fmt: skip
+_DOCUMENT = re.compile(r"<<'(\w+)'\n.*?^\1$", re.DOTALL | re.MULTILINE)
 _ASSIGNMENT = re.compile(r"[A-Za-z_]\w*=.*", re.DOTALL)
 
 
 def tokens_of_lines(block):
     """The words and marks of each line; a line goes on where a quote or a backslash says so."""
     text = ""
-    for line in block.replace("\\\n", " ").splitlines():
+    for line in _DOCUMENT.sub("", block).replace("\\\n", " ").splitlines():
         text += line
         lexer = shlex.shlex(text, posix=True, punctuation_chars="();<>|&")
         lexer.whitespace_split = True
