@@ -48,14 +48,12 @@ def pasted(pages, tmp_path_factory):
 
 
 def predictions(output):
-    lines = [
-        line[line.index('{"predictions"') :] for line in output.splitlines() if '"predict' in line
-    ]
+    lines = [line for line in output.splitlines() if line.startswith('{"predictions"')]
     return [json.loads(line)["predictions"] for line in lines]
 
 
 def test_the_tutorial_ends_with_a_served_prediction(pasted):
-    (first, last) = predictions(pasted[0].stdout)
+    first, last = predictions(pasted[0].stdout)
     assert len(last) == 1
     assert set(last[0]) == {"click", "like", "share", "watch_seconds"}
     assert all(0 < last[0][task] < 1 for task in ("click", "like", "share"))
