@@ -15,7 +15,7 @@ from taskroute.components.log_example_gen import log_files, spans
 from taskroute.components.log_example_gen.log_reader import LogFormat
 from taskroute.pipeline.check import check_log
 from taskroute.pipeline.starter.columns import LogSample, read_sample
-from taskroute.pipeline.starter.guesses import Guess, group_column, guess
+from taskroute.pipeline.starter.guesses import Guess, group_column, guess, useless
 from taskroute.pipeline.starter.text import config_text
 from taskroute.schemas.errors import ConfigError, DataError
 from taskroute.schemas.recommender import RecommenderConfig
@@ -123,12 +123,16 @@ def _with_split(source: Source, sample: LogSample, guesses: list[Guess]) -> Sour
 
 
 def _split_key(sample: LogSample, guesses: list[Guess]) -> str:
-    """The user's column, or another without missing values: the one with the most terms."""
+    """The user's column, or another that no row lacks: the one with the most terms."""
     group = group_column(guesses)
     if group is not None and not sample.columns[group].num_missing:
         return group
-    features = [sample.columns[each.column] for each in guesses if each.role == "feature"]
-    whole = [column for column in features if not column.num_missing and not column.is_list]
+    inputs = [sample.columns[each.column] for each in guesses if each.role != "task"]
+    whole = [
+        column
+        for column in inputs
+        if useless(column) is None and not column.num_missing and not column.is_list
+    ]
     if not whole:
         raise DataError(
             "no column can split the rows: there is no time, and every other column lacks values; "

@@ -91,7 +91,7 @@ def guess(sample: LogSample) -> list[Guess]:
     """
     found: dict[str, Guess] = {}
     for column in sample.columns.values():
-        reason = _useless(column)
+        reason = useless(column)
         if reason is not None:
             found[column.name] = Guess(column.name, "left out", {}, reason)
     time = next((c for c in _rest(sample, found) if _is_time(c)), None)
@@ -129,11 +129,8 @@ def group_column(guesses: Sequence[Guess]) -> str | None:
     return None
 
 
-def _rest(sample: LogSample, found: dict[str, Guess]) -> list[LogColumn]:
-    return [column for name, column in sample.columns.items() if name not in found]
-
-
-def _useless(column: LogColumn) -> str | None:
+def useless(column: LogColumn) -> str | None:
+    """Why nothing can be made of a column; None where something can."""
     try:
         TypeAdapter(Column).validate_python(column.name)
     except ValidationError:
@@ -146,6 +143,10 @@ def _useless(column: LogColumn) -> str | None:
     if num_terms == 1 and not column.num_missing:
         return "is the same in every row"
     return None
+
+
+def _rest(sample: LogSample, found: dict[str, Guess]) -> list[LogColumn]:
+    return [column for name, column in sample.columns.items() if name not in found]
 
 
 def _is_time(column: LogColumn) -> bool:
@@ -225,7 +226,9 @@ def _feature(column: LogColumn) -> Guess:
     words, num_terms = _words(column.name), len(column.terms)
     present = column.num_rows - column.num_missing
     if words & _VISIT_WORDS and (words & _ID_WORDS or len(words) == 1):
-        return Guess(column.name, "left out", {}, "names a visit, which does not come again")
+        return Guess(
+            column.name, "left out", {}, "names a row or a visit, which does not come again"
+        )
     fields: dict[str, Any] = {"name": _field_name(column.name)}
     if fields["name"] != column.name:
         fields["column"] = column.name
@@ -319,7 +322,7 @@ def _parts(name: str) -> list[str]:
 def _task_name(name: str) -> str:
     """`is_clicked` and `clicked` are the task `click`."""
     words = [word for word in _parts(name) if word not in ("is", "has", "label", "did")]
-    return "_".join(_STEMS.get(word, word) for word in words) or _field_name(name)
+    return "_".join(_STEMS.get(word, word) for word in words)[:64] or _field_name(name)
 
 
 def _field_name(name: str) -> str:

@@ -205,6 +205,11 @@ def test_without_a_time_rows_of_one_user_stay_together(init):
     assert config.evaluation.group_key == "user_id"
 
 
+def test_without_a_user_either_rows_are_split_by_what_tells_them_apart_best(init):
+    config = init(time=None, user_id=None, row_id=[f"r{row}" for row in range(ROWS)])
+    assert (config.source.split.by, config.source.split.key) == ("hash", "row_id")
+
+
 def test_a_time_that_a_row_lacks_splits_nothing(init):
     times = ["", *log()["time"][1:]]
     config = init("feed.csv", time=times)
