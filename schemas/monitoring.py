@@ -1,11 +1,13 @@
 """Which changes of the log, and of what the served model makes of it, are told."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal, get_args
 
 from pydantic import Field
 
 from taskroute.schemas.base import Column, Config, Name
+from taskroute.schemas.features import Feature, IdFeature, ids_owner
+from taskroute.schemas.tasks import Task
 
 ColumnSignal = Literal["drift", "skew", "missing", "oov", "label_delay"]
 TaskSignal = Literal["label_rate", "prediction_mean", "prediction_drift", "calibration"]
@@ -61,6 +63,39 @@ class Monitoring(Config):
     def threshold(self, signal: Signal, name: str) -> float | None:
         """What a change of `signal` in a column or task may be; None where none is told."""
         of_name = self.columns if signal in COLUMN_SIGNALS else self.tasks
-        own: Mapping[Any, float] = of_name.get(name, {})  # type: ignore[attr-defined]
+        own: Mapping[Any, float] = of_name.get(name, {})
         general: float | None = getattr(self, signal)
         return own.get(signal, general)
+
+
+def check_thresholds(
+    monitoring: Monitoring, features: Sequence[Feature], tasks: Sequence[Task]
+) -> None:
+    """Refuses thresholds of what is not in the config.
+
+    Raises:
+        ValueError: If a column or task is not there, or has no such signal.
+    """
+    readers = {feature.column for feature in features}
+    with_terms = {
+        feature.column
+        for feature in features
+        if isinstance(feature, IdFeature) and ids_owner(feature, features).vocabulary is not None
+    }
+    labels = {task.label.column for task in tasks}
+    labels |= {task.weight for task in tasks if task.weight is not None}
+    places = {
+        "oov": (with_terms, "feature with a vocabulary"),
+        "label_delay": (labels, "label or weight"),
+    }
+    for column, own in monitoring.columns.items():
+        for signal in own:
+            allowed, kind = places.get(signal, (readers, "feature"))
+            if column not in allowed:
+                raise ValueError(
+                    f"monitoring.columns.{column}.{signal}: no {kind} reads this column"
+                )
+    names = {task.name for task in tasks}
+    for name in monitoring.tasks:
+        if name not in names:
+            raise ValueError(f"monitoring.tasks.{name}: there is no such task")

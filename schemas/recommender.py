@@ -12,8 +12,8 @@ from pydantic import Field, PositiveInt, ValidationError, model_validator
 from taskroute.schemas.base import Config, Name
 from taskroute.schemas.errors import ConfigError
 from taskroute.schemas.evaluation import METRICS, Evaluation
-from taskroute.schemas.features import DenseFeature, Feature, IdFeature, ids_owner, missing_key
-from taskroute.schemas.monitoring import Monitoring
+from taskroute.schemas.features import DenseFeature, Feature, IdFeature, missing_key
+from taskroute.schemas.monitoring import Monitoring, check_thresholds
 from taskroute.schemas.push import Push
 from taskroute.schemas.routes import load_route
 from taskroute.schemas.runtime import Runtime
@@ -193,28 +193,7 @@ class RecommenderConfig(ModelConfig):
 
     @model_validator(mode="after")
     def _thresholds_are_of_what_is_there(self) -> Self:
-        features = {feature.column for feature in self.features}
-        vocabularies = {
-            feature.column
-            for feature in self.features
-            if isinstance(feature, IdFeature)
-            and ids_owner(feature, self.features).vocabulary is not None
-        }
-        labels = {task.label.column for task in self.tasks}
-        labels |= {task.weight for task in self.tasks if task.weight is not None}
-        for column, own in self.monitoring.columns.items():
-            where = f"monitoring.columns.{column}"
-            if column not in features | labels:
-                raise ValueError(f"{where}: no feature, label or weight reads this column")
-            for signal in own:
-                if signal == "oov" and column not in vocabularies:
-                    raise ValueError(f"{where}.oov: no feature with a vocabulary reads this column")
-                if column not in (labels if signal == "label_delay" else features | vocabularies):
-                    kind = "label or weight" if signal == "label_delay" else "feature"
-                    raise ValueError(f"{where}.{signal}: no {kind} reads this column")
-        for name in self.monitoring.tasks:
-            if name not in {task.name for task in self.tasks}:
-                raise ValueError(f"monitoring.tasks.{name}: there is no such task")
+        check_thresholds(self.monitoring, self.features, self.tasks)
         return self
 
     @model_validator(mode="after")

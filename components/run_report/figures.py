@@ -14,8 +14,8 @@ _LEVEL_UNITS = {
     "missing": "share of rows",
     "oov": "share of terms",
     "label_delay": "share of rows",
-    "label_rate": "mean label (of the task's rows)",
-    "prediction_mean": "mean prediction (of all rows)",
+    "label_rate": "mean label",
+    "prediction_mean": "mean prediction",
     "calibration": "predicted \N{DIVISION SIGN} actual",
 }
 

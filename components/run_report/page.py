@@ -168,6 +168,7 @@ def _changes(data: ReportData) -> dict[str, Any]:
     drawn = [one for one in changes if one.alert or one.signal == "label_rate"]
     plots = [figures.level_plot(one) for one in drawn]
     return {
+        "changes_note": _sentence(data.changes.note) if data.changes and data.changes.note else "",
         "alerts": tables.change_rows([one for one in changes if one.alert]),
         "all_changes": tables.change_rows(changes),
         "level_plots": [one for one in plots if one is not None][:_MOST_LEVELS_DRAWN],
