@@ -126,6 +126,8 @@ def create_stages(
         ),
     ).with_id("Transform")
     transform.add_upstream_node(anomaly_gate)
+    # Of a log without days, nothing is asked of the model that serves.
+    serving = str(paths.serving) if (source.window_days or 0) > 1 else ""
     monitor = DayMonitor(
         examples=examples.outputs["examples"],
         statistics=statistics.outputs["statistics"],
@@ -134,8 +136,8 @@ def create_stages(
         monitoring=config.monitoring,
         group_key=config.evaluation.group_key,
         confidence=config.evaluation.confidence,
-        serving=str(paths.serving),
-        serving_state=_serving_state(paths.serving),
+        serving=serving,
+        serving_state=_serving_state(paths.serving) if serving else "",
         code_digest=code_digest(
             schemas,
             f"{components}.day_monitor",

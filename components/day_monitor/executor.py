@@ -121,14 +121,18 @@ class Executor(base_beam_executor.BaseBeamExecutor):
 
 
 def _shards(examples: types.Artifact) -> list[Shard]:
-    """Those of all splits: a span's rows may be in any."""
+    """Those of all splits: a span's rows may be in any. Where some have spans, only those."""
     files = [
         file
         for split in artifact_utils.decode_split_names(examples.split_names)
         for file in sorted(tf.io.gfile.glob(f"{artifact_utils.get_split_uri([examples], split)}/*"))
     ]
+    spans = [span_of(file) for file in files]
+    has_spans = any(spans)
     return [
-        ((span_of(file) or NO_SPAN).lstrip("0"), number, file) for number, file in enumerate(files)
+        ((span or NO_SPAN).lstrip("0"), number, file)
+        for number, (span, file) in enumerate(zip(spans, files, strict=True))
+        if span or not has_spans
     ]
 
 

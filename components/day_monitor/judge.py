@@ -83,10 +83,10 @@ def _compare(
         if threshold is None or not of_key:
             continue
         measure, total = MEASURES[signal], _sum(of_key.values())
-        among = [change(measure, total - one, one).value for one in of_key.values()]
-        known = np.abs(among)[np.isfinite(among)] if len(among) > 1 else np.zeros(1)
-        found, ordinary = change(measure, total, now), float(known.max(initial=0.0))
-        yield _Compared(key, threshold, of_key, now, found, ordinary)
+        # Of a single span there are no others, and nothing is known.
+        among = np.abs([change(measure, total - one, one).value for one in of_key.values()])
+        ordinary = float(among[np.isfinite(among)].max(initial=0.0))
+        yield _Compared(key, threshold, of_key, now, change(measure, total, now), ordinary)
 
 
 def _judge(

@@ -24,7 +24,7 @@ Tables = dict[Key, npt.NDArray[np.float64]]
 Groups = npt.NDArray[np.int64]
 
 # The name under which the rows of a log without spans are counted.
-NO_SPAN = "all"
+NO_SPAN = "the log"
 
 MEASURES: dict[Signal, Measure] = {
     "drift": "distribution",  # values of a feature's column, in the cells of its histogram
@@ -138,10 +138,6 @@ def add(tables: Iterable[Tables]) -> Tables:
     return total
 
 
-def _lengths(lists: pa.Array) -> npt.NDArray[np.int64]:
-    return np.asarray(pc.fill_null(lists.value_lengths(), 0)).astype(np.int64)
-
-
 def as_skew(tables: Tables) -> Tables:
     """Those that a serving log has, too: of values, whose distance is called skew, and missing."""
     signals: dict[Signal, Signal] = {"drift": "skew", "missing": "missing"}
@@ -166,6 +162,10 @@ def has_predictions(tables: Mapping[str, Tables]) -> bool:
 def in_order(spans: Iterable[str]) -> list[str]:
     """Names of spans, days or numbers without leading zeros, oldest first."""
     return sorted(spans, key=lambda span: (len(span), span))
+
+
+def _lengths(lists: pa.Array) -> npt.NDArray[np.int64]:
+    return np.asarray(pc.fill_null(lists.value_lengths(), 0)).astype(np.int64)
 
 
 def _is_in(hashes: npt.NDArray[np.uint64], known: npt.NDArray[np.uint64]) -> npt.NDArray[np.bool_]:

@@ -115,6 +115,16 @@ def test_of_many_rows_one_in_so_many_is_counted(world, tmp_path, monkeypatch):
     assert tables[NO_SPAN]["missing", "device"].sum(axis=0).tolist() == [0, 250]
 
 
+def test_rows_of_no_span_are_not_compared_where_others_have_one(tmp_path):
+    folder = tmp_path / "Split-train"
+    folder.mkdir()
+    for name in (shard_name(0, 3, "9"), shard_name(1, 3, "10"), shard_name(2, 3)):
+        (folder / name).touch()
+    examples = standard_artifacts.Examples()
+    examples.uri, examples.split_names = str(tmp_path), '["train"]'
+    assert [span for span, _, _ in executor._shards(examples)] == ["9", "10"]
+
+
 def test_the_component_gives_changes():
     component = DayMonitor(
         examples=types.Channel(type=standard_artifacts.Examples),
