@@ -198,6 +198,25 @@ def retrain(
     ).exit_code
 
 
+@cli.command("monitor")
+@_config
+@_root
+@click.option(
+    "--serving-log",
+    required=True,
+    metavar="PATH",
+    help="Rows as the server saw them: a file or a pattern, in the format of CONFIG's source.",
+)
+@_sentence_for_errors
+def monitor_(config: Path, root: Path | None, serving_log: str) -> None:
+    """Compares a serving log with the log of CONFIG's last run: its skew. No training."""
+    from taskroute.pipeline.monitor import monitor
+    from taskroute.schemas.recommender import load_config
+
+    loaded = load_config(config)
+    monitor(loaded, root or Path("runs") / loaded.name, serving_log)
+
+
 @cli.command()
 @click.option("--rows", default=200_000, show_default=True, help="Rows of the sample log.")
 @click.option("--relatedness", default=0.5, show_default=True, help="Of the tasks, 0 to 1.")

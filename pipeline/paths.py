@@ -37,6 +37,16 @@ class RunPaths:
         return self.root / "last_run.json"
 
     @property
+    def alerts(self) -> Path:
+        """What changed in the newest span, as the last run found it."""
+        return self.root / "alerts.json"
+
+    @property
+    def serving_alerts(self) -> Path:
+        """What is other in a serving log, as the last `taskroute monitor` found it."""
+        return self.root / "serving_alerts.json"
+
+    @property
     def lock(self) -> Path:
         return self.root / ".lock"
 

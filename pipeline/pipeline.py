@@ -10,6 +10,7 @@ from tfx.types.channel import union
 from taskroute.components.anomaly_gate import AnomalyGate
 from taskroute.components.architecture_search.component import ArchitectureSearch
 from taskroute.components.batch_statistics_gen.component import BatchStatisticsGen
+from taskroute.components.day_monitor.component import DayMonitor
 from taskroute.components.feature_transform.component import FeatureTransform
 from taskroute.components.log_example_gen.component import LogExampleGen
 from taskroute.components.log_schema_gen import LogSchemaGen
@@ -125,6 +126,28 @@ def create_stages(
         ),
     ).with_id("Transform")
     transform.add_upstream_node(anomaly_gate)
+    # Of a log without days, nothing is asked of the model that serves.
+    serving = str(paths.serving) if (source.window_days or 0) > 1 else ""
+    monitor = DayMonitor(
+        examples=examples.outputs["examples"],
+        statistics=statistics.outputs["statistics"],
+        transform_graph=transform.outputs["transform_graph"],
+        data=data,
+        monitoring=config.monitoring,
+        group_key=config.evaluation.group_key,
+        confidence=config.evaluation.confidence,
+        serving=serving,
+        serving_state=_serving_state(paths.serving) if serving else "",
+        code_digest=code_digest(
+            schemas,
+            f"{components}.day_monitor",
+            f"{components}.task_evaluator",
+            f"{components}.log_example_gen.spans",
+            f"{components}.log_example_gen.log_files",
+            f"{components}.model_pusher.registry",
+            *example_files,
+        ),
+    )
     searches = []
     if isinstance(config.trunk, MtnasTrunk) and config.trunk.route is None:
         search = ArchitectureSearch(
@@ -207,6 +230,8 @@ def create_stages(
         serving_state=_serving_state(paths.serving),
         code_digest=code_digest(schemas, f"{components}.model_pusher"),
     )
+    # What serves until then is what the newest span is compared by.
+    pusher.add_upstream_node(monitor)
     return [
         examples,
         schema,
@@ -214,6 +239,7 @@ def create_stages(
         validator,
         anomaly_gate,
         transform,
+        monitor,
         *searches,
         trainer,
         evaluator,

@@ -15,10 +15,12 @@ from pathlib import Path
 from platform import python_version
 from typing import Any
 
+from taskroute.components.day_monitor.records import JudgedChange
 from taskroute.components.model_pusher import registry
 from taskroute.components.run_report.importance import Importance
 from taskroute.components.run_report.page import render
 from taskroute.components.run_report.report_data import ReportData, Stage, read_artifacts
+from taskroute.pipeline.paths import RunPaths
 from taskroute.pipeline.quiet import quiet
 from taskroute.schemas.errors import ConfigError, UserError
 from taskroute.schemas.recommender import RecommenderConfig
@@ -110,10 +112,22 @@ def read_run(record: Record, root: Path) -> ReportData:
         "code_digest": record["code_digest"],
         "versions": record["versions"],
     }
+    found["serving_changes"] = _serving_changes(record, root)
     measured = _importance_path(record, root)
     if measured.is_file():
         found["importance"] = Importance.model_validate_json(measured.read_bytes())
     return replace(data, **found)
+
+
+def _serving_changes(record: Record, root: Path) -> tuple[JudgedChange, ...]:
+    """What `taskroute monitor` found in a serving log that it compared with this run's."""
+    path = RunPaths(root, record["name"]).serving_alerts
+    if not path.is_file():
+        return ()
+    found = json.loads(path.read_bytes())
+    if found["run"] != record["started"]:
+        return ()
+    return tuple(JudgedChange.model_validate(change) for change in found["changes"])
 
 
 def _folders(record: Record, root: Path) -> dict[str, str]:

@@ -68,6 +68,7 @@ class RetrainVerdict(Config):
         warm_start: What the training took over from the model that served; None where it started
             afresh or did not start.
         version: What serves now, if anything.
+        alerts: What changed in the newest span, a sentence each; they change no outcome.
         metrics: By task, by metric: the candidate's value and the baseline's, where there is one.
         seconds: Of the whole command.
         report: The run's page, where there is one.
@@ -82,6 +83,7 @@ class RetrainVerdict(Config):
     last_span: str | None = None
     warm_start: str | None = None
     version: int | None = None
+    alerts: tuple[str, ...] = ()
     metrics: dict[str, dict[str, dict[str, float | None]]] = {}
     seconds: float = 0.0
     report: str | None = None
@@ -99,6 +101,8 @@ class RetrainVerdict(Config):
             lines.append(f"\nVersion {self.version} serves.")
         if self.warm_start:
             lines.append(f"\nWarm start: {self.warm_start}.")
+        if self.alerts:
+            lines += ["", *(f"* alert: {sentence}" for sentence in self.alerts)]
         if self.metrics:
             lines += ["", "| task | metric | candidate | baseline |", "|---|---|---:|---:|"]
         for task, metrics in self.metrics.items():
@@ -216,6 +220,7 @@ def _train(
         "exit_code": record.exit_code,
         "message": messages[record.exit_code],
         "warm_start": (record.warm_start or {}).get("sentence"),
+        "alerts": tuple(alert["sentence"] for alert in record.alerts),
         "metrics": _metrics(record),
         "report": record.report,
         "log": record.log,

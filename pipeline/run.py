@@ -13,10 +13,12 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from taskroute.components.day_monitor.records import DayChanges, read_changes
 from taskroute.components.log_example_gen import log_files, spans
 from taskroute.components.log_example_gen.bad_rows import REASONS
 from taskroute.components.serving_check.check import read_report
 from taskroute.components.task_evaluator.records import read_evaluation
+from taskroute.pipeline.alerts import alert_list, num_judged, write_alerts
 from taskroute.pipeline.digest import code_digest
 from taskroute.pipeline.lock import locked
 from taskroute.pipeline.paths import RunPaths, absolute_source
@@ -47,6 +49,7 @@ class RunRecord:
     rows: dict[str, int] = field(default_factory=dict)
     spans: dict[str, str] = field(default_factory=dict)
     bad_rows: dict[str, Any] = field(default_factory=dict)
+    alerts: list[dict[str, Any]] = field(default_factory=list)
     training: str | None = None
     warm_start: dict[str, Any] | None = None
     metrics: dict[str, Any] = field(default_factory=dict)
@@ -111,6 +114,7 @@ def run(
     fingerprint = log_fingerprint(source)
     with locked(paths.lock), quiet(log, verbose=verbose) as console:
         start = time.perf_counter()
+        _write_alerts(paths, report, None)  # those that are there are of an older run
         try:
             _run_stages(config, source, fingerprint, paths, report, console, warm_start=warm_start)
         except Exception as error:
@@ -176,6 +180,10 @@ def _run_stages(
             }
             report.spans = _spans(examples)
             report.bad_rows = _bad_rows(*stage.outputs["quarantine"])
+        if stage.name == "DayMonitor":
+            changes = read_changes(stage.outputs["changes"][0].uri)
+            report.alerts = alert_list(changes.changes)
+            _write_alerts(paths, report, changes)
         if stage.name == "Trainer":
             model_run = Path(stage.outputs["model_run"][0].uri)
             report.training = str(model_run / "training.json")
@@ -199,6 +207,9 @@ def _run_stages(
             console.print(f"    {report.warm_start['sentence']}", soft_wrap=True)
         if stage.name == "LogExampleGen":
             _print_data(report, console)
+        if stage.name == "DayMonitor":
+            for alert in report.alerts:
+                console.print(f"    [yellow]alert[/yellow] {alert['sentence']}", soft_wrap=True)
 
     try:
         stages = run_stages(pipeline, on_start, on_finish)
@@ -229,6 +240,17 @@ def _run_stages(
     if pushed.get_int_custom_property("pushed"):
         report.pushed_version = int(pushed.get_string_custom_property("pushed_version"))
         report.pushed_path = pushed.get_string_custom_property("pushed_destination")
+
+
+def _write_alerts(paths: RunPaths, report: RunRecord, changes: DayChanges | None) -> None:
+    facts = {
+        "name": report.name,
+        "run": report.started,
+        "now": changes and changes.now,
+        "judged": num_judged(changes.changes if changes else ()),
+        "note": changes.note if changes else "the run did not come to DayMonitor",
+    }
+    write_alerts(paths.alerts, facts, report.alerts)
 
 
 def _read_json(path: Path) -> Any:
@@ -278,7 +300,7 @@ def _print_data(report: RunRecord, console: Console) -> None:
 def _rows_seen(stage: str, rows: Mapping[str, int]) -> int | None:
     """Rows that a stage reads, for its rate; None where it reads none."""
     match stage:
-        case "LogExampleGen" | "StatisticsGen" | "Transform":
+        case "LogExampleGen" | "StatisticsGen" | "Transform" | "DayMonitor":
             return sum(rows.values())
         case "TaskEvaluator":
             return rows["test"]

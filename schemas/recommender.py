@@ -13,6 +13,7 @@ from taskroute.schemas.base import Config, Name
 from taskroute.schemas.errors import ConfigError
 from taskroute.schemas.evaluation import METRICS, Evaluation
 from taskroute.schemas.features import DenseFeature, Feature, IdFeature, missing_key
+from taskroute.schemas.monitoring import Monitoring, check_thresholds
 from taskroute.schemas.push import Push
 from taskroute.schemas.routes import load_route
 from taskroute.schemas.runtime import Runtime
@@ -159,6 +160,7 @@ class RecommenderConfig(ModelConfig):
     name: Name = Field(description="Of the ranker: of its runs, its folders, its served model.")
     source: Source
     evaluation: Evaluation = Evaluation()
+    monitoring: Monitoring = Monitoring()
     push: Push = Push()
     serving: Serving = Serving()
     runtime: Runtime = Runtime()
@@ -193,6 +195,11 @@ class RecommenderConfig(ModelConfig):
                     f"features[{index}].max_drift: compares the newest span of the log with the "
                     "one before; give `source.path` spans and `source.window_days` at least 2"
                 )
+        return self
+
+    @model_validator(mode="after")
+    def _thresholds_are_of_what_is_there(self) -> Self:
+        check_thresholds(self.monitoring, self.features, self.tasks)
         return self
 
     @model_validator(mode="after")

@@ -16,10 +16,16 @@ from taskroute.schemas.columns import RawColumn
 BATCH_ROWS = 8192
 
 
-def read_records(path: str) -> tf.data.Dataset:
-    """Serialized examples of a shard, in batches of BATCH_ROWS, in the order of the file."""
+def read_records(path: str, every: int = 1) -> tf.data.Dataset:
+    """Serialized examples of a shard, in batches of BATCH_ROWS, in the order of the file.
+
+    Args:
+        path: A TFRecord file; gzipped if its name ends in `.gz`.
+        every: Takes the first of so many examples, and leaves out the others.
+    """
     compression = "GZIP" if path.endswith(".gz") else ""
-    return tf.data.TFRecordDataset(path, compression, buffer_size=1 << 20).batch(BATCH_ROWS)
+    records = tf.data.TFRecordDataset(path, compression, buffer_size=1 << 20)
+    return records.shard(every, 0).batch(BATCH_ROWS)
 
 
 def read_batches(path: str, columns: Sequence[RawColumn]) -> Iterator[pa.RecordBatch]:
@@ -33,17 +39,25 @@ def read_batches(path: str, columns: Sequence[RawColumn]) -> Iterator[pa.RecordB
         Batches of at most BATCH_ROWS rows, with a column list<binary> or list<float32> for each of
         `columns`; null where an example has no value.
     """
+    for _, batch in read_records_and_batches(path, columns):
+        yield batch
+
+
+def read_records_and_batches(
+    path: str, columns: Sequence[RawColumn], every: int = 1
+) -> Iterator[tuple[tf.Tensor, pa.RecordBatch]]:
+    """What `read_records` gives beside what `read_batches` makes of it."""
     spec = {column.name: _feature(column) for column in columns}
 
     @tf.autograph.experimental.do_not_convert
-    def parse(records: tf.Tensor) -> dict[str, tuple[tf.Tensor, ...]]:
+    def parse(records: tf.Tensor) -> tuple[tf.Tensor, dict[str, tuple[tf.Tensor, ...]]]:
         parsed = tf.io.parse_example(records, spec)
-        return {name: _flat(values) for name, values in parsed.items()}
+        return records, {name: _flat(values) for name, values in parsed.items()}
 
-    dataset = read_records(path).map(parse, num_parallel_calls=2, deterministic=True).prefetch(2)
-    for batch in dataset:
+    dataset = read_records(path, every).map(parse, num_parallel_calls=2, deterministic=True)
+    for records, batch in dataset.prefetch(2):
         lists = [_to_arrow(*(tensor.numpy() for tensor in batch[name])) for name in spec]
-        yield pa.RecordBatch.from_arrays(lists, names=list(spec))
+        yield records, pa.RecordBatch.from_arrays(lists, names=list(spec))
 
 
 def _feature(column: RawColumn) -> tf.io.RaggedFeature:

@@ -39,6 +39,7 @@ def RunReport(  # noqa: N802 - a component is named like a class
     quarantine: InputArtifact[Quarantine],
     statistics: InputArtifact[ExampleStatistics],
     shifts: InputArtifact[ExampleAnomalies],
+    changes: InputArtifact[ExampleAnomalies],
     model: InputArtifact[Model],
     model_run: InputArtifact[ModelRun],
     evaluation: InputArtifact[ModelEvaluation],
@@ -54,6 +55,7 @@ def RunReport(  # noqa: N802 - a component is named like a class
         quarantine: LogExampleGen's.
         statistics: BatchStatisticsGen's.
         shifts: AnomalyGate's.
+        changes: DayMonitor's.
         model: RankerTrainer's.
         model_run: The same.
         evaluation: TaskEvaluator's.
@@ -67,6 +69,7 @@ def RunReport(  # noqa: N802 - a component is named like a class
         "LogExampleGen.quarantine": quarantine,
         "StatisticsGen.statistics": statistics,
         "AnomalyGate.shifts": shifts,
+        "DayMonitor.changes": changes,
         "Trainer.model": model,
         "Trainer.model_run": model_run,
         "TaskEvaluator.evaluation": evaluation,

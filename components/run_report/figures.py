@@ -5,8 +5,19 @@ from typing import Any
 
 from markupsafe import Markup
 
+from taskroute.components.day_monitor.records import JudgedChange
 from taskroute.components.run_report.plot import Axis, Series, legend, number, plot
 from taskroute.components.task_evaluator.records import MeasuredTask, TaskMetrics
+
+# Of the signals that have a level.
+_LEVEL_UNITS = {
+    "missing": "share of rows",
+    "oov": "share of terms",
+    "label_delay": "share of rows",
+    "label_rate": "mean label",
+    "prediction_mean": "mean prediction",
+    "calibration": "predicted \N{DIVISION SIGN} actual",
+}
 
 CANDIDATE, BASELINE = 0, 1
 _ROLES = ("candidate", "baseline")
@@ -110,6 +121,23 @@ def learning_curves(training: Mapping[str, Any], tasks: Mapping[str, str]) -> It
                 Axis(f"loss ({unit})", _all_y(series)),
                 mark=(best, "kept"),
             )
+
+
+def level_plot(change: JudgedChange) -> Markup | None:
+    """A share or ratio from span to span, the newest last; None where it is of one span only."""
+    levels = list(change.levels.values())
+    if len(levels) < 2:
+        return None
+    title = f"{change.name}: {change.signal.replace('_', ' ')}"
+    words = ", ".join(f"{change.level(value)} on {span}" for span, value in change.levels.items())
+    return plot(
+        title,
+        words,
+        [Series(title, 1 if change.alert else 0, list(enumerate(levels, start=1)))],
+        Axis("span, oldest to newest", [1, len(levels)], whole=True),
+        Axis(_LEVEL_UNITS[change.signal], (0, *levels)),
+        mark=(len(levels), change.now),
+    )
 
 
 def open_routes(training: Mapping[str, Any]) -> Markup | None:

@@ -21,6 +21,9 @@ from taskroute.components.run_report.routing_figure import routing_figure
 # More lines than a person can follow; the page has the numbers all the same.
 _MOST_ROUTES_DRAWN = 4000
 
+# Plots of levels by span: alerts come first.
+_MOST_LEVELS_DRAWN = 12
+
 _LOSS_UNITS = {"binary": "log loss, nats", "regression": "squared error"}
 
 
@@ -112,6 +115,7 @@ def _context(data: ReportData) -> dict[str, Any]:
             [one for one in data.columns if one.column not in label_columns], splits
         ),
         "shifts": sorted(data.shifts, key=lambda shift: -shift["distance"] / shift["limit"]),
+        **_changes(data),
         **_training(data, names),
         "lineage": list(_lineage(data)),
         "config_text": yaml.safe_dump(
@@ -134,6 +138,7 @@ def _sections(data: ReportData) -> Iterator[tuple[str, str]]:
         ("importance", "Importance", data.importance),
         ("stages", "Stages", data.stages),
         ("data", "Data", data.rows or data.columns or data.bad_rows),
+        ("changes", "Changes", data.changes or data.serving_changes),
         ("training", "Learning curves", data.training),
         ("routes", "Routes", data.training),
         ("cost", "Cost", data.training),
@@ -154,6 +159,21 @@ def _calibration(data: ReportData) -> dict[str, Any]:
         "calibration_legend": figures.calibration_legend(
             has_baseline=measured.baseline is not None
         ),
+    }
+
+
+def _changes(data: ReportData) -> dict[str, Any]:
+    """Alerts apart from the rest, and how levels went from span to span."""
+    changes = data.changes.changes if data.changes else ()
+    drawn = [one for one in changes if one.alert or one.signal == "label_rate"]
+    plots = [figures.level_plot(one) for one in drawn]
+    return {
+        "changes_note": _sentence(data.changes.note) if data.changes and data.changes.note else "",
+        "alerts": tables.change_rows([one for one in changes if one.alert]),
+        "all_changes": tables.change_rows(changes),
+        "level_plots": [one for one in plots if one is not None][:_MOST_LEVELS_DRAWN],
+        "serving_alerts": tables.change_rows([one for one in data.serving_changes if one.alert]),
+        "all_serving_changes": tables.change_rows(data.serving_changes),
     }
 
 

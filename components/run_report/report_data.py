@@ -12,6 +12,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from taskroute.components.day_monitor.records import DayChanges, JudgedChange, read_changes
 from taskroute.components.log_example_gen.bad_rows import BadRow
 from taskroute.components.run_report.column_statistics import (
     ColumnStatistics,
@@ -58,6 +59,8 @@ class ReportData:
         bad_row_examples: One row of each reason, as far as one was found soon.
         columns: Statistics of the log's columns.
         shifts: What AnomalyGate measured: objects with the fields of its `Shift`.
+        changes: What DayMonitor compared and found.
+        serving_changes: What `taskroute monitor` found in a serving log since.
         training: What the Trainer wrote of its model: `training.json`.
         model: What the exported model says of itself.
         measurements: Of candidate and baseline on the test split.
@@ -81,6 +84,8 @@ class ReportData:
     bad_row_examples: Mapping[str, BadRow] = field(default_factory=dict)
     columns: Sequence[ColumnStatistics] = ()
     shifts: Sequence[Mapping[str, Any]] = ()
+    changes: DayChanges | None = None
+    serving_changes: Sequence[JudgedChange] = ()
     training: Mapping[str, Any] | None = None
     model: ModelInfo | None = None
     measurements: Measurements | None = None
@@ -108,6 +113,8 @@ def read_artifacts(config: RecommenderConfig, folders: Mapping[str, str]) -> Rep
         found["columns"] = read_column_statistics(folder, SPLITS)
     if folder := _existing(folders, "AnomalyGate.shifts"):
         found["shifts"] = tuple(json.loads((folder / _SHIFTS_FILE).read_bytes()))
+    if folder := _existing(folders, "DayMonitor.changes"):
+        found["changes"] = read_changes(folder)
     if folder := _existing(folders, "LogExampleGen.quarantine"):
         found["bad_row_examples"] = _bad_row_examples(folder)
     if folder := _existing(folders, "Trainer.model_run"):

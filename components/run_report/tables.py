@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from taskroute.components.day_monitor.records import JudgedChange
 from taskroute.components.run_report.column_statistics import ColumnStatistics
 from taskroute.components.run_report.importance import Importance
 from taskroute.components.run_report.plot import number
@@ -243,6 +244,32 @@ def _summary(column: ColumnStatistics) -> str:
     if column.num_distinct is not None:
         return f"{column.num_distinct:,}"
     return "" if column.mean is None else number(column.mean)
+
+
+def change_rows(changes: Sequence[JudgedChange]) -> list[Row]:
+    """A row a change of a day or of a serving log; `share` is that of what may be."""
+    rows = []
+    for one in changes:
+        interval = ""
+        if one.low is not None and one.high is not None:
+            interval = f"{one.signed(one.low)} to {one.signed(one.high)}"
+        rows.append(
+            {
+                "signal": one.signal.replace("_", " "),
+                "about": one.about,
+                "name": one.name,
+                "before": one.level(one.before),
+                "now": one.level(one.levels.get(one.now)),
+                "change": "" if one.change is None else one.signed(one.change),
+                "interval": interval,
+                "ordinary": one.amount(one.ordinary),
+                "limit": one.amount(one.limit),
+                "share": round(min(one.shown / one.limit, 1.0), 4),
+                "alert": one.alert,
+                "moved": one.moved,
+            }
+        )
+    return rows
 
 
 def importance_rows(importance: Importance) -> list[Row]:

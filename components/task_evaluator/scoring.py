@@ -55,7 +55,7 @@ class Scorer:
 
     def __init__(self, plan: ScoringPlan):
         self._plan = plan
-        self._candidate = _Model(plan.candidate)
+        self._candidate = SavedSignature(plan.candidate)
         self._baseline = None
         for task in plan.tasks:
             if task.name not in self._candidate.outputs:
@@ -65,7 +65,7 @@ class Scorer:
                 )
         if plan.baseline is not None:
             try:
-                self._baseline = _Model(plan.baseline)
+                self._baseline = SavedSignature(plan.baseline)
             except (OSError, ValueError, KeyError, tf.errors.OpError) as error:
                 raise _no_baseline(plan.baseline, error) from error
         self._known = known_columns(plan)
@@ -121,7 +121,7 @@ def task_rows(
     Args:
         plan: Says which tasks, and whether rows have a group key.
         known: What `known_columns` gives, as arrays.
-        scores: Of one or more models, by output, (B,); a model need not have every task.
+        scores: Of each model, by output, (B,); a model need not have every task.
         hashes: (B,), of the rows.
 
     Raises:
@@ -133,10 +133,11 @@ def task_rows(
         label = known[task.label_key].astype(np.float64)
         if task.label.transform == "log1p":
             label = np.expm1(label)
-        predictions = [score[task.name] for score in scores if task.name in score]
+        of_task = [score[task.name] for score in scores if task.name in score]
+        predictions = np.array(of_task, np.float64).reshape(-1, len(label))
         result[task.name] = TaskRows(
             kind=task.kind,
-            predictions=np.stack(predictions).astype(np.float64),
+            predictions=predictions,
             labels=label,
             weights=known[task.weight_key].astype(np.float64),
             rows=hashes,
@@ -153,7 +154,7 @@ def task_rows(
     return result
 
 
-class _Model:
+class SavedSignature:
     """The signature of a SavedModel, as a function of serialized examples."""
 
     def __init__(self, folder: str):

@@ -16,6 +16,7 @@ import pytest
 import yaml
 from click.testing import CliRunner
 
+from taskroute.components.day_monitor.records import read_changes
 from taskroute.components.model_pusher import registry
 from taskroute.pipeline.cli import cli
 from taskroute.pipeline.sample_files import write_sample_days
@@ -139,6 +140,22 @@ def test_the_next_day_goes_on_from_the_model_that_serves(world, monkeypatch, tmp
     assert (world.root / "serving" / "feed" / ".warm_start" / "2" / "record.json").exists()
 
 
+def test_the_newest_span_is_compared_by_the_model_that_has_not_seen_it(world):
+    told = json.loads((world.root / "alerts.json").read_text())
+    assert (told["now"], told["note"]) == (world.days[2], "")
+    assert told["run"] == world.last_run["started"]
+    assert told["alerts"] == world.last_run["alerts"]
+    changes = read_changes(world.root / world.last_run["artifacts"]["DayMonitor.changes"])
+    assert changes.served_version == 1
+    assert list(changes.rows) == list(world.days[1:3])
+    found = {(one.signal, one.name) for one in changes.changes}
+    assert found >= {
+        *(("oov", "item_id"), ("drift", "position"), ("missing", "category")),
+        *(("label_delay", "clicked"), ("label_rate", "click"), ("calibration", "watch")),
+        *(("prediction_mean", "click"), ("prediction_drift", "watch")),
+    }
+
+
 def test_a_poisoned_day_is_not_pushed(world):
     def flip(table):
         place = table.column_names.index("clicked")
@@ -150,6 +167,58 @@ def test_a_poisoned_day_is_not_pushed(world):
     assert (verdict["outcome"], result.exit_code) == ("not_blessed", 4)
     assert "click" in verdict["message"]
     assert verdict["version"] == world.serves == 2
+    told = json.loads((world.root / "alerts.json").read_text())["alerts"]
+    assert [alert["sentence"] for alert in told] == verdict["alerts"]
+    fired = {(alert["signal"], alert.get("task")) for alert in told}
+    assert fired >= {("label_rate", "click"), ("calibration", "click")}
+    assert ("label_delay", None) not in fired
+    assert "alert" in result.stdout
+
+
+def test_a_serving_log_that_differs_in_one_feature_is_told_by_that_one(world):
+    log = pq.read_table(world.folder / "log" / world.days[3] / "log.parquet")
+    place = log.column_names.index("position")
+    features = log.drop_columns(["clicked", "watch_seconds"])
+    halved = log.set_column(place, "position", pa.compute.divide(log["position"], 3))
+    alerts = []
+    for name, table in (("same", features), ("halved", halved)):
+        path = world.folder / f"{name}.parquet"
+        pq.write_table(table, path)
+        arguments = ["monitor", str(world.folder / "feed.yaml"), "--root", str(world.root)]
+        result = CliRunner().invoke(cli, [*arguments, "--serving-log", str(path)])
+        assert result.exit_code == 0, result.output
+        told = json.loads((world.root / "serving_alerts.json").read_text())
+        assert told["now"] == str(path)
+        assert result.stdout.count(" alert ") == len(told["alerts"])
+        alerts.append({(alert["signal"], alert["column"]) for alert in told["alerts"]})
+    assert alerts == [set(), {("skew", "position")}]
+    ended = CliRunner().invoke(cli, ["report", str(world.root)])
+    page = Path(ended.output.strip()).read_text()
+    assert "Serving log" in page
+    assert "halved.parquet" in page
+
+
+@pytest.mark.parametrize(
+    ("content", "code", "words"),
+    [("category,position\nnews,1\n", 3, "Parquet"), (None, 3, "no file")],
+)
+def test_a_serving_log_that_cannot_be_read_is_refused_in_a_sentence(world, content, code, words):
+    path = world.folder / "serving.csv"
+    if content is not None:
+        path.write_text(content)
+    arguments = ["monitor", str(world.folder / "feed.yaml"), "--root", str(world.root)]
+    result = CliRunner().invoke(cli, [*arguments, "--serving-log", str(path)])
+    path.unlink(missing_ok=True)
+    assert result.exit_code == code
+    assert words in result.stderr
+    assert result.stderr.count("\n") == 1
+
+
+def test_a_serving_log_needs_a_run_to_be_compared_with(world, tmp_path):
+    arguments = ["monitor", str(world.folder / "feed.yaml"), "--root", str(tmp_path)]
+    result = CliRunner().invoke(cli, [*arguments, "--serving-log", "log.parquet"])
+    assert result.exit_code == 2
+    assert "call `taskroute run` first" in result.stderr
 
 
 def test_a_day_without_a_column_is_refused(world):

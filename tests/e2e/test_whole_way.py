@@ -28,6 +28,7 @@ STAGES = [
     "ExampleValidator",
     "AnomalyGate",
     "Transform",
+    "DayMonitor",
     "Trainer",
     "ServingCheck",
     "TaskEvaluator",

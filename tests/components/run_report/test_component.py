@@ -37,6 +37,7 @@ def test_artifacts_alone_make_a_page(tmp_path):
         "quarantine": Quarantine,
         "statistics": standard_artifacts.ExampleStatistics,
         "shifts": standard_artifacts.ExampleAnomalies,
+        "changes": standard_artifacts.ExampleAnomalies,
         "model": standard_artifacts.Model,
         "model_run": standard_artifacts.ModelRun,
         "evaluation": standard_artifacts.ModelEvaluation,
@@ -54,6 +55,9 @@ def test_artifacts_alone_make_a_page(tmp_path):
     artifacts["pushed_model"].set_int_custom_property("pushed", 1)
     artifacts["pushed_model"].set_string_custom_property("pushed_version", "3")
     (tmp_path / "shifts" / "shifts.json").write_text("[]")
+    nothing = {"now": None, "rows": {"all": 9}, "every": 1, "served_version": None}
+    nothing |= {"note": "nothing was compared", "changes": [], "histograms": []}
+    (tmp_path / "changes" / "changes.json").write_text(json.dumps(nothing))
     (tmp_path / "model_run" / "training.json").write_text(json.dumps(TRAINING))
     (tmp_path / "infra_blessing" / REPORT_FILE).write_text('{"checks": []}')
     measurements = Measurements(split="test", num_examples=1, seconds=1.0, tasks={})
@@ -65,4 +69,5 @@ def test_artifacts_alone_make_a_page(tmp_path):
     assert "Blessed and pushed as version 3" in html
     assert "not_json" in html
     assert "Learning curves" in html
+    assert "Nothing was compared." in html
     assert '<section id="stages">' not in html

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from taskroute.components.day_monitor.records import DayChanges, JudgedChange
 from taskroute.components.log_example_gen.bad_rows import BadRow
 from taskroute.components.run_report import page
 from taskroute.components.run_report.column_statistics import ColumnStatistics
@@ -47,6 +48,29 @@ CONFIG = RecommenderConfig.model_validate(
         },
     }
 )
+
+
+MISSING = JudgedChange(
+    signal="missing",
+    name="device",
+    since="2026-01-01 to 2026-01-02",
+    now="2026-01-03",
+    before=0.03,
+    levels={"2026-01-01": 0.02, "2026-01-02": 0.04, "2026-01-03": 0.25},
+    change=0.22,
+    low=0.2,
+    high=0.24,
+    ordinary=0.01,
+    threshold=0.05,
+    alert=True,
+)
+DRIFT = MISSING.model_copy(
+    update={"signal": "drift", "levels": {}, "before": None, "alert": False, "moved": EVIL}
+)
+RATE = MISSING.model_copy(
+    update={"signal": "label_rate", "name": "click", "low": None, "high": None, "alert": False}
+)
+SKEW = DRIFT.model_copy(update={"signal": "skew", "now": EVIL, "alert": True})
 
 
 def _measured(num_rows=2000, seed=1, quality=2.0):
@@ -127,6 +151,16 @@ def data():
             {"column": "device", "rule": "max_skew", "since": "train", "now": "test"}
             | {"distance": 0.3, "limit": 0.2, "finding": EVIL},
         ),
+        changes=DayChanges(
+            now="2026-01-03",
+            rows={"2026-01-03": 300},
+            every=1,
+            served_version=3,
+            note="",
+            changes=(MISSING, DRIFT, RATE),
+            histograms=(),
+        ),
+        serving_changes=(SKEW,),
         training=training,
         measurements=measurements,
         verdict=judge(CONFIG.evaluation.gates, measurements),
@@ -189,8 +223,16 @@ def test_the_verdict_is_the_first_thing_after_the_name(html):
     assert headings[:2] == ["feed", "Blessed and pushed as version 4"]
     assert headings[2:] == [
         *("Metrics of each task", "Calibration", "Slices", "What the predictions rest on"),
-        *("Stages", "Data", "Rows left out", "Labels", "Skew and drift", "Learning curves"),
-        *("Routes", "Similarity of tasks", "Open routes over training", "Cost", "Serving"),
+        *("Stages", "Data", "Rows left out", "Labels", "Skew and drift", "Changes"),
+        *(
+            "Serving log",
+            "Learning curves",
+            "Routes",
+            "Similarity of tasks",
+            "Open routes over training",
+            "Cost",
+            "Serving",
+        ),
         "Lineage",
     ]
 
@@ -198,7 +240,8 @@ def test_the_verdict_is_the_first_thing_after_the_name(html):
 def test_what_a_log_says_is_never_markup(html):
     assert EVIL not in html
     assert "<script" not in html
-    assert html.count("&lt;script&gt;") >= 4  # two tables of slices, a bad row, a finding
+    # Two tables of slices, a bad row, a finding, a serving log and what moved in it.
+    assert html.count("&lt;script&gt;") >= 6
     assert "default-src 'none'" in html
 
 
@@ -237,12 +280,40 @@ def test_figures_have_words_and_headers_a_scope(html):
 
 def test_every_plot_says_its_units_and_has_a_legend(html):
     plots = re.findall(r'<svg class="plot".*?</svg>', html, re.DOTALL)
-    assert len(plots) == 1 + 3 + 1  # calibration of click, loss of all and each, open routes
+    # Calibration of click, levels of an alert and a label rate, loss of all and each, open routes.
+    assert len(plots) == 1 + 2 + 3 + 1
     for plot in plots:
         labels = re.findall(r"<text[^>]*>([^<]+)</text>", plot)
-        assert any("epoch" in label or "probability" in label for label in labels)
-        assert any("loss" in label or "share" in label or "number" in label for label in labels)
+        assert any(word in label for word in ("epoch", "probability", "span") for label in labels)
+        units = ("loss", "share", "number", "mean label")
+        assert any(word in label for word in units for label in labels)
     assert html.count('<ul class="legend">') == 3
+
+
+def test_alerts_are_told_before_all_that_was_judged(html):
+    section = html[html.index('<section id="changes">') : html.index('<section id="training">')]
+    for word in (
+        "1 alert",
+        "2026-01-03 against 2026-01-01 to 2026-01-02",
+        "version 3",
+        "3 changes",
+    ):
+        assert word in section
+    assert section.index(">label rate<") > section.index("Every change")
+    assert section.count('<span class="warn-word">alert</span>') == 4  # each in both of its tables
+    assert "too few rows" in section
+    assert '<td class="n">25.0%</td>' in section
+
+
+def test_a_day_without_an_alert_or_without_a_day_before_says_so(data):
+    quiet = data.changes.model_copy(update={"changes": (DRIFT,), "note": "nothing serves yet"})
+    html = page.render(replace(data, changes=quiet, serving_changes=()))
+    assert "No alert: 2026-01-03 against" in html
+    assert "Nothing serves yet." in html
+    assert "<h3>Serving log</h3>" not in html
+    none = quiet.model_copy(update={"now": None, "changes": (), "note": "nothing was compared"})
+    html = page.render(replace(data, changes=none, serving_changes=()))
+    assert "Nothing was compared." in html
 
 
 @pytest.mark.parametrize(

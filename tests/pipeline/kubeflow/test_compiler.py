@@ -98,7 +98,7 @@ def test_every_step_runs_our_entrypoint_in_the_image(containers):
 
 def test_own_executors_and_functions_are_named_by_dotted_paths(compiled, containers):
     executors = {name: container["args"][1] for name, container in containers.items()}
-    assert sum(path.startswith("taskroute.components.") for path in executors.values()) == 9
+    assert sum(path.startswith("taskroute.components.") for path in executors.values()) == 10
     tasks = compiled.pipeline_spec["root"]["dag"]["tasks"]
     run_fn = tasks["Trainer"]["inputs"]["parameters"]["run_fn"]
     assert run_fn["runtimeValue"]["constant"] == "taskroute.models.trainer.run_fn"

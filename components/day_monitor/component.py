@@ -1,0 +1,93 @@
+"""DayMonitor: the interface of the component."""
+
+from tfx import types
+from tfx.dsl.components.base import base_beam_component, executor_spec
+from tfx.types import component_spec, standard_artifacts
+
+from taskroute.components.day_monitor import executor
+from taskroute.schemas.monitoring import Monitoring
+from taskroute.schemas.recommender import DataConfig
+
+
+class DayMonitorSpec(component_spec.ComponentSpec):
+    """Inputs, outputs and properties of DayMonitor; `data` and `monitoring` are JSON."""
+
+    PARAMETERS = {
+        executor.DATA_KEY: component_spec.ExecutionParameter(type=str),
+        executor.MONITORING_KEY: component_spec.ExecutionParameter(type=str),
+        executor.GROUP_KEY: component_spec.ExecutionParameter(type=str),
+        executor.CONFIDENCE_KEY: component_spec.ExecutionParameter(type=float),
+        executor.SERVING_KEY: component_spec.ExecutionParameter(type=str),
+        "serving_state": component_spec.ExecutionParameter(type=str),
+        "code_digest": component_spec.ExecutionParameter(type=str),
+    }
+    INPUTS = {
+        executor.EXAMPLES_KEY: component_spec.ChannelParameter(type=standard_artifacts.Examples),
+        executor.STATISTICS_KEY: component_spec.ChannelParameter(
+            type=standard_artifacts.ExampleStatistics
+        ),
+        executor.TRANSFORM_GRAPH_KEY: component_spec.ChannelParameter(
+            type=standard_artifacts.TransformGraph
+        ),
+    }
+    OUTPUTS = {
+        executor.CHANGES_KEY: component_spec.ChannelParameter(
+            type=standard_artifacts.ExampleAnomalies
+        )
+    }
+
+
+class DayMonitor(base_beam_component.BaseBeamComponent):
+    """Compares the newest span of the log with those before it; alerts, and stops nothing.
+
+    Of the log it compares values, missing values and labels; of the model that serves, if that was
+    trained before the newest span, unknown terms, predictions and calibration. What it counted is
+    kept, so that a serving log can be compared with it.
+    """
+
+    SPEC_CLASS = DayMonitorSpec
+    EXECUTOR_SPEC = executor_spec.BeamExecutorSpec(executor.Executor)
+
+    def __init__(
+        self,
+        examples: types.BaseChannel,
+        statistics: types.BaseChannel,
+        transform_graph: types.BaseChannel,
+        data: DataConfig,
+        monitoring: Monitoring,
+        group_key: str | None,
+        confidence: float,
+        serving: str,
+        serving_state: str,
+        code_digest: str,
+    ):
+        """Constructs the component.
+
+        Args:
+            examples: Raw `Examples`.
+            statistics: BatchStatisticsGen's: histograms have the cells of the train split's.
+            transform_graph: `TransformGraph` that makes the labels and the weights.
+            data: Says which columns and tasks there are.
+            monitoring: The thresholds.
+            group_key: Column of the unit that is independent of others, as in an evaluation.
+            confidence: Of all alerts together.
+            serving: Folder of the model's versions; "" where there is none.
+            serving_state: What serves when the pipeline is made: a change of it makes TFX's cache
+                run this step again.
+            code_digest: Digest of our code: a change of it makes TFX's cache run this step again.
+        """
+        super().__init__(
+            spec=DayMonitorSpec(
+                examples=examples,
+                statistics=statistics,
+                transform_graph=transform_graph,
+                data=data.model_dump_json(),
+                monitoring=monitoring.model_dump_json(),
+                group_key=group_key or "",
+                confidence=confidence,
+                serving=serving,
+                serving_state=serving_state,
+                code_digest=code_digest,
+                changes=types.Channel(type=standard_artifacts.ExampleAnomalies),
+            )
+        )

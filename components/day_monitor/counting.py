@@ -1,0 +1,135 @@
+"""Counts the rows of the window: the Beam side, a shard at a time."""
+
+import logging
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import apache_beam as beam
+import numpy as np
+import numpy.typing as npt
+import tensorflow as tf
+
+from taskroute.components.day_monitor.records import write_tables
+from taskroute.components.day_monitor.tables import (
+    ColumnPlan,
+    Tables,
+    add,
+    count_columns,
+    count_task,
+    groups_of,
+)
+from taskroute.components.example_files.reader import read_records_and_batches
+from taskroute.components.task_evaluator.rows import row_hashes
+from taskroute.components.task_evaluator.scoring import (
+    SavedSignature,
+    ScoringPlan,
+    known_columns,
+    task_rows,
+)
+from taskroute.schemas.columns import RawColumn
+from taskroute.schemas.tasks import Task
+
+_LOG = logging.getLogger(__name__)
+
+# What a served model may raise that is of another version, or of other columns.
+_CANNOT_SCORE = (OSError, ValueError, KeyError, tf.errors.OpError)
+
+# Name of a span, number of the file, its path.
+Shard = tuple[str, int, str]
+
+
+@dataclass(frozen=True)
+class CountingPlan:
+    """What is counted, and of which rows: plain data, for any worker.
+
+    Attributes:
+        columns: All that the examples hold.
+        counted: What is counted of them.
+        tasks: Whose labels and predictions are counted, if any.
+        transform_graph: Which labels and weights are made with.
+        served: Folder of the model whose predictions are counted, if any.
+        every: One row of so many is counted.
+    """
+
+    columns: tuple[RawColumn, ...]
+    counted: ColumnPlan
+    tasks: tuple[Task, ...]
+    transform_graph: str
+    served: str | None
+    every: int
+
+
+def count(
+    pipeline: beam.Pipeline, plan: CountingPlan, shards: Sequence[Shard], folder: Path
+) -> None:
+    """Adds to `pipeline` what counts shards and writes the tables of each span into a folder."""
+    _ = (
+        pipeline
+        | "Shards" >> beam.Create(list(shards))
+        | "ToWorkers" >> beam.Reshuffle()
+        | "Count" >> beam.ParDo(_CountShard(plan))
+        | "Add" >> beam.CombinePerKey(add)
+        | "Gather" >> beam.combiners.ToList()
+        | "Write" >> beam.Map(lambda found: write_tables(folder, dict(found)))
+    )
+
+
+class _CountShard(beam.DoFn):
+    """Gives the tables of a shard behind the name of its span."""
+
+    def __init__(self, plan: CountingPlan):
+        super().__init__()
+        self._plan = plan
+        self._tasks: _TaskCounter | None = None
+
+    def process(self, shard: Shard) -> Iterator[tuple[str, Tables]]:
+        span, number, path = shard
+        plan = self._plan
+        if plan.tasks and self._tasks is None:
+            self._tasks = _TaskCounter(plan)
+        start = 0
+        for records, batch in read_records_and_batches(path, plan.columns, plan.every):
+            rows = row_hashes(number, start, batch.num_rows)
+            start += batch.num_rows
+            groups = groups_of(plan.counted, batch, rows)
+            tables = count_columns(plan.counted, batch, groups)
+            if self._tasks is not None:
+                tables |= self._tasks.count(records, rows, groups)
+            yield span, tables
+
+    def teardown(self) -> None:
+        self._tasks = None
+
+
+class _TaskCounter:
+    """Counts labels, and predictions of the served model as long as that can score the rows."""
+
+    def __init__(self, plan: CountingPlan):
+        self._scoring = ScoringPlan(plan.tasks, "", None, plan.transform_graph)
+        self._known = known_columns(self._scoring)
+        self._served: SavedSignature | None = None
+        if plan.served is not None:
+            try:
+                self._served = SavedSignature(plan.served)
+            except _CANNOT_SCORE:
+                _LOG.exception("%s: cannot be loaded", plan.served)
+
+    def count(
+        self, records: tf.Tensor, rows: npt.NDArray[np.uint64], groups: npt.NDArray[np.int64]
+    ) -> Tables:
+        known = {name: tensor.numpy() for name, tensor in self._known(records).items()}
+        scores = []
+        if self._served is not None:
+            try:
+                scores.append(self._served(records))
+            except _CANNOT_SCORE:
+                _LOG.exception("the model that serves cannot score the rows")
+                self._served = None
+        tables: Tables = {}
+        for name, of_task in task_rows(self._scoring, known, scores, rows).items():
+            predictions = of_task.predictions[0] if len(of_task.predictions) else None
+            tables |= count_task(
+                name, of_task.kind, of_task.labels, of_task.weights, predictions, groups
+            )
+        return tables

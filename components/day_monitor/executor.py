@@ -1,0 +1,142 @@
+"""DayMonitor: the work of the component."""
+
+import math
+from pathlib import Path
+from typing import Any
+
+import tensorflow as tf
+from tfx import types
+from tfx.dsl.components.base import base_beam_executor
+from tfx.types import artifact_utils
+
+from taskroute.components.day_monitor.counting import CountingPlan, Shard, count
+from taskroute.components.day_monitor.histogram import read_histograms
+from taskroute.components.day_monitor.judge import judge
+from taskroute.components.day_monitor.records import (
+    DayChanges,
+    JudgedChange,
+    read_tables,
+    write_changes,
+)
+from taskroute.components.day_monitor.served import NOT_COMPARED, Served, read_served
+from taskroute.components.day_monitor.tables import (
+    NO_SPAN,
+    ColumnPlan,
+    has_predictions,
+    in_order,
+    num_rows,
+)
+from taskroute.components.example_files.shard_names import span_of
+from taskroute.schemas.columns import feature_columns, label_columns, raw_columns
+from taskroute.schemas.monitoring import Monitoring
+from taskroute.schemas.recommender import DataConfig
+
+EXAMPLES_KEY = "examples"
+STATISTICS_KEY = "statistics"
+TRANSFORM_GRAPH_KEY = "transform_graph"
+CHANGES_KEY = "changes"
+DATA_KEY = "data"
+MONITORING_KEY = "monitoring"
+GROUP_KEY = "group_key"
+CONFIDENCE_KEY = "confidence"
+SERVING_KEY = "serving"
+
+# Where BatchStatisticsGen leaves those of the train split.
+_TRAIN_STATISTICS = "Split-train/FeatureStats.pb"
+
+# Of the window that are counted: more make a change no clearer, and each is scored.
+MOST_ROWS = 500_000
+
+
+class Executor(base_beam_executor.BaseBeamExecutor):
+    """Counts every span of the window and compares the newest with those before it."""
+
+    def Do(  # noqa: N802
+        self,
+        input_dict: dict[str, list[types.Artifact]],
+        output_dict: dict[str, list[types.Artifact]],
+        exec_properties: dict[str, Any],
+    ) -> None:
+        """Runs the component.
+
+        Args:
+            input_dict: `examples`, raw; their `statistics`; `transform_graph`.
+            output_dict: `changes`, gets changes.json and tables.npz.
+            exec_properties: `data` and `monitoring`, configs as JSON; `group_key`, "" where there
+                is none; `confidence`; `serving`, the folder of the model's versions.
+        """
+        data = DataConfig.model_validate_json(exec_properties[DATA_KEY])
+        examples = artifact_utils.get_single_instance(input_dict[EXAMPLES_KEY])
+        statistics = artifact_utils.get_single_uri(input_dict[STATISTICS_KEY])
+        folder = Path(artifact_utils.get_single_uri(output_dict[CHANGES_KEY]))
+        folder.mkdir(parents=True, exist_ok=True)
+
+        shards = _shards(examples)
+        spans = in_order({span for span, _, _ in shards})
+        served: Served | None = None
+        note = "nothing was compared: the log has fewer than two spans"
+        if len(spans) > 1:
+            served, note = read_served(exec_properties[SERVING_KEY], data.features, spans[-1])
+        read_by_features = {column.name for column in feature_columns(data)}
+        histograms = read_histograms(Path(statistics, _TRAIN_STATISTICS), read_by_features)
+        plan = CountingPlan(
+            columns=raw_columns(data),
+            counted=ColumnPlan(
+                histograms=histograms,
+                label_columns=tuple(column.name for column in label_columns(data)),
+                vocabularies=served.vocabularies if served else {},
+                group_key=exec_properties[GROUP_KEY] or None,
+            ),
+            tasks=data.tasks if len(spans) > 1 else (),
+            transform_graph=artifact_utils.get_single_uri(input_dict[TRANSFORM_GRAPH_KEY]),
+            served=served.folder if served else None,
+            every=_every(examples),
+        )
+        with self._make_beam_pipeline() as pipeline:
+            count(pipeline, plan, shards, folder)
+        tables = read_tables(folder)
+        if served is not None and not has_predictions(tables):
+            note = f"{NOT_COMPARED}: version {served.version} cannot score these rows"
+            served = None
+        changes: tuple[JudgedChange, ...] = ()
+        if len(spans) > 1:
+            changes = judge(
+                {span: tables[span] for span in spans[:-1]},
+                spans[-1],
+                tables[spans[-1]],
+                Monitoring.model_validate_json(exec_properties[MONITORING_KEY]),
+                histograms,
+                exec_properties[CONFIDENCE_KEY],
+            )
+        found = DayChanges(
+            now=spans[-1] if len(spans) > 1 else None,
+            rows={span: num_rows(tables[span]) for span in spans},
+            every=plan.every,
+            served_version=served.version if served else None,
+            note=note,
+            changes=changes,
+            histograms=histograms,
+        )
+        write_changes(folder, found)
+
+
+def _shards(examples: types.Artifact) -> list[Shard]:
+    """Those of all splits: a span's rows may be in any. Where some have spans, only those."""
+    files = [
+        file
+        for split in artifact_utils.decode_split_names(examples.split_names)
+        for file in sorted(tf.io.gfile.glob(f"{artifact_utils.get_split_uri([examples], split)}/*"))
+    ]
+    spans = [span_of(file) for file in files]
+    has_spans = any(spans)
+    return [
+        ((span or NO_SPAN).lstrip("0"), number, file)
+        for number, (span, file) in enumerate(zip(spans, files, strict=True))
+        if span or not has_spans
+    ]
+
+
+def _every(examples: types.Artifact) -> int:
+    names = artifact_utils.decode_split_names(examples.split_names)
+    total = sum(examples.get_int_custom_property(f"num_rows_{name}") for name in names)
+    return max(math.ceil(total / MOST_ROWS), 1)

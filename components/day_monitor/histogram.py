@@ -1,0 +1,120 @@
+"""Into which cell of a histogram a value falls: few cells, chosen on the train split.
+
+A distance between histograms is of the order of cells over rows by chance alone, so an id of a
+million terms is counted by its most frequent ones and all others together.
+"""
+
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+from pydantic import FiniteFloat
+from tensorflow_metadata.proto.v0 import statistics_pb2
+
+from taskroute.schemas.base import Config
+
+# Beside one cell for all other terms.
+_MOST_TERMS = 63
+
+# Of binary tasks' predictions: steps of the logit, and the logit past which all share a cell.
+_LOGIT_STEP, _LOGIT_LIMIT = 0.5, 10.0
+
+# Of regression tasks' predictions: a cell spans a factor of 2 ** (1 / 4), for magnitudes between
+# 2 ** -20 and 2 ** 20, on either side of 0.
+_PER_OCTAVE, _OCTAVES = 4, 20
+
+
+class Histogram(Config):
+    """The cells of a column: of texts its most frequent terms and the rest, of numbers deciles.
+
+    Attributes:
+        column: Of the log.
+        terms: Of texts, the most frequent first; all others share the last cell.
+        boundaries: Of numbers, rising; a cell holds its lower boundary and not its upper one.
+    """
+
+    column: str
+    terms: tuple[str, ...] | None = None
+    boundaries: tuple[FiniteFloat, ...] = ()
+
+    @classmethod
+    def from_statistics(cls, feature: statistics_pb2.FeatureNameStatistics) -> Self:
+        """The cells that TFDV's statistics of a column suggest."""
+        column = feature.path.step[0]
+        if feature.WhichOneof("stats") == "string_stats":
+            buckets = feature.string_stats.rank_histogram.buckets[:_MOST_TERMS]
+            return cls(column=column, terms=tuple(bucket.label for bucket in buckets))
+        quantiles = statistics_pb2.Histogram.QUANTILES
+        inner = [
+            bucket.high_value
+            for histogram in feature.num_stats.histograms
+            if histogram.type == quantiles
+            for bucket in histogram.buckets[:-1]
+        ]
+        return cls(column=column, boundaries=tuple(np.unique(inner).tolist()))
+
+    @property
+    def num_cells(self) -> int:
+        return len(self.boundaries if self.terms is None else self.terms) + 1
+
+    def cells(self, values: pa.Array) -> npt.NDArray[np.int64]:
+        """(V,) the cell of each value; binary or float32 (V,)."""
+        if self.terms is None:
+            return np.searchsorted(self.boundaries, np.asarray(values), side="right")
+        terms = pa.array([term.encode() for term in self.terms], pa.binary())
+        found = pc.index_in(values, value_set=terms)
+        return np.asarray(pc.fill_null(found, len(self.terms))).astype(np.int64)
+
+    def name(self, cell: int) -> str:
+        """What a cell holds, for people."""
+        if self.terms is not None:
+            return f"'{self.terms[cell]}'" if cell < len(self.terms) else "all other terms"
+        ends = self.boundaries
+        if not ends:
+            return "all values"
+        if cell == 0:
+            return f"below {ends[0]:.4g}"
+        if cell == len(ends):
+            return f"{ends[-1]:.4g} and more"
+        return f"{ends[cell - 1]:.4g} to {ends[cell]:.4g}"
+
+
+def read_histograms(statistics: str | Path, columns: set[str]) -> tuple[Histogram, ...]:
+    """The cells of columns, in the order of the statistics.
+
+    Args:
+        statistics: A FeatureStats.pb of TFDV.
+        columns: Which of its columns.
+    """
+    found = statistics_pb2.DatasetFeatureStatisticsList.FromString(Path(statistics).read_bytes())
+    return tuple(
+        Histogram.from_statistics(feature)
+        for dataset in found.datasets
+        for feature in dataset.features
+        if feature.path.step and feature.path.step[0] in columns
+    )
+
+
+def prediction_cells(
+    kind: str, predictions: npt.NDArray[np.float64]
+) -> tuple[npt.NDArray[np.int64], int]:
+    """(N,) the cell of each prediction of a task, and how many cells there are.
+
+    Args:
+        kind: `binary` or `regression`.
+        predictions: (N,), finite.
+    """
+    if kind == "binary":
+        with np.errstate(divide="ignore"):  # 0 and 1 go to the outermost cells
+            logits = np.log(predictions) - np.log1p(-predictions)
+        num_cells = int(2 * _LOGIT_LIMIT / _LOGIT_STEP)
+        cells = np.clip((logits + _LOGIT_LIMIT) / _LOGIT_STEP, 0, num_cells - 1)
+        return cells.astype(np.int64), num_cells
+    most = _PER_OCTAVE * _OCTAVES
+    size = np.maximum(np.abs(predictions), 2.0**-_OCTAVES)
+    steps = np.clip(np.floor(_PER_OCTAVE * np.log2(size)) + most + 1, 1, 2 * most + 1)
+    signs = np.sign(predictions)
+    return (signs * steps).astype(np.int64) + 2 * most + 1, 4 * most + 3

@@ -1,0 +1,68 @@
+"""The model that serves, as far as it has not seen the newest span: what it knows of its rows."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+from pydantic import ValidationError
+
+from taskroute.components.hashes import hash_texts
+from taskroute.components.log_example_gen.spans import number_of
+from taskroute.components.task_evaluator.baseline import read_baseline
+from taskroute.schemas.analysis import vocabulary_name
+from taskroute.schemas.features import Feature, IdFeature, ids_owner
+from taskroute.schemas.serving import ModelInfo
+
+NOT_COMPARED = "unknown terms, predictions and calibration were not compared"
+
+_INFO_FILE = "assets.extra/model_info.json"
+
+
+@dataclass(frozen=True)
+class Served:
+    """`vocabularies` are hashes of the terms that it knows, rising, by column of the log."""
+
+    version: int
+    folder: str
+    vocabularies: dict[str, npt.NDArray[np.uint64]]
+
+
+def read_served(
+    serving: str, features: Sequence[Feature], newest: str
+) -> tuple[Served | None, str]:
+    """The version that serves, or why its predictions say nothing of the newest span.
+
+    Args:
+        serving: Folder of the model's versions; "" where there is none.
+        features: Of the config.
+        newest: Name of the newest span.
+    """
+    baseline = read_baseline(serving) if serving else None
+    if baseline is None:
+        return None, f"{NOT_COMPARED}: nothing serves yet"
+    folder = Path(baseline.path)
+    try:
+        info = ModelInfo.model_validate_json((folder / _INFO_FILE).read_bytes())
+    except (OSError, ValidationError):
+        why = f"version {baseline.version} does not say what it was trained on"
+        return None, f"{NOT_COMPARED}: {why}"
+    if info.data_span is None or number_of(info.data_span[1]) >= number_of(newest):
+        why = f"version {baseline.version}, which serves, was trained on {newest}"
+        return None, f"{NOT_COMPARED}: {why}"
+    return Served(baseline.version, str(folder), _vocabularies(folder, features)), ""
+
+
+def _vocabularies(folder: Path, features: Sequence[Feature]) -> dict[str, npt.NDArray[np.uint64]]:
+    found: dict[str, npt.NDArray[np.uint64]] = {}
+    for feature in features:
+        if not isinstance(feature, IdFeature) or feature.column in found:
+            continue
+        owner = ids_owner(feature, features)
+        file = folder / "assets" / vocabulary_name(owner.name)
+        if owner.vocabulary is not None and file.is_file():
+            terms = pa.array(file.read_bytes().split(b"\n")[:-1], pa.binary())
+            found[feature.column] = np.sort(hash_texts(terms))
+    return found
