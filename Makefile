@@ -3,16 +3,18 @@ VENV := .venv
 READY := $(VENV)/.installed
 BIN := $(VENV)/bin
 FOLDERS := schemas models components pipeline
+ROOT := runs/demo
 
-.PHONY: help setup demo test lint typecheck check docs lock clean
+.PHONY: help setup demo test tensorboard lint typecheck check docs lock clean
 
 help:
-	@echo "make demo   sample logs -> pipeline -> served model, in one go"
-	@echo "make test   the whole test suite"
-	@echo "make check  format, lint, types, tests"
-	@echo "make docs   write docs/config.md anew, after a change of schemas/"
-	@echo "make lock   resolve requirements.lock anew (needs uv)"
-	@echo "make clean  remove build products and .venv"
+	@echo "make demo         sample logs -> pipeline -> served model, in one go"
+	@echo "make test         the whole test suite"
+	@echo "make tensorboard  curves and routes of all trainings under ROOT, by default runs/demo"
+	@echo "make check        format, lint, types, tests"
+	@echo "make docs         write docs/config.md anew, after a change of schemas/"
+	@echo "make lock         resolve requirements.lock anew (needs uv)"
+	@echo "make clean        remove build products and .venv"
 
 setup: $(READY)
 
@@ -26,6 +28,10 @@ demo: $(READY)
 # Two files at a time: tests of one file share what is slow to make.
 test: $(READY)
 	@$(BIN)/python -m pytest --numprocesses=2 --dist=loadfile
+
+tensorboard: $(READY)
+	@test -d $(ROOT) || { echo "there is no $(ROOT): run something, or give ROOT=runs/NAME"; exit 2; }
+	@$(BIN)/python -m tensorboard.main --logdir $(ROOT)
 
 lint: $(READY)
 	@$(BIN)/ruff format --check .

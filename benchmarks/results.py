@@ -102,7 +102,7 @@ def with_mtnas(log: Log, config: RecommenderConfig, data: Path, root: Path) -> R
 
 def search(config: RecommenderConfig, data: Path, root: Path) -> SearchResult:
     from taskroute.models.architecture_search import search_fn
-    from taskroute.pipeline.compare.shared_data import prepare
+    from taskroute.pipeline.trials.shared_data import prepare
 
     source = spans.resolve(absolute_source(config, data))
     paths = RunPaths(root, config.name)

@@ -1,6 +1,6 @@
 """What a candidate is measured by, and the bounds that it must keep to be blessed."""
 
-from typing import Literal
+from typing import Literal, Self
 
 from pydantic import Field, NonNegativeFloat, PositiveInt, model_validator
 
@@ -52,20 +52,12 @@ BETTER: dict[str, int] = {
 }
 
 
-class Gate(Config):
-    """Bounds on one metric of one task on the test split; a candidate that breaks one is refused.
-
-    How the intervals decide is said in `taskroute.components.task_evaluator.gate`.
-    """
+class Bound(Config):
+    """Bounds on one metric of one task."""
 
     task: Name = Field(description="Whose metric it is.")
     metric: Metric = Field(
         "auc", description="One that the task's kind has; docs/evaluation.md lists them."
-    )
-    slice: str | None = Field(
-        None,
-        pattern=r"^[A-Za-z_][A-Za-z0-9_.\-]*(=.*)?$",
-        description="`device`: every value of that column; `device=ios`: one; else all rows.",
     )
     at_least: float | None = Field(
         None, description="The whole interval of the candidate's value must lie above."
@@ -76,12 +68,9 @@ class Gate(Config):
     may_lose: NonNegativeFloat | None = Field(
         None, description="How much worse than the baseline it may be, in the metric's own unit."
     )
-    min_examples: PositiveInt = Field(
-        100, description="Labelled rows below which nothing is judged, and nothing passes."
-    )
 
     @model_validator(mode="after")
-    def _has_bounds_that_can_be_kept(self) -> "Gate":
+    def _can_be_kept(self) -> Self:
         if self.at_least is None and self.at_most is None and self.may_lose is None:
             raise ValueError("give `at_least`, `at_most` or `may_lose`")
         bounded = self.at_least is not None and self.at_most is not None
@@ -93,6 +82,22 @@ class Gate(Config):
                 "and `at_most`"
             )
         return self
+
+
+class Gate(Bound):
+    """Bounds on the test split; a candidate that breaks one is refused.
+
+    How the intervals decide is said in `taskroute.components.task_evaluator.gate`.
+    """
+
+    slice: str | None = Field(
+        None,
+        pattern=r"^[A-Za-z_][A-Za-z0-9_.\-]*(=.*)?$",
+        description="`device`: every value of that column; `device=ios`: one; else all rows.",
+    )
+    min_examples: PositiveInt = Field(
+        100, description="Labelled rows below which nothing is judged, and nothing passes."
+    )
 
     @property
     def slice_column(self) -> str | None:

@@ -1,6 +1,5 @@
 """`taskroute compare`: data once, every trunk with every seed, and what that shows."""
 
-import hashlib
 import json
 import os
 import platform
@@ -18,24 +17,24 @@ from taskroute.pipeline.check import check_log
 from taskroute.pipeline.compare import summary
 from taskroute.pipeline.compare.candidates import choose
 from taskroute.pipeline.compare.figure import draw
-from taskroute.pipeline.compare.shared_data import SharedData, prepare
 from taskroute.pipeline.compare.summary import Comparison
 from taskroute.pipeline.compare.tables import print_comparison, write_csv
 from taskroute.pipeline.compare.trials import (
     Outcome,
     Progress,
     Trial,
-    TrialFile,
     TrialResult,
     missing_seeds,
     run_trials,
 )
-from taskroute.pipeline.digest import code_digest
 from taskroute.pipeline.lock import locked
 from taskroute.pipeline.paths import RunPaths, absolute_source
 from taskroute.pipeline.quiet import quiet
 from taskroute.pipeline.report import package_versions
 from taskroute.pipeline.run import log_fingerprint
+from taskroute.pipeline.trials.keys import digests_of, trial_key
+from taskroute.pipeline.trials.shared_data import SharedData, prepare
+from taskroute.pipeline.trials.trial_file import TrialFile, write_whole
 from taskroute.schemas.errors import ConfigError
 from taskroute.schemas.recommender import ModelConfig, RecommenderConfig
 from taskroute.schemas.trunks import Trunk
@@ -44,24 +43,7 @@ Match = Literal["parameters", "none"]
 
 FOLDER = "compare"
 
-# All that decides a trial beside its config and the log.
-_CODE = (
-    "taskroute.schemas",
-    "taskroute.models",
-    *(
-        f"taskroute.components.{name}"
-        for name in (
-            "log_example_gen",
-            "feature_transform",
-            "example_files",
-            "hashes",
-            "task_evaluator",
-        )
-    ),
-    "taskroute.pipeline.compare.trainer",
-    "taskroute.pipeline.compare.training",
-    "taskroute.pipeline.compare.measuring",
-)
+_TRAINER = "taskroute.pipeline.compare.trainer"
 
 
 def compare(
@@ -115,10 +97,7 @@ def compare(
             data, rows = prepare(config, source, fingerprint, paths, console)
             counts = ", ".join(f"{count:,} {split}" for split, count in rows.items())
             console.print(f"  rows: {counts}")
-            digests = {
-                "data": _digest(fingerprint, source.model_dump_json()),
-                "code": code_digest(*_CODE),
-            }
+            digests = digests_of(fingerprint, source.model_dump_json(), _TRAINER)
             trials = make_trials(config, chosen, data, num_seeds, match, digests)
             outcome, latencies = _measure(
                 config, trials, data, folder, console, started, budget_minutes
@@ -159,7 +138,7 @@ def make_trials(
     model = config.part(ModelConfig)
     if match == "parameters":
         from taskroute.pipeline.compare.matching import matched
-        from taskroute.pipeline.compare.training import input_width
+        from taskroute.pipeline.trials.training import input_width
 
         chosen = matched(chosen, model, input_width(model, data))
     trials = []
@@ -168,12 +147,7 @@ def make_trials(
         for name, trunk in chosen.items():
             update = {"trunk": trunk, "training": training}
             trial = model.model_copy(update=update)
-            key = _digest(
-                trial.model_dump_json(),
-                config.serving.model_dump_json(),
-                str(config.evaluation.group_key),
-                *digests.values(),
-            )
+            key = trial_key(trial, config, digests)
             trials.append(Trial(name, seed, trial, key))
     return trials
 
@@ -188,7 +162,7 @@ def _measure(
     budget_minutes: float | None,
 ) -> tuple[Outcome, dict[str, float]]:
     """Trains what is missing, and times what the first seed of every trunk has left."""
-    from taskroute.pipeline.compare.measuring import median_latency
+    from taskroute.pipeline.compare.latency import median_latency
     from taskroute.pipeline.compare.trainer import Trainer
 
     status = console.status("")
@@ -203,8 +177,8 @@ def _measure(
         finally:
             status.stop()
 
-    file = TrialFile(folder / "trials.jsonl")
-    reused = sum(file.find(trial) is not None for trial in trials)
+    file = TrialFile(folder / "trials.jsonl", TrialResult)
+    reused = sum(file.find(trial.key) is not None for trial in trials)
     console.print(f"  {len(trials)} trials, {reused} of them finished before")
     outcome = run_trials(
         trials,
@@ -233,7 +207,7 @@ def _latencies(
             known: dict[str, float] = held["p50_ms"]
             return known
     found = measure(models)
-    _write(path, json.dumps({"models": keys, "p50_ms": found}, indent=1) + "\n")
+    write_whole(path, json.dumps({"models": keys, "p50_ms": found}, indent=1) + "\n")
     return found
 
 
@@ -294,16 +268,6 @@ def summarize(
 def write(comparison: Comparison, folder: Path) -> None:
     """Writes `compare.json`, `compare.csv` and `compare.svg`."""
     folder.mkdir(parents=True, exist_ok=True)
-    _write(folder / "compare.json", comparison.model_dump_json(indent=1) + "\n")
+    write_whole(folder / "compare.json", comparison.model_dump_json(indent=1) + "\n")
     write_csv(comparison, folder / "compare.csv")
-    _write(folder / "compare.svg", draw(comparison))
-
-
-def _write(path: Path, text: str) -> None:
-    beside = path.with_suffix(".tmp")
-    beside.write_text(text, encoding="utf-8")
-    os.replace(beside, path)
-
-
-def _digest(*parts: str) -> str:
-    return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]
+    write_whole(folder / "compare.svg", draw(comparison))

@@ -7,8 +7,8 @@ from itertools import groupby
 from markupsafe import Markup, escape
 
 from taskroute.components.run_report.plot import NUM_SERIES, Axis
-from taskroute.pipeline.compare.paired import student_t
 from taskroute.pipeline.compare.summary import LABELS, Comparison, Measured
+from taskroute.pipeline.trials.paired import student_t
 from taskroute.schemas.evaluation import BETTER
 
 _WIDTH, _NAMES, _RIGHT, _ROW, _TITLE, _FOOT = 560, 112, 20, 24, 34, 44

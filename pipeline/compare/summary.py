@@ -1,6 +1,5 @@
 """What the trials say: means and spreads by task, paired differences, and the findings in words."""
 
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
 from statistics import fmean, stdev
@@ -8,8 +7,9 @@ from statistics import fmean, stdev
 from pydantic import Field
 
 from taskroute.pipeline.compare.candidates import REFERENCES, SINGLE_TASK
-from taskroute.pipeline.compare.paired import holm, paired_difference
 from taskroute.pipeline.compare.trials import Cost, TrialResult
+from taskroute.pipeline.trials.against import NO_DIFFERENCE, Against, against, corrected
+from taskroute.pipeline.trials.cells import SHARE_DECIMALS, decimals
 from taskroute.schemas.base import Config
 from taskroute.schemas.evaluation import BETTER
 from taskroute.schemas.tasks import Task
@@ -17,28 +17,7 @@ from taskroute.schemas.tasks import Task
 # With fewer rows of the rarer label a metric moves in steps, and seeds may agree by chance.
 MIN_RARER = 20
 
-NO_DIFFERENCE = "no difference"
-
-# Of a metric between 0 and 1.
-SHARE_DECIMALS = 4
-
 LABELS = {"auc": "AUC", "gauc": "GAUC", "mae": "MAE"}
-
-
-class Against(Config):
-    """A trunk less a reference, paired by seed; the interval is Student's and not corrected."""
-
-    reference: str
-    difference: float
-    low: float
-    high: float
-    p_value: float
-    holm_p_value: float = Field(description="Corrected for all tests of this comparison.")
-    num_seeds: int
-    verdict: str = Field(
-        description="`better` or `worse` where the interval leaves 0 out, else `no difference`."
-    )
-    holds: bool = Field(description="Whether the verdict holds after Holm's correction.")
 
 
 class Measured(Config):
@@ -120,20 +99,13 @@ def measured(
             for trunk, by_seed in by_trunk.items():
                 references = [] if task.name in too_few else _references(trunk, trunks)
                 tests = [
-                    _test(metric, reference, by_seed, by_trunk[reference], confidence)
+                    against(reference, by_seed, by_trunk[reference], BETTER[metric], confidence)
                     for reference in references
                 ]
                 rows.append(_row(task.name, metric, trunk, by_seed, tests))
-    corrected = iter(holm([test.p_value for row in rows for test in row.against]))
+    found = iter(corrected([test for row in rows for test in row.against], confidence))
     return tuple(
-        row.model_copy(
-            update={
-                "against": tuple(
-                    _corrected(test, next(corrected), confidence) for test in row.against
-                )
-            }
-        )
-        for row in rows
+        row.model_copy(update={"against": tuple(next(found) for _ in row.against)}) for row in rows
     )
 
 
@@ -166,39 +138,6 @@ def _row(
         by_seed=dict(by_seed),
         against=tuple(test for test in tests if test is not None),
     )
-
-
-def _test(
-    metric: str,
-    reference: str,
-    ours: Mapping[int, float | None],
-    theirs: Mapping[int, float | None],
-    confidence: float,
-) -> Against | None:
-    pairs = [(ours[seed], theirs.get(seed)) for seed in ours]
-    known = [(a, b) for a, b in pairs if a is not None and b is not None]
-    found = paired_difference([a for a, _ in known], [b for _, b in known], confidence)
-    if found is None:
-        return None
-    verdict = NO_DIFFERENCE
-    if found.low > 0 or found.high < 0:
-        verdict = "better" if found.value * BETTER[metric] > 0 else "worse"
-    return Against(
-        reference=reference,
-        difference=found.value,
-        low=found.low,
-        high=found.high,
-        p_value=found.p_value,
-        holm_p_value=found.p_value,
-        num_seeds=found.num_pairs,
-        verdict=verdict,
-        holds=False,
-    )
-
-
-def _corrected(test: Against, p_value: float, confidence: float) -> Against:
-    holds = test.verdict != NO_DIFFERENCE and p_value < 1 - confidence
-    return test.model_copy(update={"holm_p_value": p_value, "holds": holds})
 
 
 def costs(
@@ -295,10 +234,3 @@ def _sentence(row: Measured, test: Against, confidence: float) -> str:
         f"{LABELS[row.metric]} {gap} {side} ({confidence:.0%} interval {low} to {high}); "
         f"{holds} after Holm's correction"
     )
-
-
-def decimals(value: float, digits: int) -> int:
-    """Decimals that show so many digits of `value` >= 0; 4 of what is 0, 8 at most."""
-    if value == 0:
-        return 4
-    return min(8, max(0, digits - 1 - math.floor(math.log10(value))))

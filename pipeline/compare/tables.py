@@ -8,19 +8,15 @@ from rich.console import Console
 from rich.table import Table
 
 from taskroute.pipeline.compare.candidates import REFERENCES
-from taskroute.pipeline.compare.summary import (
-    LABELS,
-    NO_DIFFERENCE,
+from taskroute.pipeline.compare.summary import LABELS, Comparison, Measured
+from taskroute.pipeline.trials.cells import (
     SHARE_DECIMALS,
-    Against,
-    Comparison,
-    Measured,
     decimals,
+    difference,
+    plain_table,
+    print_words,
+    with_spread,
 )
-
-WIDTH = 80
-
-_MARKS = {True: " *", False: " (*)"}
 
 
 def print_comparison(comparison: Comparison, console: Console) -> None:
@@ -30,14 +26,7 @@ def print_comparison(comparison: Comparison, console: Console) -> None:
         console.print(_metric_table(task, metric, list(rows)))
     console.print()
     console.print(_cost_table(comparison))
-    console.print()
-    for line in notes(comparison):
-        console.print(line, width=WIDTH, markup=False)
-    console.print()
-    for sentence in comparison.findings:
-        console.print(f"- {sentence}", width=WIDTH, markup=False)
-    for line in missing_lines(comparison):
-        console.print(line, width=WIDTH, style="yellow", markup=False)
+    print_words(console, notes(comparison), comparison.findings, missing_lines(comparison))
 
 
 def notes(comparison: Comparison) -> list[str]:
@@ -88,16 +77,16 @@ def write_csv(comparison: Comparison, path: Path) -> None:
 
 
 def _metric_table(task: str, metric: str, rows: list[Measured]) -> Table:
-    table = _table(task, LABELS[metric])
+    table = plain_table(task, LABELS[metric])
     trunks = [row.trunk for row in rows]
     references = [name for name in REFERENCES if name in trunks]
     for reference in references:
         table.add_column(f"less {reference}", justify="right", no_wrap=True)
     digits = _digits(metric, rows)
     for row in rows:
-        cells = [_with_spread(row.mean, row.std, digits)]
+        cells = [with_spread(row.mean, row.std, digits)]
         tests = {test.reference: test for test in row.against}
-        cells += [_difference(tests.get(reference), digits) for reference in references]
+        cells += [difference(tests.get(reference), digits) for reference in references]
         table.add_row(row.trunk, *cells)
     return table
 
@@ -112,7 +101,9 @@ def _digits(metric: str, rows: list[Measured]) -> int:
 
 
 def _cost_table(comparison: Comparison) -> Table:
-    table = _table("cost", "seeds", "epochs", "parameters", "in trunk", "MACs", "served", "p50 ms")
+    table = plain_table(
+        "cost", "seeds", "epochs", "parameters", "in trunk", "MACs", "served", "p50 ms"
+    )
     table.add_column("s", justify="right")
     for cost in comparison.costs:
         table.add_row(
@@ -131,25 +122,3 @@ def _cost_table(comparison: Comparison) -> Table:
 
 def _count(value: float) -> str:
     return f"{value:,.0f}" if value < 1e6 else f"{value / 1e6:,.2f}M"
-
-
-def _table(first: str, *headers: str) -> Table:
-    table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0))
-    table.add_column(first, no_wrap=True, max_width=15)
-    for header in headers:
-        table.add_column(header, justify="right", no_wrap=True)
-    return table
-
-
-def _with_spread(mean: float | None, std: float | None, digits: int) -> str:
-    if mean is None:
-        return "undefined"
-    return f"{mean:.{digits}f}" + ("" if std is None else f" ± {std:.{digits}f}")
-
-
-def _difference(test: Against | None, digits: int) -> str:
-    if test is None:
-        return ""
-    mark = "" if test.verdict == NO_DIFFERENCE else _MARKS[test.holds]
-    value = f"{test.difference:+.{digits}f}".replace("-", "\N{MINUS SIGN}")
-    return f"{value} ± {(test.high - test.low) / 2:.{digits}f}{mark:<4}"

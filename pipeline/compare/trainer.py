@@ -11,10 +11,11 @@ import tf_keras as keras
 from taskroute.models.describe import describe
 from taskroute.models.distribution import distributed
 from taskroute.models.export import ServedRanker
-from taskroute.pipeline.compare.measuring import HeldOutRows, write_model
-from taskroute.pipeline.compare.shared_data import SharedData
-from taskroute.pipeline.compare.training import train
+from taskroute.pipeline.compare.latency import write_model
 from taskroute.pipeline.compare.trials import Cost, Trial, TrialResult
+from taskroute.pipeline.trials.held_out import HeldOutRows, score_of
+from taskroute.pipeline.trials.shared_data import SharedData
+from taskroute.pipeline.trials.training import train
 from taskroute.schemas.recommender import RecommenderConfig
 
 
@@ -53,8 +54,8 @@ class Trainer:
         trained = train(trial.config, self._data, self._config.serving, checkpoint)
         transform = tft.TFTransformOutput(str(self._data.transform_graph))
         served = ServedRanker(trained.ranker, transform, trial.config, self._config.serving)
-        self._held_out = self._held_out or HeldOutRows(self._config, self._data)
-        held_out = self._held_out.measure(served)
+        self._held_out = self._held_out or HeldOutRows(self._config, self._data, "test")
+        held_out = self._held_out.measure(score_of(served))
         if trial.seed == self._first_seed:
             self._export(served, trial)
         parts = {part.part: part for part in describe(trained.ranker)}

@@ -1,14 +1,12 @@
 """Trials: one trunk trained with one seed. Each is kept as it ends; a budget says when to stop."""
 
-import json
-import os
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
-from pydantic import Field, ValidationError
+from pydantic import Field
 
+from taskroute.pipeline.trials.trial_file import KeyedResult, TrialFile
 from taskroute.schemas.base import Config
 from taskroute.schemas.recommender import ModelConfig
 
@@ -33,10 +31,9 @@ class Cost(Config):
     served_macs: int
 
 
-class TrialResult(Config):
+class TrialResult(KeyedResult):
     """What a trial came to: one line of `trials.jsonl`."""
 
-    key: str
     trunk: str
     seed: int
     epochs: int
@@ -50,45 +47,6 @@ class TrialResult(Config):
         {}, description="Test rows of a binary task's rarer label, of a regression all, by task."
     )
     num_invalid: int = Field(0, description="Predictions that no task allows, such as NaN.")
-
-
-class TrialFile:
-    """Results by key, a line each.
-
-    Args:
-        path: Made when the first result is added. A line that a kill has cut short is removed.
-    """
-
-    def __init__(self, path: Path):
-        self._path = path
-        self._lines: dict[str, str] = {}
-        lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
-        for line in lines:
-            try:
-                self._lines[json.loads(line)["key"]] = line
-            except (ValueError, TypeError, KeyError):
-                continue
-        if len(self._lines) < len(lines):
-            beside = path.with_suffix(".tmp")
-            beside.write_text("".join(f"{line}\n" for line in self._lines.values()), "utf-8")
-            os.replace(beside, path)
-
-    def find(self, trial: Trial) -> TrialResult | None:
-        """The result of a trial that has ended."""
-        try:
-            return TrialResult.model_validate_json(self._lines[trial.key])
-        except (KeyError, ValidationError):
-            return None
-
-    def add(self, result: TrialResult) -> None:
-        """Appends a result; it is on the disk when this returns."""
-        line = result.model_dump_json()
-        self._lines[result.key] = line
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        with self._path.open("a", encoding="utf-8") as file:
-            file.write(f"{line}\n")
-            file.flush()
-            os.fsync(file.fileno())
 
 
 @dataclass(frozen=True)
@@ -111,7 +69,7 @@ class Outcome:
 
 def run_trials(
     trials: Sequence[Trial],
-    file: TrialFile,
+    file: TrialFile[TrialResult],
     train: Callable[[Trial], TrialResult],
     on_finish: Callable[[Progress], None],
     *,
@@ -129,7 +87,7 @@ def run_trials(
             or of any trunk where it is the first, is not begun, nor is any after it. None: no end.
         clock: Seconds.
     """
-    found = {trial.key: file.find(trial) for trial in trials}
+    found = {trial.key: file.find(trial.key) for trial in trials}
     done = {key: result for key, result in found.items() if result is not None}
     for index, trial in enumerate(trials):
         if trial.key in done:

@@ -11,7 +11,7 @@ from taskroute.pipeline.cli import cli
 from taskroute.pipeline.compare.candidates import choose
 from taskroute.pipeline.compare.command import make_trials
 from taskroute.pipeline.compare.matching import matched, size
-from taskroute.pipeline.compare.shared_data import SharedData
+from taskroute.pipeline.trials.shared_data import SharedData
 from taskroute.schemas.errors import ConfigError
 from taskroute.schemas.recommender import ModelConfig, RecommenderConfig, load_config
 from taskroute.schemas.trunks import MmoeTrunk

@@ -9,9 +9,10 @@ import pytest
 from rich.console import Console
 
 from taskroute.pipeline.compare.command import summarize, trial_line, write
-from taskroute.pipeline.compare.summary import Comparison, decimals
+from taskroute.pipeline.compare.summary import Comparison
 from taskroute.pipeline.compare.tables import print_comparison
 from taskroute.pipeline.compare.trials import Cost, Outcome, Progress, Trial, TrialResult
+from taskroute.pipeline.trials.cells import decimals
 from taskroute.schemas.recommender import ModelConfig, RecommenderConfig
 
 CONFIG = RecommenderConfig.model_validate(

@@ -5,11 +5,11 @@ import pytest
 from taskroute.pipeline.compare.trials import (
     Cost,
     Trial,
-    TrialFile,
     TrialResult,
     missing_seeds,
     run_trials,
 )
+from taskroute.pipeline.trials.trial_file import TrialFile
 from taskroute.schemas.recommender import ModelConfig
 
 CONFIG = ModelConfig.model_validate(
@@ -52,7 +52,7 @@ class Machine:
     def run(self, trials, path, **arguments):
         return run_trials(
             trials,
-            TrialFile(path),
+            TrialFile(path, TrialResult),
             self.train,
             self.lines.append,
             clock=lambda: self.now,

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from taskroute.pipeline.compare.paired import holm, paired_difference, student_t, two_sided_p
+from taskroute.pipeline.trials.paired import holm, paired_difference, student_t, two_sided_p
 
 DEGREES = (1, 2, 3, 4, 5, 9, 30)
 

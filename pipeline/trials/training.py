@@ -13,10 +13,11 @@ import tf_keras as keras
 from taskroute.models.calibration import fit_calibrations
 from taskroute.models.dataset import make_dataset
 from taskroute.models.fitting import fit, validation_batch_size
+from taskroute.models.interactions import build_interaction
 from taskroute.models.layers.embedding import FeatureEmbedding
 from taskroute.models.ranker import MultiTaskRanker
 from taskroute.models.trainer import build_ranker, finish_heads, num_ids
-from taskroute.pipeline.compare.shared_data import SharedData
+from taskroute.pipeline.trials.shared_data import SharedData
 from taskroute.schemas.recommender import ModelConfig
 from taskroute.schemas.serving import Serving
 
@@ -38,6 +39,7 @@ def train(
     data: SharedData,
     serving: Serving | None = None,
     checkpoint_folder: Path | None = None,
+    log_folder: Path | None = None,
 ) -> Trained:
     """Trains on train rows and stops on validation rows.
 
@@ -46,6 +48,7 @@ def train(
         data: Test rows are not read.
         serving: Which tasks are calibrated, on validation rows; none by default.
         checkpoint_folder: Of this training alone; resumed from if it holds anything.
+        log_folder: Of TensorBoard's files; none are left by default.
     """
     started = time.perf_counter()
     keras.utils.set_random_seed(config.training.seed)
@@ -65,7 +68,7 @@ def train(
     )
     ranker = build_ranker(config, ids(config, data), rows(0))
     with ExitStack() as stack:
-        logs = stack.enter_context(tempfile.TemporaryDirectory())
+        logs = str(log_folder or stack.enter_context(tempfile.TemporaryDirectory()))
         checkpoint = str(checkpoint_folder) if checkpoint_folder else None
         history = fit(ranker, rows, validation, training, logs, checkpoint)
     finish_heads(ranker, rows(0).take(_BASE_RATE_BATCHES))
@@ -82,4 +85,5 @@ def ids(config: ModelConfig, data: SharedData) -> dict[str, int]:
 
 def input_width(config: ModelConfig, data: SharedData) -> int:
     """Width of what a trunk reads."""
-    return FeatureEmbedding(config.features, ids(config, data)).output_width
+    embedding = FeatureEmbedding(config.features, ids(config, data), config.tables)
+    return build_interaction(config.interaction, embedding).output_width(embedding.output_width)
