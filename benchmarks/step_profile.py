@@ -40,8 +40,9 @@ GROUPS = (
 )
 
 
-# What holds others.
-_OUTER = ("While", "If", "Call")
+def _is_outer(event: str) -> bool:
+    """Whether it holds others."""
+    return "EagerLocalExecute" in event or event.endswith(("While", "If", "Call"))
 
 
 def group_of(event: str) -> str:
@@ -65,7 +66,7 @@ def profile(problem: Problem, folder: Path, num_steps: int) -> Counter[str]:
                 name = plane.event_metadata[event.metadata_id].name
                 if name in ("PyFunc:PyFunc", "Iterator::Root::Prefetch::FlatMap"):
                     found["input"] += event.duration_ps
-                elif ":" in name and "::" not in name and not name.endswith(_OUTER):
+                elif ":" in name and "::" not in name and not _is_outer(name):
                     found[group_of(name)] += event.duration_ps
     return Counter({name: total / 1e9 / num_steps for name, total in found.items()})
 

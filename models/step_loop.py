@@ -28,7 +28,7 @@ def step_loop(step: Step) -> StepLoop:
     steps_per_call = _STEPS_PER_CALL if strategy.num_replicas_in_sync == 1 else 1
 
     @tf.autograph.experimental.do_not_convert
-    def on_next(batches: Iterator[Any]) -> tf.Tensor:
+    def on_next(batches: Any) -> tf.Tensor:
         """One step, if there is a batch; whether there was one."""
         batch = batches.get_next_as_optional()
 

@@ -160,7 +160,7 @@ def _joined(batches: list[pa.RecordBatch]) -> pa.RecordBatch:
 
 def _stacked(rows: pa.RecordBatch, names: Sequence[str], dtype: type) -> np.ndarray:
     """(F, R): the columns, one below the other."""
-    stacked = np.empty((len(names), len(rows)), dtype)
+    stacked: np.ndarray = np.empty((len(names), len(rows)), dtype)
     for place, name in enumerate(names):
         stacked[place] = rows.column(name).to_numpy()
     return stacked
