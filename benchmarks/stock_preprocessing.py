@@ -133,9 +133,15 @@ def _one(values: tf.SparseTensor) -> tf.Tensor:
 
 def _ids(column: tf.SparseTensor, owner: IdFeature, file: tf.Tensor | None) -> tf.SparseTensor:
     if owner.vocabulary is None:
-        ids = tft.hash_strings(column, owner.hash_buckets)
-    else:
+        ids = tft.hash_strings(column, owner.num_hashed_ids)
+    elif owner.num_hashed_ids is None:
         ids = tft.apply_vocabulary(column, file, num_oov_buckets=owner.vocabulary.oov_buckets)
+    else:
+        is_known = tft.apply_vocabulary(column, file, default_value=-1).values >= 0
+        hashes = (owner.num_hashed_ids, owner.vocabulary.oov_buckets)
+        ids = column.with_values(
+            tf.where(is_known, *(tft.hash_strings(column.values, count) for count in hashes))
+        )
     return tf.sparse.map_values(lambda values: values + 1, ids)
 
 

@@ -54,7 +54,8 @@ class ServedRanker(tf.Module):
         self.saved_bytes = tables.saved_bytes if tables else 0
         # Whether it computes what the ranker does, up to rounding.
         self.is_exact = as_trained and tables is None
-        layers = (ranker.embedding, trunk, *towers.values(), *ranker.heads.values())
+        parts = (ranker.embedding, ranker.interaction, trunk)
+        layers = (*parts, *towers.values(), *ranker.heads.values())
         # Only what is an attribute is saved: the weights and the vocabularies' tables, but neither
         # the optimizer's moments nor Keras's own record of the layers. So the ranker is none.
         weights = [weight for layer in layers for weight in layer.weights]
@@ -66,7 +67,8 @@ class ServedRanker(tf.Module):
         self.transform = transform.transform_features_layer()
 
         def dense(embedded: tf.Tensor) -> dict[str, tf.Tensor]:
-            shared = trunk(to_precision(embedded, precision), training=False)
+            read = to_precision(ranker.interaction(embedded), precision)
+            shared = trunk(read, training=False)
             return ranker.task_logits(shared, towers=towers)
 
         if serving.xla:

@@ -6,6 +6,7 @@ over all features, and is read here from an `Analysis` and its vocabularies.
 
 Ids: 0 is a missing value; then the terms or buckets; then the OOV buckets of a vocabulary. Terms of
 a feature that shares another's ids are looked up in the other's vocabulary, or hashed as the other.
+A feature with a table has hashes for ids, and with a vocabulary its OOV buckets come first.
 """
 
 import functools
@@ -116,11 +117,22 @@ def _term_ids(
     owner: IdFeature,
     tables: Mapping[str, tf.lookup.StaticVocabularyTable],
 ) -> tf.SparseTensor:
-    if owner.name in tables:
+    if owner.vocabulary is None:
+        ids = tft.hash_strings(column, owner.num_hashed_ids)
+    elif owner.num_hashed_ids is None:
         ids = tf.sparse.map_values(tables[owner.name].lookup, column)
     else:
-        ids = tft.hash_strings(column, owner.hash_buckets)
+        counts = (owner.num_hashed_ids, owner.vocabulary.oov_buckets)
+        ids = tf.sparse.map_values(_hash_known, column, tables[owner.name], *counts)
     return tf.sparse.map_values(lambda values: values + 1, ids)
+
+
+def _hash_known(
+    terms: tf.Tensor, table: tf.lookup.StaticVocabularyTable, num_hashed: int, num_oov: int
+) -> tf.Tensor:
+    """A vocabulary's terms by hash, so that retraining moves none; any other to its OOV bucket."""
+    oov_bucket = table.lookup(terms) - (table.size() - num_oov)
+    return tf.where(oov_bucket < 0, tft.hash_strings(terms, num_hashed), oov_bucket)
 
 
 def _table(file: str, num_oov: int) -> tf.lookup.StaticVocabularyTable:

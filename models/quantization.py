@@ -83,7 +83,7 @@ def parts_in_precision(
         config: What `ranker` was made from.
         precision: Whatever they were trained in.
     """
-    width = ranker.embedding.output_width
+    width = ranker.trunk_input_width
     inputs = tf.zeros([1, width], precision)
     with _built_in(precision):
         if isinstance(trunk, CompactTrunk):

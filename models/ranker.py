@@ -12,6 +12,7 @@ from taskroute.models.balance.balancer import Step
 from taskroute.models.balancers import balance_learning_rate, build_balancer
 from taskroute.models.distribution import replica_mean
 from taskroute.models.heads.binary import joint_logits
+from taskroute.models.interactions import build_interaction
 from taskroute.models.layers.embedding import FeatureEmbedding
 from taskroute.models.layers.mlp import Mlp
 from taskroute.models.layers.trunk import Trunk
@@ -40,10 +41,11 @@ class MultiTaskRanker(tfrs.models.Model):
         super().__init__(name="ranker")
         self.tasks = config.tasks
         self.embedding = FeatureEmbedding(
-            config.features, num_ids, name="embedding", dtype="float32"
+            config.features, num_ids, config.tables, name="embedding", dtype="float32"
         )
+        self.interaction = build_interaction(config.interaction, self.embedding)
         task_names = [task.name for task in config.tasks]
-        self.trunk: Trunk = build_trunk(config.trunk, task_names, self.embedding.output_width)
+        self.trunk: Trunk = build_trunk(config.trunk, task_names, self.trunk_input_width)
         self.towers = {
             task.name: Mlp(
                 config.towers.units, dropout=config.towers.dropout, name=f"tower_{task.name}"
@@ -68,13 +70,19 @@ class MultiTaskRanker(tfrs.models.Model):
             if task.kind == "binary"
         }
 
+    @property
+    def trunk_input_width(self) -> int:
+        """Width of what the trunk reads."""
+        return self.interaction.output_width(self.embedding.output_width)
+
     def call(self, inputs: Batch, training: bool = False) -> dict[str, tf.Tensor]:
         """Maps transformed features to the float32 logits of each task."""
         return self.predict_logits(self.embedding(inputs), training=training)
 
     def predict_logits(self, embedded: tf.Tensor, training: bool = False) -> dict[str, tf.Tensor]:
-        """Maps what the trunk reads, (B, D), to the float32 logits of each task."""
-        return self.task_logits(self.trunk(embedded, training=training), training=training)
+        """Maps the embedded features, (B, D), to the float32 logits of each task."""
+        shared = self.trunk(self.interaction(embedded), training=training)
+        return self.task_logits(shared, training=training)
 
     def task_logits(
         self,
@@ -133,6 +141,7 @@ class MultiTaskRanker(tfrs.models.Model):
         """The weights that predictions need: without metrics and optimizer."""
         layers: tuple[keras.layers.Layer, ...] = (
             self.embedding,
+            self.interaction,
             self.trunk,
             *self.towers.values(),
             *self.heads.values(),
@@ -163,7 +172,7 @@ class MultiTaskRanker(tfrs.models.Model):
                 penalty=penalty / replicas,
                 objective=(objective + penalty) / replicas,
                 variables=variables,
-                shared=self.trunk.shared_variables,
+                shared=[*self.interaction.trainable_weights, *self.trunk.shared_variables],
                 last_shared=self.trunk.last_shared_variables,
                 below=self.embedding.trainable_variables,
                 embedded=embedded,

@@ -107,7 +107,7 @@ class _Search:
         self.settings: SearchConfig = config.trunk.search
         self.tasks = config.tasks
         self.train, self.validation, self.checkpoint = train, validation, checkpoint
-        self.input_width = ranker.embedding.output_width
+        self.input_width = ranker.trunk_input_width
         self._refuse_impossible_budget()
         self.policy = RoutePolicy(self.supernet.num_routes, self.settings.learning_rate)
         self.random = np.random.default_rng(config.training.seed)

@@ -158,8 +158,8 @@ def num_ids(data: DataConfig, transform: tft.TFTransformOutput) -> dict[str, int
 
 
 def _num_terms(feature: IdFeature, transform: tft.TFTransformOutput) -> int:
-    if feature.vocabulary is None:
-        return feature.hash_buckets or 0
+    if feature.vocabulary is None or feature.num_hashed_ids is not None:
+        return feature.num_hashed_ids or 0
     terms: int = transform.vocabulary_size_by_name(vocabulary_name(feature.name))
     return terms + feature.vocabulary.oov_buckets
 

@@ -3,7 +3,8 @@
 Ids of terms change with every vocabulary. A row of a table therefore follows its term: a term that
 is new starts afresh, one that is gone is left behind. Ids by hash mean the same for ever. A bucket
 keeps its row where both its ends are what they were. Missing values keep theirs, and so do OOV
-buckets where there are as many as before.
+buckets where there are as many as before. A table that features have in common goes on as a whole
+where it has the form it had: which rows a term has follows from the term.
 """
 
 import logging
@@ -18,7 +19,7 @@ import tensorflow as tf
 import tensorflow_transform as tft
 from pydantic import ValidationError
 
-from taskroute.models.layers.embedding import table_rows
+from taskroute.models.layers.embedding import TableRows, table_rows
 from taskroute.models.ranker import MultiTaskRanker
 from taskroute.schemas.analysis import (
     ANALYSIS_FILE,
@@ -27,6 +28,7 @@ from taskroute.schemas.analysis import (
     vocabulary_name,
     vocabulary_of,
 )
+from taskroute.schemas.embedding_tables import EmbeddingTable
 from taskroute.schemas.features import BucketFeature, Feature, IdFeature
 from taskroute.schemas.recommender import DataConfig, ModelConfig
 from taskroute.schemas.warm_start import RECORD_FILE, VARIABLES_FILE, WarmStartRecord
@@ -165,7 +167,7 @@ def warm_start(
             values = variable.numpy()
             values[rows] = reader.get_tensor(name)[old_rows]
             variable.assign(values)
-    fresh_parts = _parts_to_leave(config, old, started)
+    fresh_parts = _parts_to_leave(config, ids, old, old_ids, started)
     different: list[str] = []
     for name, weight in weights.items():
         if name.startswith("embedding/table_"):
@@ -196,6 +198,7 @@ def weights_by_name(ranker: MultiTaskRanker) -> dict[str, tf.Variable]:
     """The weights by names that are the same in every process, such as `trunk/kernel.2`."""
     parts: dict[str, Any] = {
         "embedding": ranker.embedding,
+        "interaction": ranker.interaction,
         "trunk": ranker.trunk,
         **{f"tower_{name}": tower for name, tower in ranker.towers.items()},
         **{f"head_{name}": head for name, head in ranker.heads.items()},
@@ -290,11 +293,11 @@ def _read_config(text: str) -> ModelConfig | None:
 
 
 def _row_moves(
-    config: DataConfig, ids: Ids, old: DataConfig, old_ids: Ids, started: WarmStarted
+    config: ModelConfig, ids: Ids, old: ModelConfig, old_ids: Ids, started: WarmStarted
 ) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     """By table: rows that go on, and the old table's rows that they go on from."""
-    rows = table_rows(config.features, ids.number)
-    old_rows = table_rows(old.features, old_ids.number)
+    rows = table_rows(config.features, ids.number, config.tables)
+    old_rows = table_rows(old.features, old_ids.number, old.tables)
     old_features = {feature.name: feature for feature in old.features}
     moves: dict[str, list[tuple[np.ndarray, np.ndarray]]] = {}
     for feature in config.features:
@@ -313,29 +316,55 @@ def _row_moves(
         started.rows_taken += len(known)
         pair = (place.first + known, was.first + mapped[known])
         moves.setdefault(f"embedding/table_{place.width}", []).append(pair)
+    for table in config.tables:
+        started.rows += table.rows
+        if table not in old.tables:
+            started.reasons.append(f"table {table.name}: no such table before")
+            continue
+        started.rows_taken += table.rows
+        place, was = _rows_in(table, config, rows), _rows_in(table, old, old_rows)
+        every = np.arange(table.rows)
+        pair = (place.first + every, was.first + every)
+        moves.setdefault(f"embedding/table_{place.width}", []).append(pair)
     return {
         table: (np.concatenate([to for to, _ in pairs]), np.concatenate([at for _, at in pairs]))
         for table, pairs in moves.items()
     }
 
 
+def _rows_in(
+    table: EmbeddingTable, config: ModelConfig, rows: Mapping[str, TableRows]
+) -> TableRows:
+    """Where a table that features have in common is."""
+    return next(
+        rows[feature.name]
+        for feature in config.features
+        if isinstance(feature, IdFeature) and feature.table == table.name
+    )
+
+
 def _has_rows(feature: Feature | None) -> bool:
     """Whether it has rows of its own in a table."""
     if isinstance(feature, IdFeature):
-        return feature.shares is None
+        return feature.shares is None and feature.table is None
     return isinstance(feature, BucketFeature)
 
 
-def _parts_to_leave(config: ModelConfig, old: ModelConfig, started: WarmStarted) -> set[str]:
+def _parts_to_leave(
+    config: ModelConfig, ids: Ids, old: ModelConfig, old_ids: Ids, started: WarmStarted
+) -> set[str]:
     """Parts whose weights would mean something else, even where their shapes agree."""
+    if _inputs(config, ids) != _inputs(old, old_ids):
+        started.reasons.append("trunk: its inputs are other features, or in another order")
+        return {"interaction", "trunk"}
+    if config.interaction != old.interaction:
+        started.reasons.append("trunk: its inputs are other products of features")
+        return {"interaction", "trunk"}
     if config.trunk.kind != old.trunk.kind:
         started.reasons.append(f"trunk: was {old.trunk.kind}, is {config.trunk.kind}")
         return {"trunk"}
     if getattr(config.trunk, "route", None) != getattr(old.trunk, "route", None):
         started.reasons.append("trunk: another route was found")
-        return {"trunk"}
-    if _inputs(config) != _inputs(old):
-        started.reasons.append("trunk: its inputs are other features, or in another order")
         return {"trunk"}
     if [task.name for task in config.tasks] != [task.name for task in old.tasks]:
         started.reasons.append("trunk: its tasks are others, or in another order")
@@ -343,12 +372,11 @@ def _parts_to_leave(config: ModelConfig, old: ModelConfig, started: WarmStarted)
     return set()
 
 
-def _inputs(data: DataConfig) -> list[tuple[Any, ...]]:
+def _inputs(config: ModelConfig, ids: Ids) -> list[tuple[Any, ...]]:
     """What decides which unit of the embedding's output means what."""
-    return [
-        (feature.name, feature.kind, getattr(feature, "embedding_dim", None))
-        for feature in data.features
-    ]
+    rows = table_rows(config.features, ids.number, config.tables)
+    widths = {name: (place.width, place.per_id) for name, place in rows.items()}
+    return [(feature.name, feature.kind, widths.get(feature.name)) for feature in config.features]
 
 
 def _slots_of(weight: str, slots: Mapping[str, tf.Variable]) -> dict[str, tf.Variable]:

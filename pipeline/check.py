@@ -21,15 +21,12 @@ from taskroute.components.log_example_gen.labels import (
 from taskroute.components.log_example_gen.log_batch import LogBatch, RowCheck
 from taskroute.components.log_example_gen.log_reader import LogFormat
 from taskroute.pipeline.paths import absolute_source
-from taskroute.schemas.analysis import counted_columns
+from taskroute.pipeline.table_sizes import Rows, TableSize, table_sizes
 from taskroute.schemas.columns import RawColumn, raw_columns
 from taskroute.schemas.errors import DataError
-from taskroute.schemas.features import BucketFeature, DenseFeature, Feature
 from taskroute.schemas.recommender import RecommenderConfig
 
 _SAMPLE_ROWS = 50_000
-# A float32 weight and its Adagrad accumulator.
-_BYTES_PER_WEIGHT = 8
 
 
 @dataclass
@@ -77,22 +74,16 @@ def print_check(config: RecommenderConfig, sample: LogSample) -> None:
     extent = "all" if sample.is_whole else "the first"
     files = "1 file" if sample.num_files == 1 else f"{sample.num_files} files"
     console.print(f"[bold]{config.name}[/bold]: {extent} {sample.num_rows:,} rows of {files}\n")
-    table = _table("feature", "kind", "column", "missing", "terms seen", "table MB")
-    total = 0.0
+    table = _table("feature", "kind", "column", "missing")
     num_good = max(sample.num_rows - sample.bad_rows.total, 1)
     for feature in config.features:
-        size = _table_bytes(feature, config, sample) / 1e6
-        total += size
-        table.add_row(
-            feature.name,
-            feature.kind,
-            feature.column,
-            f"{sample.missing[feature.column] / num_good:.1%}",
-            f"{len(sample.terms[feature.column]):,}" if feature.column in sample.terms else "",
-            f"{size:.2f}" if size else "",
-        )
+        missing = f"{sample.missing[feature.column] / num_good:.1%}"
+        table.add_row(feature.name, feature.kind, feature.column, missing)
     console.print(table)
-    console.print(f"tables and their optimizer: {total:.1f} MB for the terms of the sample\n")
+    console.print()
+    sizes = table_sizes(config, sample.terms)
+    if sizes:
+        _print_sizes(console, sizes)
     table = _table("task", "kind", "column", "known", "rate")
     for task in config.tasks:
         known = 1 - sample.missing[task.label.column] / num_good
@@ -168,24 +159,24 @@ def _count(sample: LogSample, column: RawColumn, values: pa.ListArray) -> None:
         seen.update(pc.unique(values.flatten()).to_pylist())
 
 
-def _table_bytes(feature: Feature, config: RecommenderConfig, sample: LogSample) -> int:
-    """Of the rows that are the feature's own: none where it shares another's."""
-    if isinstance(feature, DenseFeature) or feature.embedding_dim is None:
-        return 0
-    match feature:
-        case BucketFeature():
-            ids = feature.num_buckets
-        case _ if feature.vocabulary is not None:
-            columns = counted_columns(config.features)[feature.name]
-            ids = len(set().union(*(sample.terms[column] for column in columns)))
-            ids = min(ids, feature.vocabulary.max_size or ids) + feature.vocabulary.oov_buckets
-        case _:
-            ids = feature.hash_buckets or 0
-    return (ids + 1) * feature.embedding_dim * _BYTES_PER_WEIGHT
+def _print_sizes(console: Console, sizes: Sequence[TableSize]) -> None:
+    table = _table("embeddings of", "terms seen", "rows", "width", "suggested", "MB", texts=1)
+    for size in sizes:
+        terms = "" if size.terms is None else f"{size.terms:,}"
+        if isinstance(size.rows, str):
+            table.add_row(size.name, terms, f"of {size.rows}")
+            continue
+        rows = size.rows
+        numbers = (f"{rows.number:,}", str(rows.width), str(rows.suggested))
+        megabytes = f"{rows.num_bytes / 1e6:.2f}" if rows.num_bytes > 1e4 else "<0.01"
+        table.add_row(size.name, terms, *numbers, megabytes)
+    console.print(table)
+    total = sum(size.rows.num_bytes for size in sizes if isinstance(size.rows, Rows)) / 1e6
+    console.print(f"tables and their optimizer: {total:.1f} MB for the terms of the sample\n")
 
 
-def _table(*headers: str) -> Table:
+def _table(*headers: str, texts: int = 3) -> Table:
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     for index, header in enumerate(headers):
-        table.add_column(header, justify="left" if index < 3 else "right")
+        table.add_column(header, justify="left" if index < texts else "right")
     return table

@@ -171,6 +171,52 @@ def compare(
 @_config
 @_data
 @_root
+@click.option(
+    "--seeds",
+    type=int,
+    help="Further trainings of each finalist; `tuning.final_seeds` by default.",
+)
+@click.option(
+    "--budget",
+    type=click.FloatRange(min=0, min_open=True),
+    metavar="MINUTES",
+    help="Begin no training that would end later; the same command goes on.",
+)
+@click.option(
+    "--test", is_flag=True, help="Then measure the config and what was found on the test split."
+)
+@_verbose
+@_sentence_for_errors
+def tune(
+    config: Path,
+    data: Path | None,
+    root: Path | None,
+    seeds: int | None,
+    budget: float | None,
+    test: bool,
+    verbose: bool,
+) -> None:
+    """Searches what `tuning` of CONFIG lets change, on validation; writes the best config."""
+    from taskroute.pipeline.tune import command
+    from taskroute.schemas.recommender import load_config
+
+    loaded = load_config(config)
+    command.tune(
+        loaded,
+        config,
+        data or config.parent,
+        root or Path("runs") / loaded.name,
+        num_seeds=seeds,
+        budget_minutes=budget,
+        test=test,
+        verbose=verbose,
+    )
+
+
+@cli.command()
+@_config
+@_data
+@_root
 @click.option("--span", help="Last span of the window; the newest complete one by default.")
 @click.option("--json", "only_json", is_flag=True, help="Print the verdict and nothing else.")
 @_verbose

@@ -187,6 +187,8 @@ def _level(heading: str) -> str:
 
 
 def _scalar(field: Mapping[str, Any]) -> str:
+    if not field:
+        return "any value"
     match field["type"]:
         case "boolean":
             return "`true` | `false`"

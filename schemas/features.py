@@ -10,6 +10,10 @@ from taskroute.schemas.base import Column, Config, Name
 # text: at most one string. texts: a list of strings. number: at most one float.
 ColumnKind = Literal["text", "texts", "number"]
 
+# So many that two terms hardly ever have the same one, and each exact in the float64 that is all
+# some JSON clients have.
+_IDS_OF_A_TABLE = 2**52
+
 
 class Vocabulary(Config):
     """Ids for the terms that the train split holds; every other term falls into an OOV bucket."""
@@ -48,7 +52,8 @@ class IdFeature(_Feature):
     """A feature whose terms have ids, and each id a row of an embedding table.
 
     Ids and rows are its own, or those of the feature that it shares: then one vocabulary holds the
-    terms of both.
+    terms of both. With a `table` it has no rows of its own but some of that table's for each term,
+    by hash: a vocabulary then only says which terms are told apart.
     """
 
     shares: Name | None = Field(
@@ -60,27 +65,42 @@ class IdFeature(_Feature):
     hash_buckets: PositiveInt | None = Field(
         None, description="Ids by hash: no vocabulary, the same ids in every retraining."
     )
+    table: Name | None = Field(
+        None, description="One of `tables`, whose rows its terms share, by hash."
+    )
     embedding_dim: PositiveInt | None = Field(
-        default_factory=lambda fields: None if fields.get("shares") else 16,
-        description="Width of a row of the table: 16, or that of the feature that it shares.",
+        default_factory=lambda fields: None if fields.get("shares") or fields.get("table") else 16,
+        description="Width of a row of its own; else that of the feature it shares or its table.",
     )
 
     @field_validator("embedding_dim")
     @classmethod
     def _is_said_once(cls, embedding_dim: int | None, info: ValidationInfo) -> int | None:
-        shares = info.data.get("shares")
+        shares, table = info.data.get("shares"), info.data.get("table")
         if shares is not None and embedding_dim is not None:
             raise ValueError(f"is that of '{shares}', which this feature shares; leave it out")
-        if shares is None and embedding_dim is None:
+        if table is not None and embedding_dim is not None:
+            raise ValueError(f"is that of the table '{table}'; leave it out")
+        if shares is None and table is None and embedding_dim is None:
             raise ValueError("must be a whole number greater than 0")
         return embedding_dim
 
     @model_validator(mode="after")
     def _has_one_way_to_ids(self) -> "IdFeature":
-        ways = (self.shares, self.vocabulary, self.hash_buckets)
+        ways = (self.shares, self.vocabulary or self.table, self.hash_buckets)
         if sum(way is not None for way in ways) != 1:
-            raise ValueError("give either `vocabulary` or `hash_buckets` or `shares`")
+            raise ValueError(
+                "give either `vocabulary` or `hash_buckets` or `table` or `shares`; only "
+                "`vocabulary` and `table` go together"
+            )
         return self
+
+    @property
+    def num_hashed_ids(self) -> int | None:
+        """How many ids there are by hash, beside that of a missing value; None where a line of a
+        vocabulary is an id, and where the ids are another feature's.
+        """
+        return self.hash_buckets if self.table is None else _IDS_OF_A_TABLE
 
 
 class CategoricalFeature(IdFeature):

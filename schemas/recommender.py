@@ -10,9 +10,11 @@ import yaml
 from pydantic import Field, PositiveInt, ValidationError, model_validator
 
 from taskroute.schemas.base import Config, Name
+from taskroute.schemas.embedding_tables import EmbeddingTable, embedded_width
 from taskroute.schemas.errors import ConfigError
-from taskroute.schemas.evaluation import METRICS, Evaluation
+from taskroute.schemas.evaluation import BETTER, METRICS, Evaluation, Metric
 from taskroute.schemas.features import DenseFeature, Feature, IdFeature, missing_key
+from taskroute.schemas.interactions import DotInteraction, Interaction
 from taskroute.schemas.monitoring import Monitoring, check_thresholds
 from taskroute.schemas.push import Push
 from taskroute.schemas.routes import load_route
@@ -22,6 +24,7 @@ from taskroute.schemas.source import Source
 from taskroute.schemas.tasks import Task, check_conditions
 from taskroute.schemas.training import Training as Training
 from taskroute.schemas.trunks import MtnasTrunk, SharedBottomTrunk, Trunk
+from taskroute.schemas.tuning import Tuning, check_parameters
 
 PartT = TypeVar("PartT", bound=Config)
 
@@ -109,11 +112,58 @@ class DataConfig(Config):
 class ModelConfig(DataConfig):
     """What decides the weights beside the data: all that Trainer needs to know."""
 
+    tables: tuple[EmbeddingTable, ...] = Field(
+        (), description="Tables that several features share, or that have fewer rows than terms."
+    )
+    interaction: Interaction | None = Field(
+        None, description="Products of features, between the embeddings and the trunk."
+    )
     trunk: Trunk = Field(
         SharedBottomTrunk(), description="The layers between embeddings and towers."
     )
     towers: Towers = Towers()
     training: Training = Training()
+
+    @model_validator(mode="after")
+    def _tables_are_those_of_features(self) -> Self:
+        _refuse_repeats("tables", (table.name for table in self.tables))
+        tables = {table.name for table in self.tables}
+        used = {feature.table for feature in self.features if isinstance(feature, IdFeature)}
+        for index, feature in enumerate(self.features):
+            if isinstance(feature, IdFeature) and feature.table not in (None, *tables):
+                raise ValueError(
+                    f"features[{index}].table: '{feature.table}' is not the name of one of `tables`"
+                )
+        for index, table in enumerate(self.tables):
+            if table.name not in used:
+                raise ValueError(
+                    f"tables[{index}]: no feature has `table: {table.name}`; give it one or leave "
+                    "the table out"
+                )
+        return self
+
+    @model_validator(mode="after")
+    def _dot_products_are_of_one_width(self) -> Self:
+        if not isinstance(self.interaction, DotInteraction):
+            return self
+        widths = {
+            feature.name: embedded_width(feature, self.features, self.tables)
+            for feature in self.features
+            if not isinstance(feature, DenseFeature)
+        }
+        if len(widths) < 2:
+            raise ValueError(
+                "interaction.kind: dot multiplies embeddings with one another and needs at least "
+                "two features that have one"
+            )
+        first = next(iter(widths))
+        for name, width in widths.items():
+            if width != widths[first]:
+                raise ValueError(
+                    "interaction.kind: dot needs one `embedding_dim` for all features that have "
+                    f"embeddings; that of '{first}' is {widths[first]} and that of '{name}' {width}"
+                )
+        return self
 
     @model_validator(mode="after")
     def _negatives_are_of_a_binary_task(self) -> Self:
@@ -164,22 +214,12 @@ class RecommenderConfig(ModelConfig):
     push: Push = Push()
     serving: Serving = Serving()
     runtime: Runtime = Runtime()
+    tuning: Tuning | None = Field(None, description="What `taskroute tune` searches.")
 
     @model_validator(mode="after")
     def _gates_fit_tasks(self) -> Self:
-        tasks = {task.name: task for task in self.tasks}
         for index, gate in enumerate(self.evaluation.gates):
-            if gate.task not in tasks:
-                raise ValueError(f"evaluation.gates[{index}].task: there is no task '{gate.task}'")
-            if gate.metric not in METRICS[tasks[gate.task].kind]:
-                raise ValueError(
-                    f"evaluation.gates[{index}].metric: '{gate.metric}' does not exist for the "
-                    f"{tasks[gate.task].kind} task '{gate.task}'"
-                )
-            if gate.metric == "gauc" and self.evaluation.group_key is None:
-                raise ValueError(
-                    f"evaluation.gates[{index}].metric: gauc needs `evaluation.group_key`"
-                )
+            self._check_metric(f"evaluation.gates[{index}]", gate.task, gate.metric)
             if gate.slice_column not in (None, *self.evaluation.slices):
                 raise ValueError(
                     f"evaluation.gates[{index}].slice: '{gate.slice_column}' is not among "
@@ -244,6 +284,35 @@ class RecommenderConfig(ModelConfig):
                     f"serving.calibration.tasks: '{name}' is no binary task of this config"
                 )
         return self
+
+    @model_validator(mode="after")
+    def _tuning_fits(self) -> Self:
+        if self.tuning is None:
+            return self
+        check_parameters(self.tuning.parameters, self.part(ModelConfig))
+        for index, bound in enumerate(self.tuning.constraints):
+            self._check_metric(f"tuning.constraints[{index}]", bound.task, bound.metric)
+        for index, aim in enumerate(self.tuning.objective):
+            where = f"tuning.objective[{index}]"
+            self._check_metric(where, aim.task, aim.metric)
+            if aim.metric is not None and aim.metric not in BETTER:
+                raise ValueError(
+                    f"{where}.metric: neither more nor less of {aim.metric} is better; choose "
+                    f"among {', '.join(BETTER)}"
+                )
+        return self
+
+    def _check_metric(self, where: str, task: str, metric: Metric | None) -> None:
+        """Refuses a task that there is not, and a metric that it does not have."""
+        kinds = {each.name: each.kind for each in self.tasks}
+        if task not in kinds:
+            raise ValueError(f"{where}.task: there is no task '{task}'")
+        if metric is not None and metric not in METRICS[kinds[task]]:
+            raise ValueError(
+                f"{where}.metric: '{metric}' does not exist for the {kinds[task]} task '{task}'"
+            )
+        if metric == "gauc" and self.evaluation.group_key is None:
+            raise ValueError(f"{where}.metric: gauc needs `evaluation.group_key`")
 
     def part(self, kind: type[PartT]) -> PartT:
         """The part of the config that a stage needs, so that others do not invalidate its cache."""

@@ -41,6 +41,15 @@ DATA = DataConfig.model_validate(
             {"name": "history", "kind": "sequence", "shares": "item", "max_length": 3},
             {"name": "liked", "kind": "categorical", "shares": "tags"},
             {"name": "friends", "kind": "sequence", "shares": "user", "max_length": 2},
+            {"name": "any_item", "column": "item", "kind": "categorical", "table": "ids"},
+            {
+                "name": "known_item",
+                "column": "item",
+                "kind": "categorical",
+                "table": "ids",
+                "vocabulary": {"min_count": 2, "oov_buckets": 3},
+            },
+            {"name": "known_history", "column": "history", "kind": "sequence", "table": "ids"},
             {"name": "hour", "kind": "bucket", "boundaries": [6, 12]},
             {"name": "price_band", "column": "price", "kind": "bucket", "num_quantiles": 7},
             {"name": "age", "kind": "dense"},
@@ -67,7 +76,7 @@ DATA = DataConfig.model_validate(
     }
 )
 SPLITS = {"train": 1_500, "validation": 300, "test": 200}
-VOCABULARIES = ("item", "item_top", "tags", "rare", "empty")
+VOCABULARIES = ("item", "item_top", "tags", "rare", "empty", "known_item")
 # Ties by the dozen; terms that differ in case, in a space, in a byte that UTF-8 has not, in length.
 TERMS = [
     *(f"i{number}".encode() for number in range(30)),

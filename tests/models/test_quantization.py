@@ -40,14 +40,18 @@ CONFIG = {
         {"name": "user", "kind": "categorical", "hash_buckets": 40, "embedding_dim": 8},
         {"name": "tags", "kind": "multivalent", "hash_buckets": 9, "embedding_dim": 3},
         {"name": "age", "kind": "dense"},
+        {"name": "item", "kind": "categorical", "table": "ids"},
+        {"name": "seen", "kind": "sequence", "shares": "item", "pooling": "attention"},
     ],
+    "tables": [{"name": "ids", "rows": 30, "embedding_dim": 16, "num_hashes": 2}],
+    "interaction": {"kind": "cross", "rank": 4},
     "tasks": [
         {"name": "click", "label": {"column": "c"}},
         {"name": "watch", "kind": "regression", "label": {"column": "w"}},
     ],
     "towers": {"units": [6]},
 }
-IDS = {"user": 41, "tags": 10}
+IDS = {"user": 41, "tags": 10, "item": 2**52 + 1, "seen": 2**52 + 1}
 ROWS = 200
 RANDOM = np.random.default_rng(0)
 BATCH = {
@@ -57,6 +61,10 @@ BATCH = {
     ),
     "age": tf.constant(RANDOM.normal(size=ROWS), tf.float32),
     "age_missing": tf.zeros(ROWS),
+    "item": tf.constant(RANDOM.integers(0, 2**52, ROWS)),
+    "seen": tf.ragged.constant(
+        [list(RANDOM.integers(1, 2**52, n % 3)) for n in range(ROWS)], tf.int64
+    ),
 }
 
 
@@ -117,7 +125,8 @@ def test_every_trunk_runs_in_fewer_bits(kind, precision):
     # Gates stay float32: their sums need it.
     kinds = {weight.dtype for weight in weights if "gate" not in weight.name}
     assert kinds == {tf.as_dtype(precision)}
-    shared = trunk(to_precision(ranker.embedding(BATCH), precision), training=False)
+    read = ranker.interaction(ranker.embedding(BATCH))
+    shared = trunk(to_precision(read, precision), training=False)
     assert {values.dtype for values in shared.values()} == {tf.as_dtype(precision)}
     logits = ranker.task_logits(shared, towers=towers)
     exact = ranker(BATCH)

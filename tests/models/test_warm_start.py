@@ -26,7 +26,10 @@ CONFIG = {
         {"name": "tags", "kind": "multivalent", "vocabulary": {}, "embedding_dim": 4},
         {"name": "hour", "kind": "bucket", "boundaries": [6, 12, 18], "embedding_dim": 4},
         {"name": "age", "kind": "dense"},
+        {"name": "any_user", "column": "user", "kind": "categorical", "table": "ids"},
     ],
+    "tables": [{"name": "ids", "rows": 12, "embedding_dim": 8, "num_hashes": 2}],
+    "interaction": {"kind": "cross", "layers": 1},
     "tasks": [
         {"name": "click", "label": {"column": "c"}},
         {"name": "like", "label": {"column": "l"}},
@@ -59,10 +62,11 @@ class Side:
             "seen": items,
             "tags": len(tags) + oov["tags"] + 1,
             "hour": len(hour) + 2,
+            "any_user": 2**52 + 1,
         }
         self.ids = Ids(number, vocabularies, {"hour": hour})
         rows = {
-            **{name: tf.constant([1, 0], tf.int64) for name in ("user", "item", "hour")},
+            **{n: tf.constant([1, 0], tf.int64) for n in ("user", "item", "hour", "any_user")},
             **{name: tf.ragged.constant([[1], [1, 2]], tf.int64) for name in ("seen", "tags")},
             **{name: tf.constant([0.0, 1.0]) for name in ("age", "age_missing")},
             **{f"{k}/{t}": tf.constant([0.0, 1.0]) for k in ("label", "weight") for t in TASKS},
@@ -190,8 +194,8 @@ def test_another_trunk_starts_afresh_and_says_so(old, tmp_path):
 
 def test_a_trunk_whose_inputs_changed_places_starts_afresh(old, tmp_path):
     # Every shape is the same: two features of one width, in another order.
-    user, item, seen, tags, hour, age = CONFIG["features"]
-    features = [user, item, age, tags, hour, seen]
+    user, item, seen, tags, hour, age, any_user = CONFIG["features"]
+    features = [user, item, age, tags, hour, seen, any_user]
     new = Side(tmp_path / "files", ModelConfig.model_validate({**CONFIG, "features": features}))
     started = new.take(old.folder)
     assert "trunk: its inputs are other features, or in another order" in started.sentence
@@ -203,6 +207,61 @@ def test_a_width_that_changed_starts_the_feature_afresh(old, tmp_path):
     started = new.take(old.folder)
     assert "tags: no ids as before" in started.reasons
     np.testing.assert_array_equal(new.row("hour", 1), old.row("hour", 1))
+
+
+def test_a_term_keeps_its_rows_of_a_table_wherever_the_table_is(old, tmp_path):
+    # Another feature of its width, before it: all rows of the table move.
+    fewer = with_features(user={"hash_buckets": 8})
+    new = Side(tmp_path / "files", fewer)
+    started = new.take(old.folder)
+    assert started.reasons == ["user: no ids as before"]
+    places = [side.ranker.embedding.rows["any_user"] for side in (new, old)]
+    assert places[0].first == places[1].first - 1
+    key = "embedding/table_4|Adagrad.0"
+    for side_of in (
+        lambda side: side.ranker.embedding.tables["4"],
+        lambda side: slots_of(side)[key],
+    ):
+        embedded = [
+            side_of(side).numpy()[place.find(tf.constant([0, 1, 2**52], tf.int64))]
+            for side, place in zip((new, old), places, strict=True)
+        ]
+        np.testing.assert_array_equal(*embedded)
+
+
+def slots_of(side):
+    return slots_by_name(side.ranker)
+
+
+@pytest.mark.parametrize("change", [{"rows": 13}, {"name": "others"}])
+def test_a_table_of_another_form_starts_afresh_and_says_so(old, tmp_path, change):
+    table = {**CONFIG["tables"][0], **change}
+    features = [{**f, "table": table["name"]} if "table" in f else f for f in CONFIG["features"]]
+    config = ModelConfig.model_validate({**CONFIG, "features": features, "tables": [table]})
+    started = Side(tmp_path / "files", config).take(old.folder)
+    assert started.reasons == [f"table {table['name']}: no such table before"]
+    assert started.rows - started.rows_taken == table["rows"]
+    assert started.weights_taken == started.weights
+
+
+def test_other_hashes_change_what_the_trunk_reads(old, tmp_path):
+    # The same width in all, of which another share stands in each place.
+    table = {**CONFIG["tables"][0], "num_hashes": 4}
+    config = ModelConfig.model_validate({**CONFIG, "tables": [table]})
+    started = Side(tmp_path / "files", config).take(old.folder)
+    assert "trunk: its inputs are other features, or in another order" in started.reasons
+
+
+def test_products_of_other_features_are_not_taken_over(old, tmp_path):
+    config = ModelConfig.model_validate({**CONFIG, "interaction": {"kind": "cross", "layers": 2}})
+    new = Side(tmp_path / "files", config)
+    before = {name: weight.numpy() for name, weight in weights_by_name(new.ranker).items()}
+    started = new.take(old.folder)
+    assert started.reasons == ["trunk: its inputs are other products of features"]
+    for name, weight in weights_by_name(new.ranker).items():
+        if name.startswith(("trunk/", "interaction/")):
+            np.testing.assert_array_equal(weight, before[name], err_msg=name)
+    assert started.rows_taken == started.rows
 
 
 def test_a_folder_without_a_warm_start_leaves_the_ranker_as_it_is(tmp_path):

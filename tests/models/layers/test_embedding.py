@@ -3,6 +3,8 @@ import pytest
 import tensorflow as tf
 
 from taskroute.models.layers.embedding import FeatureEmbedding, TableRows, table_rows
+from taskroute.models.layers.hashing import make_salt
+from taskroute.schemas.embedding_tables import EmbeddingTable
 from taskroute.schemas.features import (
     CategoricalFeature,
     DenseFeature,
@@ -142,3 +144,101 @@ def test_attention_counts_its_products():
     target = FeatureEmbedding([history("a"), categorical("a")], {"a": 4, "history": 4})
     assert target.macs() == 2 * 50 * 2
     assert FeatureEmbedding([tags("mean")], {"tags": 4}).macs() == 0
+
+
+TABLE = EmbeddingTable(name="ids", rows=50, embedding_dim=4, num_hashes=2)
+
+
+def hashed(name, kind=CategoricalFeature, **fields):
+    label = "categorical" if kind is CategoricalFeature else "sequence"
+    return kind(name=name, kind=label, table="ids", **fields)
+
+
+def hashed_layer(*features):
+    """Its table holds the number of the row, and the same with a half."""
+    layer = FeatureEmbedding(features, {f.name: 2**52 + 1 for f in features}, [TABLE])
+    layer.build()
+    number = np.arange(layer.tables["2"].shape[0], dtype=np.float32)
+    layer.tables["2"].assign(np.stack([number, number + 0.5], axis=1))
+    return layer
+
+
+def rows_of(layer, feature, *ids):
+    return layer.rows[feature].find(tf.constant(ids, tf.int64)).numpy()
+
+
+def test_a_hashed_embedding_is_its_rows_one_after_the_other():
+    layer = hashed_layer(hashed("a"))
+    outputs = layer({"a": tf.constant([0, 2**52], tf.int64)}).numpy()
+    for output, (first, second) in zip(outputs, rows_of(layer, "a", 0, 2**52), strict=True):
+        assert output.tolist() == [first, first + 0.5, second, second + 0.5]
+    assert layer.output_width == 4
+
+
+def test_hashed_rows_stand_among_others_of_their_width_and_once_for_all_features():
+    features = [categorical("a"), hashed("b"), categorical("c"), hashed("d"), categorical("e", 4)]
+    num_ids = dict.fromkeys("abcde", 4)
+    salts = {name: (make_salt(name, 0), make_salt(name, 1)) for name in "bd"}
+    assert table_rows(features, num_ids, [TABLE]) == {
+        "a": TableRows(width=2, first=0, number=4),
+        "b": TableRows(width=2, first=4, number=50, salts=salts["b"]),
+        "c": TableRows(width=2, first=54, number=4),
+        "d": TableRows(width=2, first=4, number=50, salts=salts["d"]),
+        "e": TableRows(width=4, first=0, number=4),
+    }
+    layer = FeatureEmbedding(features, num_ids, [TABLE])
+    layer.build()
+    assert {name: table.shape.as_list() for name, table in layer.tables.items()} == {
+        "2": [58, 2],
+        "4": [4, 4],
+    }
+    assert layer.output_width == 2 + 4 + 2 + 4 + 4
+    assert layer.embedded_widths == [2, 4, 2, 4, 4]
+
+
+def test_terms_of_a_feature_that_shares_have_the_rows_of_the_other_and_a_table_alone_gives_none():
+    history = hashed("c", SequenceFeature)
+    shares = SequenceFeature(name="b", kind="sequence", shares="a")
+    layer = hashed_layer(hashed("a"), shares, history)
+    ids = ragged([[7]])
+    outputs = layer({"a": tf.constant([7], tf.int64), "b": ids, "c": ids}).numpy()
+    single, sharing, apart = np.split(outputs[0], 3)
+    np.testing.assert_array_equal(single, sharing)
+    assert not np.array_equal(single, apart)
+
+
+@pytest.mark.parametrize("pooling", ["mean", "sum", "attention"])
+def test_lists_of_hashed_terms_are_pooled_as_their_whole_embeddings(pooling):
+    layer = hashed_layer(
+        SequenceFeature(name="b", kind="sequence", shares="a", pooling=pooling), hashed("a")
+    )
+    layer.tables["2"].assign(np.random.default_rng(0).normal(size=(50, 2)))
+    ids, lists = tf.constant([5, 6, 0], tf.int64), [[5, 9, 9], [], [2**52]]
+    table = layer.tables["2"].numpy()
+    for values in (ragged(lists), ragged(lists).to_tensor()):
+        outputs = layer({"a": ids, "b": values}).numpy()
+        for output, candidate, terms in zip(outputs, [5, 6, 0], lists, strict=True):
+            query = table[rows_of(layer, "a", candidate)[0]].reshape(-1)
+            np.testing.assert_allclose(output[:4], query, rtol=1e-6)
+            keys = table[rows_of(layer, "a", *terms)].reshape(-1, 4)
+            weights = np.exp(keys @ query / 2) if pooling == "attention" else np.ones(len(keys))
+            total = weights.sum() if pooling != "sum" else 1.0
+            expected = weights @ keys / total if terms else np.zeros(4)
+            np.testing.assert_allclose(output[4:], expected, rtol=1e-4, atol=1e-6)
+
+
+def test_a_gradient_reaches_all_rows_of_the_terms_of_a_batch_and_no_other():
+    layer = hashed_layer(hashed("a"), hashed("b", SequenceFeature))
+    inputs = {"a": tf.constant([3, 4], tf.int64), "b": ragged([[8, 9, 10], []])}
+    with tf.GradientTape() as tape:
+        loss = tf.reduce_sum(layer(inputs))
+    (gradient,) = tape.gradient(loss, layer.trainable_variables)
+    assert isinstance(gradient, tf.IndexedSlices)
+    used = [*rows_of(layer, "a", 3, 4).flat, *rows_of(layer, "b", 8, 9, 10).flat]
+    touched = tf.convert_to_tensor(gradient).numpy().any(axis=1)
+    assert np.flatnonzero(touched).tolist() == sorted(set(used))
+
+
+def test_a_feature_whose_table_is_not_there_is_refused():
+    with pytest.raises(ValueError, match="must hold 'ids'"):
+        FeatureEmbedding([hashed("a")], {"a": 4})

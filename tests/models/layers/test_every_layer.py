@@ -18,6 +18,7 @@ from taskroute.models.layers.embedding import FeatureEmbedding
 from taskroute.models.layers.experts import Experts
 from taskroute.models.layers.gates import GumbelMatrixGate, HardConcreteGate, SoftmaxGate
 from taskroute.models.layers.gumbel_matrix import GumbelMatrix, RoutedExperts
+from taskroute.models.layers.interaction import CrossNetwork, DotProducts, NoInteraction
 from taskroute.models.layers.mlp import Mlp
 from taskroute.models.layers.mmoe import Mmoe
 from taskroute.models.layers.mtnas import MtnasDerived, MtnasSupernet
@@ -33,6 +34,7 @@ from taskroute.models.layers.sub_network_routing import (
     SnrTransConnection,
 )
 from taskroute.models.layers.trunk import Trunk
+from taskroute.schemas.embedding_tables import EmbeddingTable
 from taskroute.schemas.features import (
     BucketFeature,
     CategoricalFeature,
@@ -75,6 +77,17 @@ FEATURES = (
     DenseFeature(name="age", kind="dense"),
 )
 NUM_IDS = {"user": 10, "tags": 6, "users": 10, "past_tags": 6, "hour": 3}
+TABLES = (EmbeddingTable(name="ids", rows=7, embedding_dim=6, num_hashes=3),)
+HASHED_FEATURES = (
+    CategoricalFeature(name="user", kind="categorical", table="ids"),
+    MultivalentFeature(name="tags", kind="multivalent", table="ids"),
+    SequenceFeature(name="users", kind="sequence", shares="user", pooling="attention"),
+    SequenceFeature(name="past_tags", kind="sequence", shares="tags", pooling="attention"),
+    BucketFeature(name="hour", kind="bucket", boundaries=(6.0,), embedding_dim=2),
+    DenseFeature(name="age", kind="dense"),
+)
+# What reads no weights of its own.
+WEIGHTLESS = (Dropout, NoInteraction, DotProducts)
 
 
 def rows():
@@ -124,6 +137,16 @@ CASES = [
         (4, BATCH, 5),
     ),
     LayerCase("embedding", lambda: FeatureEmbedding(FEATURES, NUM_IDS), rows(), (BATCH, 20)),
+    LayerCase(
+        "embedding_of_a_hashed_table",
+        lambda: FeatureEmbedding(HASHED_FEATURES, NUM_IDS, TABLES),
+        rows(),
+        (BATCH, 28),
+    ),
+    LayerCase("no_interaction", NoInteraction, vectors(4), (BATCH, 4)),
+    LayerCase("cross_network", lambda: CrossNetwork(2), vectors(4), (BATCH, 4)),
+    LayerCase("low_rank_cross_network", lambda: CrossNetwork(3, rank=2), vectors(9), (BATCH, 9)),
+    LayerCase("dot_products", lambda: DotProducts(3, 4), vectors(14), (BATCH, 17)),
     LayerCase(
         "snr_trans_connection",
         lambda: SnrTransConnection(2, 5, num_lower=3),
@@ -251,7 +274,7 @@ class TestEveryLayer:
         with tf.GradientTape() as tape:
             outputs = layer(case.inputs, training=True) if trains(layer) else layer(case.inputs)
             loss = tf.add_n([tf.reduce_sum(value**2) for value in tf.nest.flatten(outputs)])
-        assert layer.trainable_variables or isinstance(layer, Dropout)
+        assert layer.trainable_variables or isinstance(layer, WEIGHTLESS)
         gradients = tape.gradient(loss, layer.trainable_variables)
         for variable, gradient in zip(layer.trainable_variables, gradients, strict=True):
             assert gradient is not None, variable.name
@@ -294,7 +317,7 @@ class TestEveryLayer:
             assert np.all(np.isfinite(tf.convert_to_tensor(value).numpy().astype("float32")))
 
     def test_xla_compiles_the_training_call(self, case):
-        if case.name == "embedding":
+        if case.name.startswith("embedding"):
             pytest.skip("lookups stay outside of XLA: ragged shapes do not compile")
         layer = case.make()
         layer(case.inputs)

@@ -32,6 +32,23 @@ CONFIG = ModelConfig.model_validate(
                 "max_length": 2,
                 "pooling": "attention",
             },
+            {"name": "any_user", "column": "user", "kind": "categorical", "table": "ids"},
+            {
+                "name": "known_item",
+                "column": "item",
+                "kind": "categorical",
+                "table": "ids",
+                "vocabulary": {"min_count": 2, "oov_buckets": 2},
+            },
+            {
+                "name": "known_history",
+                "column": "history",
+                "kind": "sequence",
+                "shares": "known_item",
+                "max_length": 3,
+                "pooling": "attention",
+            },
+            {"name": "any_tags", "column": "tags", "kind": "multivalent", "table": "ids"},
             {"name": "hour", "kind": "bucket", "boundaries": [6, 12]},
             {"name": "price_band", "column": "price", "kind": "bucket", "num_quantiles": 3},
             {"name": "age", "kind": "dense"},
@@ -68,6 +85,8 @@ CONFIG = ModelConfig.model_validate(
                 for loss in ("weighted_logistic", "buckets")
             ),
         ],
+        "tables": [{"name": "ids", "rows": 30, "embedding_dim": 12, "num_hashes": 3}],
+        "interaction": {"kind": "cross", "layers": 2, "rank": 3},
         "trunk": {"kind": "snr_trans", "layers": [{"sub_networks": 3, "units": 8}]},
         "training": {"negative_sampling": {"task": "click", "keep": 0.5}},
     }

@@ -24,6 +24,8 @@ from served_shop import (
     to_example,
     transformed_request,
 )
+from tensorflow.core.framework import types_pb2
+from tensorflow.core.protobuf import saved_model_pb2
 
 from taskroute.components.feature_transform import materialization
 
@@ -131,6 +133,51 @@ def test_a_sequence_has_the_last_terms_by_the_ids_of_the_feature_it_shares(world
                 1 + terms.index(term) for term in kept if term in terms
             ]
             assert all(number > 0 for number in ids)
+
+
+def test_a_term_of_a_table_has_its_hash_for_an_id_and_a_rare_one_an_oov_bucket(world):
+    folder, rows, in_beam, _ = world
+    items = (folder / "analysis/vocabulary_known_item").read_text().split()
+
+    def id_of(term, is_known=True):
+        return 1 + int(tf.strings.to_hash_bucket_fast(term, 2**52 if is_known else 2))
+
+    unknown = set()
+    for row, transformed in zip(rows, in_beam, strict=True):
+        if row.get("user"):
+            assert transformed["any_user"] == id_of(row["user"])
+        tags = [term for term in row.get("tags", []) if term]
+        assert transformed["any_tags"].tolist() == [id_of(term) for term in tags]
+        past = as_list(row.get("history"))[-3:]
+        assert transformed["known_history"].tolist() == [id_of(x, x in items) for x in past]
+        item = row.get("item")
+        if item and item not in items:
+            unknown.add(int(transformed["known_item"]))
+            assert transformed["known_item"] == id_of(item, is_known=False)
+    assert unknown
+    assert unknown <= {1, 2}
+
+
+def test_rows_of_a_table_are_found_without_text_sparse_values_or_tables_of_terms(world):
+    """So that all of `transformed_features` may run on a GPU."""
+    model = saved_model_pb2.SavedModel.FromString((world[0] / "model/saved_model.pb").read_bytes())
+    (graph,) = model.meta_graphs
+    functions = {function.signature.name: function for function in graph.graph_def.library.function}
+    output = graph.signature_def["transformed_features"].outputs["click"].name.partition(":")[0]
+    (call,) = (node for node in graph.graph_def.node if node.name == output)
+    name = call.attr["f"].func.name
+    found, left = set(), [name]
+    while left:
+        for node in functions[left.pop()].node_def:
+            found.add(node.op)
+            assert not any(kind == types_pb2.DT_STRING for kind in kinds_of(node)), node.name
+            left += [value.func.name for value in node.attr.values() if value.func.name]
+    assert {"BitwiseXor", "RightShift", "ResourceGather"} <= found
+    assert not [op for op in found if "String" in op or "Sparse" in op or "Lookup" in op]
+
+
+def kinds_of(node):
+    return [kind for value in node.attr.values() for kind in (value.type, *value.list.type)]
 
 
 @pytest.mark.parametrize("name", ["history", "tags_seen"])

@@ -1,0 +1,245 @@
+"""Ids by vocabulary, by hash, by several hashes and in one table: memory, AUC and speed.
+
+    python benchmarks/embeddings.py [--root DIR] [--rows N] [--users N] [--items N] [--seeds N]
+                                    [--rounds N] [--bare] [--only "vocabulary;hash"]
+
+The sample log of `taskroute demo`, with more users and items, goes through the pipeline's stages up
+to Transform once a variant, since ids are made there. Each variant is trained with each seed as the
+pipeline does and measured on test; `rounds` time the variants' training steps in turn, on batches
+in memory. MB are those of all tables with the optimizer's state. The log has no sequence, and no
+two columns of the same terms: `pooling` and `shares` are not compared. The last line is one JSON
+object.
+"""
+
+import argparse
+import json
+import os
+import platform
+import statistics
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import redirect_stdout
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+import yaml
+from rich.console import Console
+
+from taskroute.models.dataset import make_dataset
+from taskroute.models.ranker import MultiTaskRanker
+from taskroute.models.trainer import build_ranker
+from taskroute.pipeline.compare import training
+from taskroute.pipeline.compare.shared_data import SharedData, prepare
+from taskroute.pipeline.paths import RunPaths, absolute_source
+from taskroute.pipeline.run import log_fingerprint
+from taskroute.pipeline.sample_files import write_sample_log
+from taskroute.pipeline.sample_log import SampleLogSpec, make_sample_log
+from taskroute.schemas.recommender import RecommenderConfig
+
+WIDTH = 16
+# Rows for each term, where tables are small.
+SHARE = 1 / 8
+MIN_COUNT = 5
+TIMED_BATCHES = 50
+# A plain one: how its routes close would hide what the ids do.
+TRUNK = {"kind": "shared_bottom", "units": [128, 64]}
+
+TELLING = ("category", "genres", "creator", "country", "user_age", "age_band")
+
+CONFIG = Path(__file__).parents[1] / "examples" / "demo.yaml"
+
+
+def make_variants(num_terms: Mapping[str, int]) -> dict[str, dict[str, Any]]:
+    """By name, what is in the place of fields of the demo's config.
+
+    Args:
+        num_terms: Of each feature whose ids are compared.
+    """
+    few = {name: round(SHARE * count) for name, count in num_terms.items()}
+
+    def each(**fields: Any) -> dict[str, Any]:
+        return {"features": dict.fromkeys(num_terms, fields)}
+
+    def vocabulary(**fields: Any) -> dict[str, Any]:
+        width = fields.pop("embedding_dim", WIDTH)
+        return each(vocabulary=fields, embedding_dim=width)
+
+    def hashed(rows: Mapping[str, int]) -> dict[str, Any]:
+        features = {n: {"hash_buckets": rows[n], "embedding_dim": WIDTH} for n in num_terms}
+        return {"features": features}
+
+    def own_tables(num_hashes: int) -> dict[str, Any]:
+        tables = [_table(name, count, num_hashes) for name, count in few.items()]
+        return {"features": {name: {"table": name} for name in num_terms}, "tables": tables}
+
+    def unified(num_hashes: int, **fields: Any) -> dict[str, Any]:
+        tables = [_table("ids", sum(few.values()), num_hashes)]
+        return {**each(table="ids", **fields), "tables": tables}
+
+    most_frequent = {
+        name: {"vocabulary": {"max_size": count}, "embedding_dim": WIDTH}
+        for name, count in few.items()
+    }
+    return {
+        "vocabulary": vocabulary(),
+        "vocabulary, min_count": vocabulary(min_count=MIN_COUNT),
+        "vocabulary, max_size": {"features": most_frequent},
+        "hash, a row a term": hashed(num_terms),
+        "hash": hashed(few),
+        "multi-hash, 2 rows": own_tables(2),
+        "multi-hash, 4 rows": own_tables(4),
+        "one table, 1 row": unified(1),
+        "unified, 2 rows": unified(2),
+        "unified, 4 rows": unified(4),
+        "unified, min_count": unified(2, vocabulary={"min_count": MIN_COUNT}),
+        "width 4": vocabulary(embedding_dim=4),
+        "width 8": vocabulary(embedding_dim=8),
+        "width 32": vocabulary(embedding_dim=32),
+        "cross": {**vocabulary(), "interaction": {"kind": "cross", "rank": 16}},
+        "all of one width": {**vocabulary(), "all": {"embedding_dim": WIDTH}},
+        "dot": {
+            **vocabulary(),
+            "all": {"embedding_dim": WIDTH},
+            "interaction": {"kind": "dot"},
+        },
+    }
+
+
+def _table(name: str, num_rows: int, num_hashes: int) -> dict[str, Any]:
+    """As large as one of `num_rows` whole rows: a row of several makes a share of the width."""
+    rows = num_rows * num_hashes
+    return {"name": name, "rows": rows, "embedding_dim": WIDTH, "num_hashes": num_hashes}
+
+
+def make_config(variant: Mapping[str, Any], bare: bool) -> RecommenderConfig:
+    """The demo's config with a variant's fields; if `bare`, without what tells of users and items.
+
+    Traits of users and items follow mostly from the features that are then left out.
+    """
+    content = yaml.safe_load(CONFIG.read_text(encoding="utf-8"))
+    if bare:
+        left = [feature for feature in content["features"] if feature["name"] not in TELLING]
+        content["features"] = left
+    ways = ("hash_buckets", "vocabulary", "embedding_dim")
+    for feature in content["features"]:
+        if feature["name"] in variant["features"]:
+            for way in ways:
+                feature.pop(way, None)
+            feature |= variant["features"][feature["name"]]
+        if feature["kind"] != "dense":
+            feature |= variant.get("all", {})
+    others = {name: x for name, x in variant.items() if name not in ("features", "all")}
+    return RecommenderConfig.model_validate({**content, "trunk": TRUNK, **others})
+
+
+def transformed(config: RecommenderConfig, root: Path) -> SharedData:
+    """What the pipeline makes of the log under `root`; stages that are finished are reused."""
+    source = absolute_source(config, root)
+    paths = RunPaths(root.resolve(), config.name)
+    console = Console(file=sys.stderr)
+    with redirect_stdout(sys.stderr):
+        return prepare(config, source, log_fingerprint(source), paths, console)[0]
+
+
+def measure(config: RecommenderConfig, data: SharedData, seed: int) -> dict[str, float]:
+    """Test AUCs of a training."""
+    config = config.model_copy(
+        update={"training": config.training.model_copy(update={"seed": seed})}
+    )
+    with redirect_stdout(sys.stderr):
+        ranker = training.train(config, data).ranker
+    test = make_dataset(data.files("test"), config, batch_size=4096)
+    metrics = ranker.evaluate(test, verbose=0, return_dict=True)
+    return {name: metrics[f"{name}_auc"] for name in ranker.task_aucs}
+
+
+class Timed:
+    """Training steps of one variant on batches in memory."""
+
+    def __init__(self, config: RecommenderConfig, data: SharedData):
+        size = config.training.batch_size
+        rows = make_dataset(data.files("train"), config, batch_size=size, shuffle_seed=1)
+        self._batches = list(rows.take(TIMED_BATCHES))
+        self.ranker: MultiTaskRanker = build_ranker(config, training.ids(config, data), rows)
+        self._step = tf.function(self.ranker.train_step, reduce_retracing=True)
+        self._num_rows = size * len(self._batches)
+
+    def rate(self) -> float:
+        """Examples a second."""
+        start = time.perf_counter()
+        for batch in self._batches:
+            logs = self._step(batch)
+        float(logs["loss"])
+        return self._num_rows / (time.perf_counter() - start)
+
+
+def table_megabytes(ranker: MultiTaskRanker) -> float:
+    """Of all tables and their accumulators."""
+    numbers = sum(table.shape.num_elements() for table in ranker.embedding.tables.values())
+    return 8 * numbers / 1e6
+
+
+def rates(timed: Sequence[Timed], rounds: int) -> list[float]:
+    """Medians over the rounds, in which all take turns; the first, which traces, is left out."""
+    found = [[each.rate() for each in timed] for _ in range(rounds + 1)][1:]
+    return [statistics.median(column) for column in zip(*found, strict=True)]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--root", type=Path, default=Path("runs/embeddings"))
+    parser.add_argument("--rows", type=int, default=200_000)
+    parser.add_argument("--users", type=int, default=20_000)
+    parser.add_argument("--items", type=int, default=10_000)
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--bare", action="store_true", help="ids must say all of users and items")
+    parser.add_argument("--only", default="", help="variants, with ; between them")
+    arguments = parser.parse_args()
+    spec = SampleLogSpec(arguments.rows, arguments.users, arguments.items)
+    path = arguments.root / "demo.parquet"
+    log = make_sample_log(spec)
+    write_sample_log(log, path)
+    names = ("user_id", "item_id") if arguments.bare else ("user_id", "item_id", "creator")
+    num_terms = {name: len(log.table[name].unique()) for name in names}
+    variants = make_variants(num_terms)
+    if arguments.only:
+        variants = {name: variants[name] for name in arguments.only.split(";")}
+    machine = f"{os.cpu_count()} cores, {platform.machine()}"
+    print(f"{arguments.rows:,} rows, terms {num_terms}, {arguments.seeds} seeds, {machine}")
+    configs = {name: make_config(variant, arguments.bare) for name, variant in variants.items()}
+    data = {name: transformed(config, arguments.root) for name, config in configs.items()}
+    timed = [Timed(configs[name], data[name]) for name in configs]
+    speeds = rates(timed, arguments.rounds) if arguments.rounds else [0.0] * len(timed)
+    sizes = [table_megabytes(each.ranker) for each in timed]
+    tasks = list(timed[0].ranker.task_aucs)
+    del timed
+    print(f"{'':22}{'MB':>7}{'rows/s':>9}" + "".join(f"{task:>18}" for task in tasks))
+    table = {}
+    for name, megabytes, speed in zip(configs, sizes, speeds, strict=True):
+        runs = [measure(configs[name], data[name], seed) for seed in range(1, arguments.seeds + 1)]
+        aucs = {task: [run[task] for run in runs] for task in tasks if runs}
+        table[name] = {"megabytes": megabytes, "rows_per_second": speed, "auc": aucs}
+        cells = [f"{np.mean(x):9.4f} ± {np.std(x, ddof=1):.4f}" for x in aucs.values()]
+        print(f"{name:22}{megabytes:7.2f}{speed:9,.0f}" + "".join(cells), flush=True)
+    print(
+        json.dumps(
+            {
+                "benchmark": "embeddings",
+                "table": table,
+                "terms": num_terms,
+                "rows": arguments.rows,
+                "seeds": arguments.seeds,
+                "rounds": arguments.rounds,
+                "bare": arguments.bare,
+                "machine": machine,
+            }
+        )
+    )
+
+
+if __name__ == "__main__":
+    main()
