@@ -4,8 +4,8 @@
 
 SPEC is JSON: `arrays`, a folder of a .npy file a column and split; `ids`, table heights by feature;
 `numbers`; `tasks`; `experts`, `expert_units`, `tower_units`, `embedding_dim`, `batch_size`,
-`optimizer`, `epochs`. A line of JSON an epoch has its seconds and processor seconds; the last one
-has the tasks' AUCs on the test split.
+`optimizer`, `policy` of Keras, `epochs`. A line of JSON an epoch has its seconds and processor
+seconds; the last one has the tasks' AUCs on the test split.
 """
 
 import json
@@ -36,6 +36,7 @@ class EpochTimes(tf.keras.callbacks.Callback):
 
 def main() -> None:
     spec = json.loads(sys.argv[1])
+    tf.keras.mixed_precision.set_global_policy(spec["policy"])
 
     def column(split: str, name: str) -> np.ndarray:
         return np.load(f"{spec['arrays']}/{split}-{name}.npy")

@@ -71,12 +71,15 @@ LOGS: Mapping[str, Log] = {
 
 
 def config_of(log: Log) -> RecommenderConfig:
-    """The example's config with the log's tasks alone, and without gates: nothing is pushed."""
+    """The example's config with the log's tasks alone, and without gates: nothing is pushed.
+
+    Nor is anything tuned, whose constraints may name a task that was left out.
+    """
     config = load_config(REPOSITORY / "examples" / log.config)
     tasks = tuple(task for task in config.tasks if not log.tasks or task.name in log.tasks)
     evaluation = config.evaluation.model_copy(update={"gates": ()})
     return RecommenderConfig.model_validate(
-        {**dict(config), "tasks": tasks, "evaluation": evaluation}
+        {**dict(config), "tasks": tasks, "evaluation": evaluation, "tuning": None}
     )
 
 

@@ -7,7 +7,9 @@ from typing import Any
 
 # Colour-blind safe (Okabe and Ito, 2008), of enough contrast on white and on near black.
 _TASK_COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#b8860b", "#56a4d9", "#8a6fd1")
-_COLUMN_WIDTH, _NODE_WIDTH, _NODE_HEIGHT, _GAP, _MARGIN = 190, 96, 40, 18, 16
+_NODE_HEIGHT, _GAP, _COLUMN_GAP, _MARGIN = 40, 18, 94, 16
+# Of a box: wide enough for its column's longest name, whose letters are at most so wide on average.
+_LEAST_WIDTH, _LETTER_WIDTH, _MOST_LETTERS = 96, 8, 28
 _DOT, _DOT_STEP = 4, 12
 _MAX_STROKE = 5.0
 _STYLE = """
@@ -31,6 +33,7 @@ class _Node:
     name: str
     x: float
     y: float
+    width: float
 
 
 def routing_figure(matrices: Sequence[Mapping[str, Any]], tasks: Sequence[str]) -> str:
@@ -51,7 +54,7 @@ def routing_figure(matrices: Sequence[Mapping[str, Any]], tasks: Sequence[str]) 
     columns = [tuple(matrix["lower"]) for matrix in matrices] + [tuple(tasks)]
     nodes = _place(columns)
     used = _tasks_by_part(matrices, columns)
-    width = max(node.x for node in nodes.values()) + _NODE_WIDTH + _MARGIN
+    width = max(node.x + node.width for node in nodes.values()) + _MARGIN
     height = max(node.y for node in nodes.values()) + _NODE_HEIGHT + _MARGIN
     parts = [
         f'<svg class="routes" xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width:g} '
@@ -91,14 +94,18 @@ def _column_above(
 
 
 def _place(columns: Sequence[Sequence[str]]) -> dict[_Part, _Node]:
-    """Columns of equal distance, each centred."""
+    """Columns with equal gaps, each centred."""
     most = max(map(len, columns))
     step = _NODE_HEIGHT + _GAP
     nodes = {}
+    left = float(_MARGIN)
     for place, column in enumerate(columns):
         top = _MARGIN + (most - len(column)) * step / 2
+        letters = max(len(_short(name)) for name in column)
+        width = max(_LEAST_WIDTH, _LETTER_WIDTH * (letters + 2))
         for row, name in enumerate(column):
-            nodes[place, name] = _Node(name, _MARGIN + place * _COLUMN_WIDTH, top + row * step)
+            nodes[place, name] = _Node(name, left, top + row * step, width)
+        left += width + _COLUMN_GAP
     return nodes
 
 
@@ -126,14 +133,14 @@ def _edges(
 
 
 def _path(lower: _Node, upper: _Node) -> str:
-    start, end = lower.x + _NODE_WIDTH, upper.x
+    start, end = lower.x + lower.width, upper.x
     y1, y2 = lower.y + _NODE_HEIGHT / 2, upper.y + _NODE_HEIGHT / 2
     middle = (start + end) / 2
     return f"M{start:g} {y1:g}C{middle:g} {y1:g} {middle:g} {y2:g} {end:g} {y2:g}"
 
 
 def _node(node: _Node, used_by: Sequence[str], tasks: Sequence[str]) -> str:
-    center = node.x + _NODE_WIDTH / 2
+    center = node.x + node.width / 2
     dots = "".join(
         f'<circle cx="{center + (place - (len(used_by) - 1) / 2) * _DOT_STEP:g}" '
         f'cy="{node.y + _NODE_HEIGHT - 10:g}" r="{_DOT}" '
@@ -143,7 +150,7 @@ def _node(node: _Node, used_by: Sequence[str], tasks: Sequence[str]) -> str:
     )
     return (
         f'<g class="{"used" if used_by else "unused"}">'
-        f'<rect class="node" x="{node.x:g}" y="{node.y:g}" width="{_NODE_WIDTH}" '
+        f'<rect class="node" x="{node.x:g}" y="{node.y:g}" width="{node.width:g}" '
         f'height="{_NODE_HEIGHT}" rx="7"/>'
         f'<text x="{center:g}" y="{node.y + 17:g}" text-anchor="middle">{escape(_short(node.name))}'
         f"</text>{dots}</g>"
@@ -151,7 +158,7 @@ def _node(node: _Node, used_by: Sequence[str], tasks: Sequence[str]) -> str:
 
 
 def _short(name: str) -> str:
-    return name if len(name) <= 13 else f"{name[:12]}…"
+    return name if len(name) <= _MOST_LETTERS else f"{name[: _MOST_LETTERS - 1]}…"
 
 
 def _in_words(used: Mapping[_Part, Sequence[str]], columns: Sequence[Sequence[str]]) -> str:

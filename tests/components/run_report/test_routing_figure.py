@@ -56,3 +56,17 @@ def test_parts_may_bear_the_names_of_tasks():
     root = parse(routing_figure([own, own], ["a", "b"]))
     assert root.find(f"{SVG}title").text == "a uses a, a; b uses b, b"
     assert len(list(root.iter(f"{SVG}rect"))) == 6
+
+
+def test_boxes_are_as_wide_as_their_names_and_do_not_overlap():
+    tasks = ["watched_for_thirty_seconds", "a_name_that_nobody_would_give_to_any_task"]
+    matrix = {"upper": tasks, "lower": ["1.1", "1.2"], "values": [[1, 0], [0, 1]]}
+    root = parse(routing_figure([matrix], tasks))
+    widths = {}
+    for group in root.iter(f"{SVG}g"):
+        box, text = group.find(f"{SVG}rect"), group.find(f"{SVG}text")
+        widths[text.text] = float(box.get("width"))
+        assert float(box.get("x")) + float(box.get("width")) <= float(root.get("width"))
+    assert widths["1.1"] == widths["1.2"] < widths["watched_for_thirty_seconds"]
+    assert widths["watched_for_thirty_seconds"] >= 7.5 * len("watched_for_thirty_seconds")
+    assert "a_name_that_nobody_would_gi…" in widths
