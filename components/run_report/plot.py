@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from markupsafe import Markup, escape
 
 WIDTH, HEIGHT = 360, 250
-_LEFT, _RIGHT, _TOP, _BOTTOM = 54, 22, 12, 44
-_TITLE = 18
+_LEFT, _RIGHT, _TOP, _BOTTOM = 64, 22, 14, 44
+_TITLE = 20
 
 # As many as the style sheet has colours for.
 NUM_SERIES = 7
@@ -99,9 +99,7 @@ def plot(
     if mark is not None:
         at = x_of(mark[0])
         parts.append(_line("mark", at, _TOP, at, HEIGHT - _BOTTOM))
-        side = "end" if at > WIDTH / 2 else "start"
-        shift = -5 if side == "end" else 5
-        parts.append(_text(at + shift, _TOP + 10, mark[1], side))
+        parts.append(_text(at, _TOP - 4, mark[1], "middle"))
     for one in series:
         parts += _drawn(one, [(x_of(a), y_of(b)) for a, b in one.points], y_of)
     return Markup(
