@@ -42,6 +42,8 @@ typecheck: $(READY)
 	@mkdir -p build/typing/taskroute
 	@for folder in $(FOLDERS); do ln -sfn $(CURDIR)/$$folder build/typing/taskroute/$$folder; done
 	@MYPYPATH=build/typing $(BIN)/mypy --namespace-packages --explicit-package-bases -p taskroute
+	@MYPYPATH=build/typing:benchmarks $(BIN)/mypy --namespace-packages --explicit-package-bases \
+	    benchmarks/*.py
 
 check: lint typecheck test
 

@@ -15,7 +15,7 @@ import os
 import platform
 import statistics
 import time
-from typing import get_args
+from typing import Any, get_args
 
 import numpy as np
 from sklearn.metrics import roc_auc_score
@@ -55,13 +55,13 @@ def draw(rows: int, seed: int, part: int) -> dict[str, np.ndarray]:
     """Columns of the transformed log; parts of a seed are of one truth."""
     truth, random = np.random.default_rng([seed, 0]), np.random.default_rng([seed, 1 + part])
     basis = np.linalg.qr(truth.normal(size=(WIDTH, WIDTH)))[0]
-    directions = {
+    directions: dict[str, np.ndarray] = {
         "often": basis[0],
         "rarely": COSINE * basis[0] + np.sqrt(1 - COSINE**2) * basis[1],
     }
     tastes = truth.normal(size=(2, USERS + 1))
     x, user = random.normal(size=(rows, WIDTH)), random.integers(1, USERS + 1, rows)
-    columns = {"user": user}
+    columns: dict[str, np.ndarray] = {"user": user}
     for index in range(WIDTH):
         columns |= {f"x{index}": x[:, index], f"x{index}_missing": np.zeros(rows)}
     for (name, rate), taste in zip(RATES.items(), tastes, strict=True):
@@ -116,7 +116,8 @@ def step_times(kinds: list[str], repeats: int) -> dict[str, dict[str, float]]:
         steps[kind] = (tf.function(ranker.train_step), batch)
         for _ in range(10):
             steps[kind][0](batch)
-    wall, cpu = {kind: [] for kind in kinds}, {kind: [] for kind in kinds}
+    wall: dict[str, list[float]] = {kind: [] for kind in kinds}
+    cpu: dict[str, list[float]] = {kind: [] for kind in kinds}
     for _ in range(repeats):
         for kind, (step, batch) in steps.items():
             start = time.perf_counter(), time.process_time()
@@ -154,7 +155,8 @@ def main() -> None:
     print(f"{arguments.rows:,} rows, {arguments.epochs} epochs, {arguments.seeds} seeds")
     header = "".join(f"{name + ' AUC, gain':>27}" for name in RATES)
     print(f"{'balance':14}{header}{'step':>9}{'ratio':>8}{'cpu':>7}  weights")
-    table, base = {}, []
+    table: dict[str, Any] = {}
+    base: list[dict[str, float]] = []
     for kind in kinds:
         runs = [
             train(kind, arguments.rows, arguments.epochs, seed)

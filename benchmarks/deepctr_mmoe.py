@@ -12,6 +12,7 @@ import json
 import os
 import sys
 import time
+from typing import Any
 
 os.environ["TF_USE_LEGACY_KERAS"] = "1"
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
@@ -25,10 +26,10 @@ from deepctr.models import MMOE
 class EpochTimes(tf.keras.callbacks.Callback):
     """Prints what each epoch took."""
 
-    def on_epoch_begin(self, epoch, logs=None):
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
         self.started = time.perf_counter(), time.process_time()
 
-    def on_epoch_end(self, epoch, logs=None):
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         wall, processor = time.perf_counter(), time.process_time()
         seconds = {"seconds": wall - self.started[0], "processor": processor - self.started[1]}
         print(json.dumps(seconds), flush=True)

@@ -13,6 +13,7 @@ import resource
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 from taskroute.schemas import environment
 
@@ -44,14 +45,14 @@ SPEC = {
 class Ranker(tf.Module):
     """Two heads over one dense layer."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         super().__init__()
         generator = tf.random.Generator.from_seed(1)
         self.hidden = tf.Variable(generator.normal([WIDTH, 64], stddev=0.25))
         self.heads = tf.Variable(generator.normal([64, 2], stddev=0.25))
 
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="examples")])
-    def serve(self, examples):
+    def serve(self, examples: tf.Tensor) -> dict[str, tf.Tensor]:
         x = tf.io.parse_example(examples, {"x": SPEC["x"]})["x"]
         logits = tf.nn.relu(x @ self.hidden) @ self.heads - 2.0
         return {task.name: tf.sigmoid(logits[:, i]) for i, task in enumerate(TASKS)}
@@ -80,7 +81,7 @@ def write_transform_graph(folder: Path) -> None:
     metadata = dataset_metadata.DatasetMetadata(schema_utils.schema_from_feature_spec(SPEC))
     row = {"x": [0.0] * WIDTH, "device": [b"d"], "click": [0.0], "like": [0.0]}
 
-    def labels(inputs):
+    def labels(inputs: dict[str, Any]) -> dict[str, tf.Tensor]:
         result = {}
         for task in TASKS:
             result[task.label_key] = tf.sparse.to_dense(inputs[task.name])[:, 0]
@@ -94,7 +95,7 @@ def write_transform_graph(folder: Path) -> None:
         _ = metadata | tft_beam.WriteMetadata(str(folder / "metadata"), pipeline)
 
 
-def artifact(kind, uri):
+def artifact(kind: type[Any], uri: Path) -> Any:
     made = kind()
     made.uri = str(uri)
     return made

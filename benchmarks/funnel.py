@@ -51,7 +51,9 @@ def measure(kind: str, seed: int, rows: int, users: int) -> dict[str, float]:
     columns = {"x": x, "x_missing": 0 * x, "label/click": click, "label/buy": buy}
     columns |= {"weight/click": np.ones(rows)}
     columns |= {"weight/buy": np.ones(rows) if kind == "funnel" else click}
-    data = {name: np.asarray(values, np.float32) for name, values in columns.items()}
+    data: dict[str, np.ndarray] = {
+        name: np.asarray(values, np.float32) for name, values in columns.items()
+    }
     data["user"] = user
     keras.utils.set_random_seed(seed)
     dataset = tf.data.Dataset.from_tensor_slices(data).shuffle(rows, seed=seed).batch(512)

@@ -19,6 +19,7 @@ import tempfile
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -58,6 +59,7 @@ def write_log(path: Path, num_rows: int) -> None:
             is_csv = path.suffix == ".csv"
             writer = (pcsv.CSVWriter if is_csv else pq.ParquetWriter)(path, table.schema)
         writer.write_table(table)
+    assert writer is not None, "a log has rows"
     writer.close()
 
 
@@ -127,7 +129,9 @@ def theirs(log: Path, target: Path) -> Measured:
     return _measure(Executor, target, properties)
 
 
-def _measure(executor_class, target: Path, properties, **outputs) -> Measured:
+def _measure(
+    executor_class: type[Any], target: Path, properties: dict[str, Any], **outputs: list[Any]
+) -> Measured:
     from tfx.types import standard_artifacts
 
     examples = standard_artifacts.Examples()

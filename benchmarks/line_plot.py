@@ -75,8 +75,8 @@ def _panel(
             colour = "#888888" if abs(value - 1) < 1e-9 else "#e4e4e4"
             parts.append(_line(left, y_of(value), left + plot_width, y_of(value), colour, 1))
             parts.append(_text(left - 4, y_of(value) + 4, f"{value:g}", "end"))
-    for place, tick in enumerate(panel.ticks):
-        parts.append(_text(x_of(place), top + plot_height + 14, tick, "middle"))
+    for place, label in enumerate(panel.ticks):
+        parts.append(_text(x_of(place), top + plot_height + 14, label, "middle"))
     parts.append(_text(left + plot_width / 2, top + plot_height + 28, x_label, "middle"))
     x, y = left - 34, top + plot_height / 2
     turned = f' transform="rotate(-90 {x} {y})"'

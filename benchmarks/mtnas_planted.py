@@ -14,6 +14,8 @@ import argparse
 import json
 import platform
 import time
+from collections.abc import Sequence
+from typing import Any
 
 from taskroute.schemas import environment
 
@@ -23,17 +25,21 @@ import numpy as np  # noqa: E402
 import tensorflow as tf  # noqa: E402
 import tf_keras as keras  # noqa: E402
 
-from taskroute.models.search import auc, search  # noqa: E402
+from taskroute.models.ranker import MultiTaskRanker  # noqa: E402
+from taskroute.models.search import Passes, auc, search  # noqa: E402
 from taskroute.models.trainer import build_ranker  # noqa: E402
 from taskroute.schemas.recommender import ModelConfig  # noqa: E402
 from taskroute.schemas.routes import ShareRoute  # noqa: E402
+from taskroute.schemas.trunks import MtnasTrunk  # noqa: E402
+
+Columns = dict[str, np.ndarray]
 
 TASKS = ("a1", "a2", "b1", "b2")
 HALF = 3
 ROWS = {"train": 8_192, "validation": 4_096, "test": 16_384}
 
 
-def make_rows(rows, seed):
+def make_rows(rows: int, seed: tuple[int, int]) -> Columns:
     """Columns of one split, as transformed features."""
     random = np.random.default_rng(seed)
     x = random.normal(size=(rows, 2 * HALF)).astype("float32")
@@ -48,11 +54,11 @@ def make_rows(rows, seed):
     return columns
 
 
-def passes(columns, batch_size, seed):
+def passes(columns: Columns, batch_size: int, seed: int) -> Passes:
     """The rows in batches, in an order of its own for each pass."""
     rows = len(columns["x0"])
 
-    def make(index):
+    def make(index: int) -> tf.data.Dataset:
         order = np.random.default_rng((seed, index)).permutation(rows)
         table = {name: values[order] for name, values in columns.items()}
         return tf.data.Dataset.from_tensor_slices(table).batch(batch_size)
@@ -60,7 +66,7 @@ def passes(columns, batch_size, seed):
     return make
 
 
-def make_config(trunk, seed, epochs):
+def make_config(trunk: dict[str, Any], seed: int, epochs: int) -> ModelConfig:
     return ModelConfig.model_validate(
         {
             "features": [
@@ -79,12 +85,14 @@ def make_config(trunk, seed, epochs):
     )
 
 
-def built(config, dataset):
+def built(config: ModelConfig, dataset: tf.data.Dataset) -> MultiTaskRanker:
     keras.utils.set_random_seed(config.training.seed)
     return build_ranker(config, {}, dataset)
 
 
-def trained_auc(config, splits):
+def trained_auc(
+    config: ModelConfig, splits: dict[str, Columns]
+) -> tuple[float, float, MultiTaskRanker]:
     """Mean test AUC over the tasks, and the seconds of training."""
     started = time.perf_counter()
     train = passes(splits["train"], config.training.batch_size, config.training.seed)
@@ -103,8 +111,9 @@ def parted(route: ShareRoute) -> bool:
     """Whether no sub-network, at any depth, serves a task of each group."""
     lower = {block.block: set(block.lower) for block in route.blocks}
 
-    def served(names):
-        found, layer = set(), set(names)
+    def served(names: Sequence[str]) -> set[str]:
+        found: set[str] = set()
+        layer = set(names)
         while layer:
             layer = {below for name in layer for below in lower.get(name, ())}
             found |= layer
@@ -113,7 +122,9 @@ def parted(route: ShareRoute) -> bool:
     return not served(TASKS[:2]) & served(TASKS[2:])
 
 
-def run(seed, layers, search_config, epochs):
+def run(
+    seed: int, layers: Sequence[tuple[int, ...]], search_config: dict[str, Any], epochs: int
+) -> dict[str, Any]:
     splits = {
         name: make_rows(rows, (seed, place)) for place, (name, rows) in enumerate(ROWS.items())
     }
@@ -124,18 +135,19 @@ def run(seed, layers, search_config, epochs):
         "search": search_config,
     }
     config = make_config(trunk, seed, epochs)
+    assert isinstance(config.trunk, MtnasTrunk)
     train = passes(splits["train"], config.training.batch_size, seed)
     validation = passes(splits["validation"], config.trunk.search.batch_size, seed)(0)
     ranker = built(config, train(0))
     result = search(ranker, config, train, validation)
 
-    def retrained(route):
+    def retrained(route: ShareRoute) -> tuple[float, float, MultiTaskRanker]:
         fixed = {**trunk, "route": route.model_dump()}
         return trained_auc(make_config(fixed, seed, epochs), splits)
 
     found, seconds, _ = retrained(result.route)
     control, _, _ = retrained(result.control.best) if result.control else (None, None, None)
-    bottom = {
+    bottom: dict[str, Any] = {
         "kind": "shared_bottom",
         "activation": "tanh",
         "units": [units for _, units in layers],
@@ -162,7 +174,7 @@ def run(seed, layers, search_config, epochs):
     }
 
 
-def main():
+def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--epochs", type=int, default=20, help="of each training")

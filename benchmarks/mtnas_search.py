@@ -15,6 +15,7 @@ import tempfile
 import time
 from datetime import date
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from finished_run import FinishedRun
@@ -47,7 +48,9 @@ def measure(run: FinishedRun, base: RecommenderConfig, trunk: MtnasTrunk, seed: 
     def config(chosen: Trunk) -> ModelConfig:
         return ModelConfig(**{**dict(model), "trunk": chosen, "training": training})
 
-    def row(name: str, chosen: Trunk, search_seconds: float = 0.0, reward: float | None = None):
+    def row(
+        name: str, chosen: Trunk, search_seconds: float = 0.0, reward: float | None = None
+    ) -> dict[str, Any]:
         trained = run.train(config(chosen))
         measured = {
             "trunk": name,

@@ -61,6 +61,8 @@ def write_log(folder: Path, num_rows: int) -> None:
     table = table.append_column(ROW, pa.array(np.arange(num_rows)))
     seconds = table["event_time"].to_numpy().astype("datetime64[s]").astype(np.int64)
     cutoffs = find_cutoffs(*np.unique(seconds, return_counts=True), 0.1, 0.1)
+    assert cutoffs is not None
+    assert cutoffs.test is not None
     cuts = np.searchsorted(seconds, [cutoffs.validation, cutoffs.test]).tolist()
     # CsvExampleGen would take the quotes of the header as part of the names.
     plain = pcsv.WriteOptions(include_header=False, quoting_style="none")

@@ -71,7 +71,7 @@ def pair_similarities(used: np.ndarray) -> tuple[float, float]:
 def mean_and_error(values: Sequence[float]) -> str:
     """Mean and standard error, as in `.193 ± .041`."""
     error = np.std(values, ddof=1) / np.sqrt(len(values))
-    return f"{_short(np.mean(values))} ± {_short(error)}"
+    return f"{_short(float(np.mean(values)))} ± {_short(error)}"
 
 
 def _short(value: float) -> str:
@@ -196,9 +196,9 @@ def map_plot(results: Results, settings: Sequence[Setting]) -> str:
     panels = []
     for setting in settings:
         cells = _cells(results, setting)
-        lines = {}
+        lines: dict[str, list[line_plot.Point]] = {}
         for name, by_p in cells.items():
-            points = []
+            points: list[line_plot.Point] = []
             for index, p in enumerate(setting.relatedness):
                 if p in by_p and p in cells.get("single_task", {}):
                     base = cells["single_task"][p]["errors"]

@@ -205,9 +205,12 @@ def _put(values: tf.Tensor, index: tf.Tensor, value: tf.Tensor) -> tf.Tensor:
 
 def total_parameters(config: trunks.Trunk, family: TaskFamily) -> int:
     """Trained scalars of a trunk and of the towers above it."""
-    units = getattr(config, "units", None)
-    if units is None:
-        last = config.levels[-1] if config.kind == "ple" else config.layers[-1]
+    if isinstance(
+        config, trunks.SingleTaskTrunk | trunks.SharedBottomTrunk | trunks.CrossStitchTrunk
+    ):
+        units = config.units
+    else:
+        last = config.levels[-1] if isinstance(config, trunks.PleTrunk) else config.layers[-1]
         units = last.units if isinstance(last.units, tuple) else (last.units,)
     tower = (units[-1] + 1) * TOWER_UNITS + TOWER_UNITS + 1
     return parameter_count(config, family.width, family.num_tasks) + family.num_tasks * tower

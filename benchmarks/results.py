@@ -29,7 +29,7 @@ from taskroute.pipeline.paths import RunPaths, absolute_source  # noqa: E402
 from taskroute.pipeline.run import log_fingerprint  # noqa: E402
 from taskroute.schemas.recommender import ModelConfig, RecommenderConfig, load_config  # noqa: E402
 from taskroute.schemas.routes import SearchResult  # noqa: E402
-from taskroute.schemas.trunks import MtnasTrunk  # noqa: E402
+from taskroute.schemas.trunks import MtnasTrunk, SnrAverTrunk, SnrTransTrunk  # noqa: E402
 
 REPOSITORY = Path(__file__).parent.parent
 PAGE = REPOSITORY / "docs" / "results.md"
@@ -88,6 +88,7 @@ def with_mtnas(log: Log, config: RecommenderConfig, data: Path, root: Path) -> R
 
     Its supernet has the layers of the config's own trunk, an SNR.
     """
+    assert isinstance(config.trunk, SnrTransTrunk | SnrAverTrunk)
     trunk = MtnasTrunk.model_validate(
         {
             "kind": "mtnas",

@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterator
 from contextlib import redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import tensorflow as tf
 import tensorflow_transform as tft
@@ -66,7 +67,11 @@ def main() -> None:
             before = registry.warm_start_of_latest(serving)
             with redirect_stdout(sys.stderr):
                 verdict = retrain(config, folder, folder / "root", span=day, only_json=True)
-            row = {"day": day, "outcome": verdict.outcome, "version": verdict.version}
+            row: dict[str, Any] = {
+                "day": day,
+                "outcome": verdict.outcome,
+                "version": verdict.version,
+            }
             if before is not None:
                 row |= _compare(config.part(ModelConfig), folder / "root", before)
             results.append(row)
@@ -132,8 +137,9 @@ def _curve(
     examples = _newest(transform_root / "transformed_examples")
     keras.utils.set_random_seed(training.seed)
 
-    def read(split: str, **how: int) -> tf.data.Dataset:
-        return make_dataset([f"{examples}/Split-{split}/*"], config, **how)
+    def read(split: str, batch_size: int, shuffle_seed: int | None = None) -> tf.data.Dataset:
+        files = [f"{examples}/Split-{split}/*"]
+        return make_dataset(files, config, batch_size=batch_size, shuffle_seed=shuffle_seed)
 
     def train(epoch: int) -> tf.data.Dataset:
         return read("train", batch_size=training.batch_size, shuffle_seed=training.seed + epoch)
@@ -165,7 +171,7 @@ def _curve(
     return curve
 
 
-def _batches(train) -> Iterator[dict[str, tf.Tensor]]:
+def _batches(train: Callable[[int], tf.data.Dataset]) -> Iterator[dict[str, tf.Tensor]]:
     epoch = 0
     while True:
         yield from train(epoch)

@@ -11,6 +11,7 @@ import json
 import platform
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from finished_run import FinishedRun
@@ -20,7 +21,7 @@ from taskroute.schemas.recommender import ModelConfig, load_config
 PENALTIES = (0.0, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0)
 
 
-def train_and_measure(config: ModelConfig, run: FinishedRun) -> dict[str, object]:
+def train_and_measure(config: ModelConfig, run: FinishedRun) -> dict[str, Any]:
     trained = run.train(config)
     trunk = trained.ranker.trunk
     matrices = [matrix.values.numpy() for matrix in trunk.routing()]
@@ -53,7 +54,7 @@ def main() -> None:
             training = base.training.model_copy(update={"seed": seed})
             config = base.model_copy(update={"trunk": trunk, "training": training})
             runs.append(train_and_measure(config, run))
-        row = {
+        row: dict[str, Any] = {
             "penalty": penalty,
             "open": float(np.mean([run["open"] for run in runs])),
             "connections": runs[0]["connections"],

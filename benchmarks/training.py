@@ -289,7 +289,7 @@ def sweep(problem: Problem) -> dict[str, dict[str, float]]:
         },
         **{f"{count} tasks": replace(problem, num_tasks=count) for count in (1, 6, 12)},
     }
-    found = {}
+    found: dict[str, dict[str, float]] = {}
     print(f"{'':<46}{'input':>11}{'step':>11}{'both':>11}   examples/s")
     for name, variant in variants.items():
         with tempfile.TemporaryDirectory() as folder:

@@ -14,6 +14,7 @@ import platform
 import statistics
 import time
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from pydantic import TypeAdapter
 
@@ -29,7 +30,7 @@ INPUT_WIDTH = 256
 TASKS = ("click", "like", "watch")
 FUNNEL = [{"experts": 8, "units": 128}, {"experts": 8, "units": 64}]
 # The experts of `mmoe` and the equal widths of `snr_aver` are as in their papers.
-CONFIGS = {
+CONFIGS: dict[str, dict[str, Any]] = {
     "shared_bottom": {"units": [512, 256]},
     "single_task": {"units": [256, 128]},
     "cross_stitch": {"units": [256, 128]},

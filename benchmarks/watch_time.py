@@ -12,6 +12,7 @@ import json
 import os
 import platform
 import time
+from typing import Any
 
 import numpy as np
 
@@ -23,7 +24,7 @@ import tf_keras as keras  # isort: skip
 
 SECONDS = {"column": "seconds", "minimum": 0}
 LOG = {"column": "seconds", "transform": "log1p"}
-LOSSES = {
+LOSSES: dict[str, dict[str, Any]] = {
     "mse": {"label": SECONDS},
     "huber": {"label": SECONDS, "loss": "huber", "huber_delta": 10.0},
     "log_mse": {"label": LOG},
@@ -100,7 +101,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=3)
     arguments = parser.parse_args()
     start = time.perf_counter()
-    table: dict[str, dict[str, list[float]]] = {}
+    table: dict[str, dict[str, dict[str, float]]] = {}
     print(f"{arguments.rows:,} rows, {arguments.epochs} epochs, {arguments.seeds} seeds; in %")
     print(f"{'':22}{'loss':20}{'bias':>8} {'± s.e.':>7}{'worst fifth':>14}")
     for distribution in DISTRIBUTIONS:
