@@ -1,16 +1,14 @@
-"""The command `taskroute`: parses, calls, and turns what went wrong into a sentence.
+"""The command `taskroute`: parses and calls.
 
 Nothing heavy is imported before the command is known: `--help` answers at once.
 """
 
-import sys
-import traceback
-from collections.abc import Callable
-from functools import wraps
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import click
+
+from taskroute.pipeline.error_sentences import sentence_for_errors
 
 _config = click.argument("config", type=click.Path(path_type=Path))
 _data = click.option(
@@ -24,6 +22,12 @@ _root = click.option(
     type=click.Path(path_type=Path, file_okay=False),
     help="Where artifacts, logs and served models go; runs/NAME by default.",
 )
+_budget = click.option(
+    "--budget",
+    type=click.FloatRange(min=0, min_open=True),
+    metavar="MINUTES",
+    help="Begin no training that would end later; the same command goes on.",
+)
 _verbose = click.option("-v", "--verbose", is_flag=True, help="Show what TensorFlow and Beam say.")
 
 
@@ -31,36 +35,6 @@ _verbose = click.option("-v", "--verbose", is_flag=True, help="Show what TensorF
 @click.version_option(package_name="taskroute")
 def cli() -> None:
     """From click and watch logs to a served multi-task ranker."""
-
-
-def _sentence_for_errors(command: Callable[..., int | None]) -> Callable[..., None]:
-    """A user's mistake ends in one sentence and its exit code; ours in the log's last line too."""
-
-    @wraps(command)
-    def run(*args: Any, **kwargs: Any) -> None:
-        from taskroute.schemas.errors import UserError
-
-        try:
-            code = command(*args, **kwargs)
-        except UserError as error:
-            click.echo(f"taskroute: {error}", err=True)
-            sys.exit(error.exit_code)
-        except KeyboardInterrupt:
-            click.echo("taskroute: stopped; the same command goes on from the last stage", err=True)
-            sys.exit(130)
-        except Exception as error:
-            if kwargs.get("verbose"):
-                traceback.print_exc()
-            cause = str(error).strip().splitlines()
-            click.echo(
-                f"taskroute: {type(error).__name__}: {cause[0] if cause else 'no message'} "
-                "(call again with -v for the traceback)",
-                err=True,
-            )
-            sys.exit(1)
-        sys.exit(code or 0)
-
-    return run
 
 
 @cli.command()
@@ -71,7 +45,7 @@ def _sentence_for_errors(command: Callable[..., int | None]) -> Callable[..., No
     type=click.Path(path_type=Path, dir_okay=False),
     help="The config to write; the log's name and .yaml by default.",
 )
-@_sentence_for_errors
+@sentence_for_errors
 def init(log: str | None, output: Path | None) -> None:
     """Writes a config to start from, guessed from the first rows of LOG.
 
@@ -86,7 +60,7 @@ def init(log: str | None, output: Path | None) -> None:
 @cli.command()
 @_config
 @_data
-@_sentence_for_errors
+@sentence_for_errors
 def check(config: Path, data: Path | None) -> None:
     """Reads CONFIG and a sample of its log: columns, types, label rates. No training."""
     from taskroute.pipeline.check import check_log, print_check
@@ -101,7 +75,7 @@ def check(config: Path, data: Path | None) -> None:
 @_data
 @_root
 @_verbose
-@_sentence_for_errors
+@sentence_for_errors
 def run(config: Path, data: Path | None, root: Path | None, verbose: bool) -> int:
     """Runs the pipeline of CONFIG on this machine; finished stages are reused."""
     from taskroute.pipeline import run as runner
@@ -132,14 +106,9 @@ def run(config: Path, data: Path | None, root: Path | None, verbose: bool) -> in
     show_default=True,
     help="Give all the size of the config's own trunk, or leave them as they are.",
 )
-@click.option(
-    "--budget",
-    type=click.FloatRange(min=0, min_open=True),
-    metavar="MINUTES",
-    help="Begin no training that would end later; the same command goes on.",
-)
+@_budget
 @_verbose
-@_sentence_for_errors
+@sentence_for_errors
 def compare(
     config: Path,
     data: Path | None,
@@ -176,17 +145,12 @@ def compare(
     type=int,
     help="Further trainings of each finalist; `tuning.final_seeds` by default.",
 )
-@click.option(
-    "--budget",
-    type=click.FloatRange(min=0, min_open=True),
-    metavar="MINUTES",
-    help="Begin no training that would end later; the same command goes on.",
-)
+@_budget
 @click.option(
     "--test", is_flag=True, help="Then measure the config and what was found on the test split."
 )
 @_verbose
-@_sentence_for_errors
+@sentence_for_errors
 def tune(
     config: Path,
     data: Path | None,
@@ -220,7 +184,7 @@ def tune(
 @click.option("--span", help="Last span of the window; the newest complete one by default.")
 @click.option("--json", "only_json", is_flag=True, help="Print the verdict and nothing else.")
 @_verbose
-@_sentence_for_errors
+@sentence_for_errors
 def retrain(
     config: Path,
     data: Path | None,
@@ -253,7 +217,7 @@ def retrain(
     metavar="PATH",
     help="Rows as the server saw them: a file or a pattern, in the format of CONFIG's source.",
 )
-@_sentence_for_errors
+@sentence_for_errors
 def monitor_(config: Path, root: Path | None, serving_log: str) -> None:
     """Compares a serving log with the log of CONFIG's last run: its skew. No training."""
     from taskroute.pipeline.monitor import monitor
@@ -270,7 +234,7 @@ def monitor_(config: Path, root: Path | None, serving_log: str) -> None:
 @click.option("--format", "format_", type=click.Choice(["parquet", "csv"]), default="parquet")
 @_root
 @_verbose
-@_sentence_for_errors
+@sentence_for_errors
 def demo(
     rows: int,
     relatedness: float,
@@ -300,7 +264,7 @@ def demo(
 @click.option(
     "--format", "format_", type=click.Choice(["parquet", "csv"]), default="csv", show_default=True
 )
-@_sentence_for_errors
+@sentence_for_errors
 def sample(
     folder: Path, rows: int, days: int, seed: int, format_: Literal["parquet", "csv"]
 ) -> None:
@@ -329,7 +293,7 @@ def sample(
     is_flag=True,
     help="Say instead what a served model of CONFIG takes and gives, as Markdown; needs no run.",
 )
-@_sentence_for_errors
+@sentence_for_errors
 def describe(config: Path, root: Path | None, figure: Path | None, signatures: bool) -> None:
     """Says what the model of CONFIG's last run costs and which routes it uses."""
     from taskroute.pipeline.describe import (
@@ -373,7 +337,7 @@ def describe(config: Path, root: Path | None, figure: Path | None, signatures: b
     show_default=True,
     help="Of --importance: how often each column is dealt out anew.",
 )
-@_sentence_for_errors
+@sentence_for_errors
 def report_(run_: Path, output: Path | None, importance: int | None, repeats: int) -> None:
     """Makes the page of RUN again: a pipeline root, or its last_run.json."""
     from taskroute.pipeline.report import report
@@ -409,7 +373,7 @@ _warm_start = click.option(
     show_default=True,
     help="File to write: .yaml for KFP's page and client, .json for its REST API.",
 )
-@_sentence_for_errors
+@sentence_for_errors
 def compile_(
     config: Path,
     image: str,
@@ -442,7 +406,7 @@ def compile_(
 @click.option("--host", envvar="KFP_HOST", required=True, help="URL of KFP's API.")
 @click.option("--namespace", envvar="KFP_NAMESPACE", help="Where KFP serves several users.")
 @click.option("--cron", help="Run by a schedule, e.g. '0 0 3 * * *': six fields, seconds first.")
-@_sentence_for_errors
+@sentence_for_errors
 def submit(
     config: Path,
     image: str,
@@ -471,7 +435,7 @@ def submit(
 
 @cli.command("serve-check")
 @click.argument("folder", type=click.Path(path_type=Path, file_okay=False))
-@_sentence_for_errors
+@sentence_for_errors
 def serve_check(folder: Path) -> int:
     """Tries the exported model in FOLDER as a server would, without our code."""
     from taskroute.pipeline import serve_check as checker
@@ -484,7 +448,7 @@ def serve_check(folder: Path) -> int:
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
 @click.option("--port", default=8500, show_default=True, help="Of gRPC; 0 takes a free one.")
 @click.option("--rest-port", default=8501, show_default=True, help="Of REST; 0 takes a free one.")
-@_sentence_for_errors
+@sentence_for_errors
 def serve(folder: Path, host: str, port: int, rest_port: int) -> None:
     """Serves the exported model in FOLDER, for trying clients: not for production."""
     from taskroute.pipeline.serve import serve_model
@@ -495,7 +459,7 @@ def serve(folder: Path, host: str, port: int, rest_port: int) -> None:
 @cli.command()
 @click.argument("name")
 @_root
-@_sentence_for_errors
+@sentence_for_errors
 def rollback(name: str, root: Path | None) -> None:
     """Goes back to the version before the one that serves. NAME may also be a config."""
     from taskroute.pipeline.rollback import roll_back
@@ -506,7 +470,7 @@ def rollback(name: str, root: Path | None) -> None:
 @cli.command()
 @click.argument("config", required=False, type=click.Path(path_type=Path))
 @_root
-@_sentence_for_errors
+@sentence_for_errors
 def doctor(config: Path | None, root: Path | None) -> int:
     """Says what is installed, what is wrong, and how to mend it; with CONFIG, for its runs."""
     from taskroute.pipeline.doctor import diagnose

@@ -5,15 +5,12 @@ import os
 import platform
 import shutil
 import time
-import traceback
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
 from rich.console import Console
 
-from taskroute.components.log_example_gen import spans
-from taskroute.pipeline.check import check_log
 from taskroute.pipeline.compare import summary
 from taskroute.pipeline.compare.candidates import choose
 from taskroute.pipeline.compare.figure import draw
@@ -27,23 +24,16 @@ from taskroute.pipeline.compare.trials import (
     missing_seeds,
     run_trials,
 )
-from taskroute.pipeline.lock import locked
-from taskroute.pipeline.paths import RunPaths, absolute_source
-from taskroute.pipeline.quiet import quiet
 from taskroute.pipeline.report import package_versions
-from taskroute.pipeline.run import log_fingerprint
-from taskroute.pipeline.trials.keys import digests_of, trial_key
-from taskroute.pipeline.trials.shared_data import SharedData, prepare
+from taskroute.pipeline.trials.keys import trial_key
+from taskroute.pipeline.trials.session import session
+from taskroute.pipeline.trials.shared_data import SharedData
 from taskroute.pipeline.trials.trial_file import TrialFile, write_whole
 from taskroute.schemas.errors import ConfigError
 from taskroute.schemas.recommender import ModelConfig, RecommenderConfig
 from taskroute.schemas.trunks import Trunk
 
 Match = Literal["parameters", "none"]
-
-FOLDER = "compare"
-
-_TRAINER = "taskroute.pipeline.compare.trainer"
 
 
 def compare(
@@ -82,47 +72,25 @@ def compare(
         raise ConfigError(
             "training.strategy: compare trains on one machine; give `one` or `mirrored`"
         )
-    check_log(config, data_folder)
-    paths = RunPaths(root.resolve(), config.name)
-    folder = paths.root / FOLDER
-    source = spans.resolve(absolute_source(config, data_folder))
-    fingerprint = log_fingerprint(source)
-    log = paths.logs / f"compare-{time.strftime('%Y-%m-%dT%H-%M-%S', time.gmtime())}.log"
-    with locked(paths.lock), quiet(log, verbose=verbose) as console:
-        try:
-            console.print(
-                f"[bold]{config.name}[/bold]  {len(chosen)} trunks, {num_seeds} seeds, "
-                f"{len(config.tasks)} tasks"
-            )
-            data, rows = prepare(config, source, fingerprint, paths, console)
-            counts = ", ".join(f"{count:,} {split}" for split, count in rows.items())
-            console.print(f"  rows: {counts}")
-            digests = digests_of(fingerprint, source.model_dump_json(), _TRAINER)
-            trials = make_trials(config, chosen, data, num_seeds, match, digests)
-            outcome, latencies = _measure(
-                config, trials, data, folder, console, started, budget_minutes
-            )
-            comparison = summarize(
-                config,
-                trials,
-                outcome,
-                latencies,
-                match=match,
-                rows=rows,
-                data_digest=digests["data"],
-                code=digests["code"],
-            )
-            write(comparison, folder)
-        except Exception:
-            traceback.print_exc()  # into the log
-            raise
-        print_comparison(comparison, console)
-        where = os.path.relpath(folder)
-        console.print(
-            f"\n{time.monotonic() - started:.0f} s; compare.json, compare.csv and compare.svg in "
-            f"{folder if where.startswith('..') else where}",
-            soft_wrap=True,
+    heading = f"{len(chosen)} trunks, {num_seeds} seeds, {len(config.tasks)} tasks"
+    with session("compare", config, data_folder, root, heading=heading, verbose=verbose) as opened:
+        trials = make_trials(config, chosen, opened.data, num_seeds, match, opened.digests)
+        outcome, latencies = _measure(
+            config, trials, opened.data, opened.folder, opened.console, started, budget_minutes
         )
+        comparison = summarize(
+            config,
+            trials,
+            outcome,
+            latencies,
+            match=match,
+            rows=opened.rows,
+            data_digest=opened.digests["data"],
+            code=opened.digests["code"],
+        )
+        write(comparison, opened.folder)
+        print_comparison(comparison, opened.console)
+        opened.say_files("compare.json, compare.csv and compare.svg", started)
     return comparison
 
 

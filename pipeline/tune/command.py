@@ -4,22 +4,15 @@ import json
 import os
 import platform
 import time
-import traceback
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 
-from taskroute.components.log_example_gen import spans
-from taskroute.pipeline.check import check_log
-from taskroute.pipeline.lock import locked
-from taskroute.pipeline.paths import RunPaths, absolute_source
-from taskroute.pipeline.quiet import quiet
 from taskroute.pipeline.report import package_versions
-from taskroute.pipeline.run import log_fingerprint
-from taskroute.pipeline.trials.keys import digests_of
-from taskroute.pipeline.trials.shared_data import SharedData, prepare
+from taskroute.pipeline.trials.session import session
+from taskroute.pipeline.trials.shared_data import SharedData
 from taskroute.pipeline.trials.trial_file import TrialFile, write_whole
 from taskroute.pipeline.tune.best_config import best_config
 from taskroute.pipeline.tune.finals import Final, choose, finalists, judge, run_finals
@@ -38,10 +31,6 @@ from taskroute.schemas.errors import ConfigError
 from taskroute.schemas.recommender import ModelConfig, RecommenderConfig
 from taskroute.schemas.trunks import MtnasTrunk
 from taskroute.schemas.tuning import Tuning, current_values
-
-FOLDER = "tune"
-
-_TRAINER = "taskroute.pipeline.tune.trainer"
 
 
 def tune(
@@ -72,42 +61,25 @@ def tune(
     """
     started = time.monotonic()
     tuning = _tuning_of(config, path, num_seeds)
-    check_log(config, data_folder)
-    paths = RunPaths(root.resolve(), config.name)
-    folder = paths.root / FOLDER
-    source = spans.resolve(absolute_source(config, data_folder))
-    fingerprint = log_fingerprint(source)
-    log = paths.logs / f"tune-{time.strftime('%Y-%m-%dT%H-%M-%S', time.gmtime())}.log"
     ends_at = None if budget_minutes is None else started + 60 * budget_minutes
-    with locked(paths.lock), quiet(log, verbose=verbose) as console:
-        try:
-            console.print(
-                f"[bold]{config.name}[/bold]  {len(tuning.parameters)} parameters, "
-                f"{tuning.trials} trials, {len(config.tasks)} tasks"
-            )
-            data, rows = prepare(config, source, fingerprint, paths, console)
-            counts = ", ".join(f"{count:,} {split}" for split, count in rows.items())
-            console.print(f"  rows: {counts}")
-            digests = digests_of(fingerprint, source.model_dump_json(), _TRAINER)
-            work = _Work(config, tuning, data, rows, digests, folder, console, ends_at)
-            record = work.run(test)
-            folder.mkdir(exist_ok=True)
-            write_whole(folder / "tune.json", record.model_dump_json(indent=1) + "\n")
-            if record.chosen is not None:
-                values, said = record.chosen_values, comments(record, time.strftime("%Y-%m-%d"))
-                text = best_config(path, config, data_folder, values, said)
-                write_whole(folder / "best.yaml", text)
-        except Exception:
-            traceback.print_exc()  # into the log
-            raise
-        print_record(record, console)
-        where = os.path.relpath(folder)
-        names = "tune.json" if record.chosen is None else "best.yaml and tune.json"
-        console.print(
-            f"\n{time.monotonic() - started:.0f} s; {names} in "
-            f"{folder if where.startswith('..') else where}",
-            soft_wrap=True,
+    heading = (
+        f"{len(tuning.parameters)} parameters, {tuning.trials} trials, {len(config.tasks)} tasks"
+    )
+    with session("tune", config, data_folder, root, heading=heading, verbose=verbose) as opened:
+        folder, console = opened.folder, opened.console
+        work = _Work(
+            config, tuning, opened.data, opened.rows, opened.digests, folder, console, ends_at
         )
+        record = work.run(test)
+        folder.mkdir(exist_ok=True)
+        write_whole(folder / "tune.json", record.model_dump_json(indent=1) + "\n")
+        if record.chosen is not None:
+            values, said = record.chosen_values, comments(record, time.strftime("%Y-%m-%d"))
+            text = best_config(path, config, data_folder, values, said)
+            write_whole(folder / "best.yaml", text)
+        print_record(record, console)
+        names = "tune.json" if record.chosen is None else "best.yaml and tune.json"
+        opened.say_files(names, started)
     return record
 
 

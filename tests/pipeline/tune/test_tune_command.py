@@ -10,6 +10,7 @@ import yaml
 from click.testing import CliRunner
 
 from taskroute.pipeline.cli import cli
+from taskroute.pipeline.trials import session
 from taskroute.pipeline.tune import command
 from taskroute.pipeline.tune.record import TuneRecord
 from taskroute.pipeline.tune.trials import TrialResult
@@ -79,11 +80,11 @@ def machine(monkeypatch):
     made = Machine()
     trainer = SimpleNamespace(Trainer=lambda *_: made)
     monkeypatch.setitem(sys.modules, "taskroute.pipeline.tune.trainer", trainer)
-    monkeypatch.setattr(command, "check_log", lambda *_: None)
-    monkeypatch.setattr(command, "log_fingerprint", lambda *_: "log")
-    monkeypatch.setattr(command, "digests_of", lambda *_: {"data": "d", "code": "c"})
+    monkeypatch.setattr(session, "check_log", lambda *_: None)
+    monkeypatch.setattr(session, "log_fingerprint", lambda *_: "log")
+    monkeypatch.setattr(session, "digests_of", lambda *_: {"data": "d", "code": "c"})
     rows = {"train": 800, "validation": 100, "test": 100}
-    monkeypatch.setattr(command, "prepare", lambda *_: (None, rows))
+    monkeypatch.setattr(session, "prepare", lambda *_: (None, rows))
     return made
 
 

@@ -1,0 +1,39 @@
+"""What goes wrong in a command, as one sentence and an exit code."""
+
+import sys
+import traceback
+from collections.abc import Callable
+from functools import wraps
+from typing import Any
+
+import click
+
+
+def sentence_for_errors(command: Callable[..., int | None]) -> Callable[..., None]:
+    """A user's mistake ends in one sentence and its exit code; ours in the log's last line too."""
+
+    @wraps(command)
+    def run(*args: Any, **kwargs: Any) -> None:
+        from taskroute.schemas.errors import UserError
+
+        try:
+            code = command(*args, **kwargs)
+        except UserError as error:
+            click.echo(f"taskroute: {error}", err=True)
+            sys.exit(error.exit_code)
+        except KeyboardInterrupt:
+            click.echo("taskroute: stopped; the same command goes on from the last stage", err=True)
+            sys.exit(130)
+        except Exception as error:
+            if kwargs.get("verbose"):
+                traceback.print_exc()
+            cause = str(error).strip().splitlines()
+            click.echo(
+                f"taskroute: {type(error).__name__}: {cause[0] if cause else 'no message'} "
+                "(call again with -v for the traceback)",
+                err=True,
+            )
+            sys.exit(1)
+        sys.exit(code or 0)
+
+    return run
