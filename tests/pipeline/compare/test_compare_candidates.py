@@ -90,7 +90,7 @@ class TestAKey:
             {"towers": {"units": [9]}},
             {"training": {"epochs": 3}},
             {"serving": {"score": {"click": 1.0}}},
-            {"evaluation": {"group_key": "user_id"}},
+            {"evaluation": {"group_key": "item_id"}},
         ],
     )
     def test_changes_with_all_that_decides_a_result(self, demo, change):
