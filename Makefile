@@ -11,7 +11,7 @@ help:
 	@echo "make demo         sample logs -> pipeline -> served model, in one go"
 	@echo "make test         the whole test suite"
 	@echo "make tensorboard  curves and routes of all trainings under ROOT, by default runs/demo"
-	@echo "make check        format, lint, types, tests"
+	@echo "make check        check format, lint and types, run the tests"
 	@echo "make docs         write docs/config.md anew, after a change of schemas/"
 	@echo "make lock         resolve requirements.lock anew (needs uv)"
 	@echo "make clean        remove build products and .venv"
@@ -42,8 +42,8 @@ typecheck: $(READY)
 	@mkdir -p build/typing/taskroute
 	@for folder in $(FOLDERS); do ln -sfn $(CURDIR)/$$folder build/typing/taskroute/$$folder; done
 	@MYPYPATH=build/typing $(BIN)/mypy --namespace-packages --explicit-package-bases -p taskroute
-	@MYPYPATH=build/typing:benchmarks $(BIN)/mypy --namespace-packages --explicit-package-bases \
-	    benchmarks/*.py
+	@MYPYPATH=build/typing:benchmarks:tools $(BIN)/mypy --namespace-packages --explicit-package-bases \
+	    benchmarks/*.py tools/*.py
 
 check: lint typecheck test
 

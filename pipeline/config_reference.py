@@ -136,7 +136,9 @@ class _Reference:
         return " ".join((text or "").split()).replace("*", r"\*")
 
     def _default(self, field: Mapping[str, Any]) -> str:
-        return self._shown(field["default"]) if "default" in field else "*see right*"
+        if "default" in field:
+            return self._shown(field["default"])
+        return "`{}`" if field.get("type") == "object" else "*see right*"
 
     def _shown(self, value: Any) -> str:
         match value:
@@ -173,8 +175,13 @@ class _Reference:
                 return f"list of {len(items)}: " + ", ".join(self._type(item) for item in items)
             case {"type": "array", "items": items}:
                 return f"list of {self._type(items)}{_length(field)}"
+            case {"propertyNames": {"enum": _} as keys, "additionalProperties": values}:
+                return f"mapping of {self._type(keys)} to {self._type(values)}"
+            case {"type": "object", "patternProperties": by_pattern}:
+                ((pattern, values),) = by_pattern.items()
+                return f"mapping of {_text({'pattern': pattern})} to {self._type(values)}"
             case {"type": "object", "additionalProperties": values}:
-                return f"mapping of names to {self._type(values)}"
+                return f"mapping of text to {self._type(values)}"
         return _scalar(field)
 
     def _link(self, part: str, text: str | None = None) -> str:
@@ -193,10 +200,14 @@ def _scalar(field: Mapping[str, Any]) -> str:
         case "boolean":
             return "`true` | `false`"
         case "string":
-            return _names_of_patterns().get(field.get("pattern", ""), "text")
+            return _text(field)
         case "integer":
             return f"whole number{_range(field)}"
     return f"number{_range(field)}"
+
+
+def _text(field: Mapping[str, Any]) -> str:
+    return _names_of_patterns().get(field.get("pattern", ""), "text")
 
 
 def _range(field: Mapping[str, Any]) -> str:

@@ -9,7 +9,6 @@ import numpy as np
 from taskroute.components.log_example_gen import splits
 from taskroute.components.log_example_gen.timestamps import to_seconds
 from taskroute.pipeline.best_auc import best_auc
-from taskroute.pipeline.digest import code_digest
 from taskroute.pipeline.run import RunRecord, run
 from taskroute.pipeline.sample_files import write_sample_log
 from taskroute.pipeline.sample_log import SampleLog, SampleLogSpec, make_sample_log
@@ -28,18 +27,16 @@ def run_demo(
 ) -> RunRecord:
     """Makes the log under `root`, runs `examples/demo.yaml` on it, prints the best AUC beside.
 
-    The log is made anew only where the same call has not made it yet, so that a second demo reuses
-    every stage.
+    The log is `root`/demo.parquet, where the example finds it with `--data`; it is written only
+    where it would be another one, so that a second demo reuses every stage.
     """
     with as_file(files("taskroute.examples") / "demo.yaml") as path:
         config = load_config(path)
     log = make_sample_log(SampleLogSpec(num_rows=num_rows, relatedness=relatedness, seed=seed))
-    version = code_digest("taskroute.pipeline.sample_log", "taskroute.pipeline.sample_files")[:8]
-    path = root / f"log-{num_rows}-{relatedness}-{seed}-{version}.{log_format}"
-    if not path.exists():
-        root.mkdir(parents=True, exist_ok=True)
-        write_sample_log(log, path, log_format)
-    source = config.source.model_copy(update={"path": path.name, "format": log_format})
+    source = config.source.model_copy(
+        update={"path": f"{config.name}.{log_format}", "format": log_format}
+    )
+    write_sample_log(log, root / source.path, log_format)
     config = config.model_copy(update={"source": source})
     return run(config, root, root, verbose=verbose, best_aucs=best_test_aucs(config, log))
 

@@ -1,6 +1,7 @@
 """Files of a sample log: one for all of it, or one a day."""
 
 import contextlib
+import filecmp
 import os
 from pathlib import Path
 from typing import Literal
@@ -17,7 +18,7 @@ from taskroute.schemas.errors import ConfigError
 def write_sample_log(
     log: SampleLog, path: str | Path, format: Literal["parquet", "csv"] = "parquet"
 ) -> None:
-    """Writes the table to a file that is never seen half written.
+    """Writes the table to a file that is never seen half written; left alone if it is the same.
 
     Raises:
         ConfigError: If the file cannot be written.
@@ -33,7 +34,8 @@ def write_sample_log(
                 pa.parquet.write_table(log.table, file)
             else:
                 pa.csv.write_csv(log.table, file)
-        beside.replace(path)
+        if not (path.exists() and filecmp.cmp(beside, path, shallow=False)):
+            beside.replace(path)
     except OSError as error:
         raise ConfigError(
             f"{path}: the sample log cannot be written there: {error.strerror or error}; "

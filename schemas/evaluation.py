@@ -59,12 +59,8 @@ class Bound(Config):
     metric: Metric = Field(
         "auc", description="One that the task's kind has; docs/evaluation.md lists them."
     )
-    at_least: float | None = Field(
-        None, description="The whole interval of the candidate's value must lie above."
-    )
-    at_most: float | None = Field(
-        None, description="The whole interval of the candidate's value must lie below."
-    )
+    at_least: float | None = Field(None, description="The least that it may be.")
+    at_most: float | None = Field(None, description="The most that it may be.")
     may_lose: NonNegativeFloat | None = Field(
         None, description="How much worse than the baseline it may be, in the metric's own unit."
     )
@@ -87,7 +83,8 @@ class Bound(Config):
 class Gate(Bound):
     """Bounds on the test split; a candidate that breaks one is refused.
 
-    How the intervals decide is said in `taskroute.components.task_evaluator.gate`.
+    The whole interval of the candidate's value must keep `at_least` and `at_most`; how intervals
+    decide is said in `taskroute.components.task_evaluator.gate`.
     """
 
     slice: str | None = Field(

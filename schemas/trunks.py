@@ -130,9 +130,9 @@ class _SnrTrunk(_Trunk):
             "What it costs to keep every connection open, as a multiple of the loss of a model "
             "that predicts base rates; one connection costs this divided by their number, which "
             "is the paper's lambda. Ours: the paper's 1e-3 to 1e-5 mean something beside its own "
-            "loss only. Where we measured, connections began to close near 0.3 and few were left "
-            "at 2 to 4. Raise it by factors of 2 until open routes fall, and stop where a task's "
-            "validation loss rises; 0 keeps all open and only the noise of the gates is left."
+            "loss only. Raise it by factors of 2 until open routes fall, and stop where a task's "
+            "validation loss rises (docs/trunks.md); 0 keeps all open and only the noise of the "
+            "gates is left."
         ),
     )
     l0_warmup_steps: NonNegativeInt = Field(

@@ -1,5 +1,7 @@
 """The sample log is what it says: its labels follow its true probabilities."""
 
+import dataclasses
+import os
 from pathlib import Path
 
 import numpy as np
@@ -199,6 +201,19 @@ def test_csv_and_parquet_hold_the_same_values(small_log, tmp_path):
 def test_nothing_is_left_beside_the_file(small_log, tmp_path):
     write_sample_log(small_log, tmp_path / "new" / "log.csv", "csv")
     assert [file.name for file in (tmp_path / "new").iterdir()] == ["log.csv"]
+
+
+@pytest.mark.parametrize("log_format", ["parquet", "csv"])
+def test_a_file_is_written_anew_only_for_another_log(small_log, tmp_path, log_format):
+    path = tmp_path / "log"
+    write_sample_log(small_log, path, log_format)
+    os.utime(path, (0, 0))
+    write_sample_log(small_log, path, log_format)
+    assert path.stat().st_mtime == 0
+    shorter = dataclasses.replace(small_log, table=small_log.table.slice(1))
+    write_sample_log(shorter, path, log_format)
+    assert path.stat().st_mtime > 0
+    assert [file.name for file in tmp_path.iterdir()] == ["log"]
 
 
 def test_a_log_that_cannot_be_written_leaves_the_old_one(small_log, tmp_path, monkeypatch):
