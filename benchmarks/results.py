@@ -12,7 +12,7 @@ import argparse
 import json
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,9 +24,15 @@ from rich.console import Console  # noqa: E402
 
 from taskroute.components.log_example_gen import spans  # noqa: E402
 from taskroute.pipeline.compare.command import compare  # noqa: E402
-from taskroute.pipeline.compare.summary import Comparison, Measured  # noqa: E402
+from taskroute.pipeline.compare.summary import (  # noqa: E402
+    LABELS,
+    Comparison,
+    Measured,
+    TrunkCost,
+)
 from taskroute.pipeline.paths import RunPaths, absolute_source  # noqa: E402
 from taskroute.pipeline.run import log_fingerprint  # noqa: E402
+from taskroute.pipeline.trials.against import Against  # noqa: E402
 from taskroute.schemas.recommender import ModelConfig, RecommenderConfig, load_config  # noqa: E402
 from taskroute.schemas.routes import SearchResult  # noqa: E402
 from taskroute.schemas.trunks import MtnasTrunk, SnrAverTrunk, SnrTransTrunk  # noqa: E402
@@ -141,36 +147,42 @@ def write(roots: Path) -> None:
 
 
 def tables(found: Comparison) -> list[str]:
-    """Markdown: metrics by trunk, costs, findings, provenance."""
-    columns = list(dict.fromkeys((row.task, row.metric) for row in found.measured))
+    """Markdown: a table a metric, then costs, what is shown to differ, and provenance."""
+    lines = []
     trunks = list(dict.fromkeys(row.trunk for row in found.measured))
-    cells = {(row.trunk, row.task, row.metric): row for row in found.measured}
-    costs = {cost.trunk: cost for cost in found.costs}
-    header = ["trunk", *(f"{task} {_LABELS[metric]}" for task, metric in columns)]
-    header += ["parameters", "MACs", "as served", f"ms a request of {found.latency_rows}"]
-    lines = ["", "| " + " | ".join(header) + " |", "|---" * len(header) + "|"]
-    for trunk in trunks:
-        cost = costs[trunk]
-        latency = "" if cost.latency_ms is None else f"{cost.latency_ms:.1f}"
-        values = [_cell(cells[trunk, *column]) for column in columns]
-        values += [
-            f"{cost.parameters:,.0f}",
-            f"{cost.macs:,.0f}",
-            f"{cost.served_macs:,.0f}",
-            latency,
-        ]
-        lines.append("| " + " | ".join([trunk, *values]) + " |")
+    for metric in dict.fromkeys(row.metric for row in found.measured):
+        cells = {
+            (row.trunk, row.task): _cell(row) for row in found.measured if row.metric == metric
+        }
+        tasks = list(dict.fromkeys(task for _, task in cells))
+        header = [LABELS[metric], *tasks]
+        lines += _table(header, [[t, *(cells[t, task] for task in tasks)] for t in trunks])
+    header = ["cost", "parameters", "MACs", "as served", f"ms a request of {found.latency_rows}"]
+    lines += _table(header, [_costs(cost) for cost in found.costs])
+    differences = [(row, test) for row in found.measured for test in row.against]
+    shown = [_difference(*one) for one in differences if one[1].verdict in _MARKS]
+    percent = f"{found.confidence:.0%}"
+    header = ["shown", "trunk", "than", "", f"difference, {percent} interval", "after Holm"]
+    lines += _table(header, shown)
     rows = ", ".join(f"{count:,} {split}" for split, count in found.rows.items())
-    lines += ["", *(f"* {sentence}" for sentence in found.findings), ""]
-    lines.append(
-        f"Rows: {rows}. Seeds {', '.join(map(str, found.seeds))}. {found.num_tests} tests. "
-        f"Code {found.code_digest[:12]}, data {found.data_digest[:12]}, {found.machine}."
-    )
+    lines += [
+        "",
+        f"{len(shown)} of {found.num_tests} tests show a difference, "
+        f"{sum(test.holds for _, test in differences)} after Holm's correction.",
+        "",
+        f"Rows: {rows}. Seeds {', '.join(map(str, found.seeds))}. Code {found.code_digest[:12]}, "
+        f"data {found.data_digest[:12]}, {found.machine}.",
+    ]
     return lines
 
 
-_LABELS = {"auc": "AUC", "gauc": "GAUC", "mae": "MAE"}
 _MARKS = {"better": "+", "worse": "-"}
+_LETTERS = {"single_task": "S", "shared_bottom": "B"}
+
+
+def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    lines = [f"| {' | '.join(cells)} |" for cells in (header, *rows)]
+    return ["", lines[0], "|---" * len(header) + "|", *lines[1:]]
 
 
 def _cell(row: Measured) -> str:
@@ -178,15 +190,30 @@ def _cell(row: Measured) -> str:
     if row.mean is None:
         return ""
     marks = [
-        {"single_task": "S", "shared_bottom": "B"}[test.reference] + _MARKS[test.verdict]
+        _LETTERS[test.reference] + _MARKS[test.verdict]
         for test in row.against
         if test.verdict in _MARKS
     ]
-    spread = "" if row.std is None else f" ± {row.std:.4f}"
-    value = f"{row.mean:.4f}{spread}"
-    if row.metric != "mae":
-        value = value.replace("0.", ".")
-    return " ".join([value, *marks])
+    spread = "" if row.std is None else f" ± {_size(row.metric, row.std)}"
+    return " ".join([f"{_size(row.metric, row.mean)}{spread}", *marks])
+
+
+def _difference(row: Measured, test: Against) -> list[str]:
+    gap, low, high = (_size(row.metric, size) for size in (test.difference, test.low, test.high))
+    what = f"{row.task} {LABELS[row.metric]}"
+    holds = "holds" if test.holds else f"p = {test.holm_p_value:.2f}"
+    return [what, row.trunk, test.reference, test.verdict, f"{gap}, {low} to {high}", holds]
+
+
+def _size(metric: str, size: float) -> str:
+    """A share without the 0 before the point; an error in the unit of its label."""
+    return f"{size:.2f}" if metric == "mae" else f"{size:.4f}".replace("0.", ".", 1)
+
+
+def _costs(cost: TrunkCost) -> list[str]:
+    counts = (cost.parameters, cost.macs, cost.served_macs)
+    latency = "" if cost.latency_ms is None else f"{cost.latency_ms:.1f}"
+    return [cost.trunk, *(f"{count:,.0f}" for count in counts), latency]
 
 
 def main() -> None:
