@@ -253,8 +253,11 @@ def compare(
     }
 
 
-def parts(problem: Problem, folder: Path, epochs: int = 3) -> dict[str, float]:
-    """Examples/s of the input alone, of the step alone on tensors, and of both: the best pass."""
+def parts(problem: Problem, folder: Path, passes: int = 7) -> dict[str, float]:
+    """Examples/s of the input alone, of the step alone on tensors, and of both.
+
+    Each is the median of `passes`, which take turns; one before them, which traces, does not count.
+    """
     ranker = make_ranker(problem, folder)
     steps = step_loop(ranker.train_step)
     num_kept = min(64, problem.rows // problem.batch_size)
@@ -267,15 +270,17 @@ def parts(problem: Problem, folder: Path, epochs: int = 3) -> dict[str, float]:
         for _ in rows:
             pass
 
-    def best(loop: Callable[[Iterator[Any]], None], rows: Any, count: int) -> float:
-        return count / min(timed(loop, rows)[0] for _ in range(epochs + 1))
-
     source = batches(problem, folder, "train", 1)
-    return {
-        "input": best(drain, source, problem.rows),
-        "step": best(steps, in_memory, in_memory_rows),
-        "both": best(steps, source, problem.rows),
+    measured: dict[str, tuple[Callable[[Iterator[Any]], None], Any, int]] = {
+        "input": (drain, source, problem.rows),
+        "step": (steps, in_memory, in_memory_rows),
+        "both": (steps, source, problem.rows),
     }
+    rates: dict[str, list[float]] = {name: [] for name in measured}
+    for _ in range(passes + 1):
+        for name, (loop, rows, count) in measured.items():
+            rates[name].append(count / timed(loop, rows)[0])
+    return {name: statistics.median(of_part[1:]) for name, of_part in rates.items()}
 
 
 def sweep(problem: Problem) -> dict[str, dict[str, float]]:
