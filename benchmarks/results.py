@@ -11,7 +11,6 @@ into docs/results.md, between the marks that name them, and figures and CSV file
 import argparse
 import json
 import shutil
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,11 +29,13 @@ from taskroute.pipeline.compare.summary import (  # noqa: E402
     Measured,
     TrunkCost,
 )
+from taskroute.pipeline.lock import locked  # noqa: E402
 from taskroute.pipeline.paths import RunPaths, absolute_source  # noqa: E402
 from taskroute.pipeline.run import log_fingerprint  # noqa: E402
 from taskroute.pipeline.trials.against import Against  # noqa: E402
+from taskroute.pipeline.whole_files import write_whole  # noqa: E402
 from taskroute.schemas.recommender import ModelConfig, RecommenderConfig, load_config  # noqa: E402
-from taskroute.schemas.routes import SearchResult  # noqa: E402
+from taskroute.schemas.routes import SearchResult, load_route  # noqa: E402
 from taskroute.schemas.trunks import MtnasTrunk, SnrAverTrunk, SnrTransTrunk  # noqa: E402
 
 REPOSITORY = Path(__file__).parent.parent
@@ -105,9 +106,10 @@ def with_mtnas(log: Log, config: RecommenderConfig, data: Path, root: Path) -> R
     path = root / "route.json"
     if not path.exists():
         found = search(config.model_copy(update={"trunk": trunk}), data, root)
-        path.write_text(found.model_dump_json(), encoding="utf-8")
-    found = SearchResult.model_validate_json(path.read_text(encoding="utf-8"))
-    return config.model_copy(update={"trunk": trunk.model_copy(update={"route": found.route})})
+        write_whole(path, found.model_dump_json())
+    # As a config that names the file: a route of other layers or tasks is refused.
+    with_route = {**trunk.model_dump(), "route": load_route(path).model_dump()}
+    return RecommenderConfig.model_validate({**config.model_dump(), "trunk": with_route})
 
 
 def search(config: RecommenderConfig, data: Path, root: Path) -> SearchResult:
@@ -117,14 +119,14 @@ def search(config: RecommenderConfig, data: Path, root: Path) -> SearchResult:
     source = spans.resolve(absolute_source(config, data))
     paths = RunPaths(root, config.name)
     paths.root.mkdir(parents=True, exist_ok=True)
-    shared, _ = prepare(config, source, log_fingerprint(source), paths, Console())
-    with tempfile.TemporaryDirectory() as folder:
+    with locked(paths.lock):
+        shared, _ = prepare(config, source, log_fingerprint(source), paths, Console())
         found = search_fn(
             config=config.part(ModelConfig).model_dump_json(),
             train_files=shared.files("train"),
             validation_files=shared.files("validation"),
             transform_graph_path=str(shared.transform_graph),
-            checkpoint=str(Path(folder) / "search.npz"),
+            checkpoint=str(root / "search.npz"),
         )
     return SearchResult.model_validate_json(found)
 

@@ -1,12 +1,12 @@
 """The alert file: what CI, a pager or a person reads of the changes that were told."""
 
 import json
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from taskroute.components.day_monitor.records import JudgedChange
+from taskroute.pipeline.whole_files import write_whole
 
 
 def alert_list(changes: Sequence[JudgedChange]) -> list[dict[str, Any]]:
@@ -21,8 +21,4 @@ def num_judged(changes: Sequence[JudgedChange]) -> int:
 
 def write_alerts(path: Path, facts: dict[str, Any], alerts: Sequence[dict[str, Any]]) -> None:
     """Replaces an alert file whole: the facts, and then `alerts`, which may be none."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_suffix(".tmp")
-    content = json.dumps({**facts, "alerts": list(alerts)}, indent=1)
-    beside.write_text(content + "\n", encoding="utf-8")
-    os.replace(beside, path)
+    write_whole(path, json.dumps({**facts, "alerts": list(alerts)}, indent=1) + "\n")

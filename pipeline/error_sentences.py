@@ -10,7 +10,7 @@ import click
 
 
 def sentence_for_errors(command: Callable[..., int | None]) -> Callable[..., None]:
-    """A user's mistake ends in one sentence and its exit code; ours in the log's last line too."""
+    """A user's mistake ends in one sentence and its exit code; a fault of ours in its message."""
 
     @wraps(command)
     def run(*args: Any, **kwargs: Any) -> None:
@@ -28,9 +28,10 @@ def sentence_for_errors(command: Callable[..., int | None]) -> Callable[..., Non
             if kwargs.get("verbose"):
                 traceback.print_exc()
             cause = str(error).strip().splitlines()
+            can_say_more = kwargs.get("verbose") is False
+            hint = " (call again with -v for the traceback)" if can_say_more else ""
             click.echo(
-                f"taskroute: {type(error).__name__}: {cause[0] if cause else 'no message'} "
-                "(call again with -v for the traceback)",
+                f"taskroute: {type(error).__name__}: {cause[0] if cause else 'no message'}{hint}",
                 err=True,
             )
             sys.exit(1)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pyarrow as pa
 from rich.console import Console
+from rich.markup import escape
 
 from taskroute.components.day_monitor.judge import judge
 from taskroute.components.day_monitor.records import (
@@ -77,11 +78,12 @@ def monitor(config: RecommenderConfig, root: Path, serving_log: str) -> tuple[Ju
     alerts = alert_list(judged)
     write_alerts(paths.serving_alerts, facts, alerts)
     console = Console(highlight=False)
-    console.print(f"[bold]{config.name}[/bold]: {num_rows:,} rows of {serving_log}")
+    console.print(f"[bold]{config.name}[/bold]: {num_rows:,} rows of {escape(serving_log)}")
     for alert in alerts:
-        console.print(f"  [yellow]alert[/yellow] {alert['sentence']}", soft_wrap=True)
+        console.print(f"  [yellow]alert[/yellow] {escape(alert['sentence'])}", soft_wrap=True)
     console.print(
         f"{len(alerts)} alerts, {num_judged(judged)} changes judged; in {paths.serving_alerts}",
+        markup=False,
         soft_wrap=True,
     )
     return judged

@@ -7,7 +7,6 @@ page from artifacts alone.
 """
 
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import replace
 from importlib.metadata import version
@@ -22,6 +21,7 @@ from taskroute.components.run_report.page import render
 from taskroute.components.run_report.report_data import ReportData, Stage, read_artifacts
 from taskroute.pipeline.paths import RunPaths
 from taskroute.pipeline.quiet import quiet
+from taskroute.pipeline.whole_files import write_whole
 from taskroute.schemas.errors import ConfigError, UserError
 from taskroute.schemas.recommender import RecommenderConfig
 
@@ -151,7 +151,7 @@ def _measure(
         from taskroute.components.run_report.exported_model import measure_importance
 
         found = measure_importance(data.config, *paths, num_rows=num_rows, repeats=repeats)
-    _replace(_importance_path(record, root), found.model_dump_json(indent=1) + "\n")
+    write_whole(_importance_path(record, root), found.model_dump_json(indent=1) + "\n")
     return found
 
 
@@ -167,15 +167,7 @@ def _importance_path(record: Record, root: Path) -> Path:
 
 def _write(data: ReportData, path: Path) -> Path:
     try:
-        _replace(path, render(data))
+        write_whole(path, render(data))
     except OSError as error:
         raise UserError(f"{path}: the report cannot be written: {error.strerror}") from None
     return path
-
-
-def _replace(path: Path, text: str) -> None:
-    """Writes a file beside its place and renames it, so that it is whole or as it was."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f".{path.name}.tmp")
-    beside.write_text(text, encoding="utf-8")
-    os.replace(beside, path)

@@ -21,6 +21,7 @@ from taskroute.pipeline import run as runner
 from taskroute.pipeline.check import check_log
 from taskroute.pipeline.paths import RunPaths, absolute_source
 from taskroute.pipeline.quiet import quiet
+from taskroute.pipeline.whole_files import write_whole
 from taskroute.schemas.base import Config
 from taskroute.schemas.errors import (
     NOT_BLESSED,
@@ -250,15 +251,12 @@ def _metrics(record: runner.RunRecord) -> dict[str, dict[str, dict[str, float | 
 
 def _write(verdict: RetrainVerdict, paths: RunPaths) -> None:
     """Adds the verdict to last_run.json, and its text to the summary of a job."""
-    paths.root.mkdir(parents=True, exist_ok=True)
     try:
         last_run = json.loads(paths.last_run.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         last_run = {}
     last_run["retrain"] = verdict.model_dump(mode="json")
-    beside = paths.last_run.with_suffix(".tmp")
-    beside.write_text(json.dumps(last_run, indent=1) + "\n", encoding="utf-8")
-    os.replace(beside, paths.last_run)
+    write_whole(paths.last_run, json.dumps(last_run, indent=1) + "\n")
     summary = os.environ.get(_SUMMARY_VARIABLE)
     if summary:
         with Path(summary).open("a", encoding="utf-8") as file:

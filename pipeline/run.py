@@ -1,7 +1,6 @@
 """`taskroute run`: the whole pipeline on this machine, and what it came to."""
 
 import json
-import os
 import time
 import traceback
 from collections.abc import Mapping
@@ -11,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from taskroute.components.day_monitor.records import DayChanges, read_changes
@@ -25,6 +25,7 @@ from taskroute.pipeline.paths import RunPaths, absolute_source
 from taskroute.pipeline.quiet import quiet
 from taskroute.pipeline.report import package_versions, write_page
 from taskroute.pipeline.verdict_table import verdict_lines
+from taskroute.pipeline.whole_files import write_whole
 from taskroute.schemas.errors import NOT_BLESSED, SERVING_CHECK_FAILED, UserError
 from taskroute.schemas.recommender import RecommenderConfig
 from taskroute.schemas.source import SPLITS, Source
@@ -68,10 +69,7 @@ class RunRecord:
 
     def write(self, path: Path) -> None:
         """Replaces `path` whole."""
-        path.parent.mkdir(parents=True, exist_ok=True)
-        beside = path.with_suffix(".tmp")
-        beside.write_text(json.dumps(vars(self), indent=1) + "\n", encoding="utf-8")
-        os.replace(beside, path)
+        write_whole(path, json.dumps(vars(self), indent=1) + "\n")
 
 
 def run(
@@ -209,7 +207,8 @@ def _run_stages(
             _print_data(report, console)
         if stage.name == "DayMonitor":
             for alert in report.alerts:
-                console.print(f"    [yellow]alert[/yellow] {alert['sentence']}", soft_wrap=True)
+                sentence = escape(alert["sentence"])
+                console.print(f"    [yellow]alert[/yellow] {sentence}", soft_wrap=True)
 
     try:
         stages = run_stages(pipeline, on_start, on_finish)

@@ -25,11 +25,12 @@ from taskroute.pipeline.compare.trials import (
     run_trials,
 )
 from taskroute.pipeline.report import package_versions
+from taskroute.pipeline.trials.cells import time_left
 from taskroute.pipeline.trials.keys import trial_key
-from taskroute.pipeline.trials.session import session
+from taskroute.pipeline.trials.session import check_request, session
 from taskroute.pipeline.trials.shared_data import SharedData
-from taskroute.pipeline.trials.trial_file import TrialFile, write_whole
-from taskroute.schemas.errors import ConfigError
+from taskroute.pipeline.trials.trial_file import TrialFile
+from taskroute.pipeline.whole_files import write_whole
 from taskroute.schemas.recommender import ModelConfig, RecommenderConfig
 from taskroute.schemas.trunks import Trunk
 
@@ -64,14 +65,7 @@ def compare(
     """
     started = time.monotonic()
     chosen = choose(config, trunks)
-    if num_seeds < 2:
-        raise ConfigError(
-            f"--seeds: {num_seeds} cannot tell a difference from chance; give 2 or more"
-        )
-    if config.training.strategy == "multi_worker":
-        raise ConfigError(
-            "training.strategy: compare trains on one machine; give `one` or `mirrored`"
-        )
+    check_request("compare", config, num_seeds)
     heading = f"{len(chosen)} trunks, {num_seeds} seeds, {len(config.tasks)} tasks"
     with session("compare", config, data_folder, root, heading=heading, verbose=verbose) as opened:
         trials = make_trials(config, chosen, opened.data, num_seeds, match, opened.digests)
@@ -182,10 +176,7 @@ def _latencies(
 def trial_line(progress: Progress) -> str:
     """One line on a trial that has ended."""
     result = progress.result
-    left = ""
-    if progress.number < progress.total:
-        seconds = progress.seconds_left
-        left = f"about {seconds / 60:.0f} min left" if seconds >= 90 else f"{seconds:.0f} s left"
+    left = time_left(progress.seconds_left) if progress.number < progress.total else ""
     return (
         f"  {progress.number:>3}/{progress.total:<3} {result.trunk:<14}seed {result.seed:<5}"
         f"{result.epochs:>3} epochs{result.seconds:>8.1f}s   {left}"
@@ -223,7 +214,10 @@ def summarize(
         measured=measured,
         costs=summary.costs(outcome.results, list(trunks), latencies),
         num_tests=sum(len(row.against) for row in measured),
-        findings=summary.findings(measured, summary.few_rows(outcome.results), confidence),
+        findings=(
+            *summary.diverged(outcome.results),
+            *summary.findings(measured, summary.few_rows(outcome.results), confidence),
+        ),
         missing=dict(missing_seeds(outcome.missing)),
         trunks={name: trunk.model_dump(mode="json") for name, trunk in trunks.items()},
         code_digest=code,

@@ -111,8 +111,21 @@ def measured(
 
 def few_rows(results: Sequence[TrialResult]) -> dict[str, int]:
     """Tasks with too few test rows to be tested, and how many of the rarer label they have."""
-    counts = results[0].num_rarer if results else {}
+    counts: dict[str, int] = {}
+    for result in results:  # one whose predictions are no numbers has counted none
+        for task, count in result.num_rarer.items():
+            counts[task] = max(count, counts.get(task, 0))
     return {task: count for task, count in counts.items() if count < MIN_RARER}
+
+
+def diverged(results: Sequence[TrialResult]) -> tuple[str, ...]:
+    """Trials whose predictions are no numbers, or no probabilities, in sentences."""
+    return tuple(
+        f"{result.trunk}, seed {result.seed}: {result.num_invalid:,} predictions are no numbers or "
+        "no probabilities; what they leave undefined is left out"
+        for result in results
+        if result.num_invalid
+    )
 
 
 def _references(trunk: str, trunks: Sequence[str]) -> list[str]:

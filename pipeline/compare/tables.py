@@ -1,6 +1,7 @@
 """The comparison on a screen of 80 columns, and as CSV."""
 
 import csv
+import io
 from itertools import groupby
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from taskroute.pipeline.trials.cells import (
     print_words,
     with_spread,
 )
+from taskroute.pipeline.whole_files import write_whole
 
 
 def print_comparison(comparison: Comparison, console: Console) -> None:
@@ -41,6 +43,12 @@ def notes(comparison: Comparison) -> list[str]:
     lines.append(
         f"p50: median time of a request of {comparison.latency_rows:,} rows, closed routes removed."
     )
+    untimed = [cost.trunk for cost in comparison.costs if cost.latency_ms is None]
+    if untimed:
+        lines.append(
+            f"not timed: {', '.join(untimed)}, whose first seed was trained by a comparison before "
+            "this one; take its line out of trials.jsonl to have it trained and timed."
+        )
     return lines
 
 
@@ -62,18 +70,19 @@ def write_csv(comparison: Comparison, path: Path) -> None:
     test_fields = ("difference", "low", "high", "p_value", "holm_p_value", "verdict")
     header = ["task", "metric", "trunk", "num_seeds", "mean", "std", *cost_fields, "latency_ms"]
     header += [f"{field}_to_{reference}" for reference in REFERENCES for field in test_fields]
-    with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(header)
-        for row in comparison.measured:
-            cost = costs.get(row.trunk)
-            cells = [row.task, row.metric, row.trunk, len(row.by_seed), row.mean, row.std]
-            cells += [cost and getattr(cost, field) for field in (*cost_fields, "latency_ms")]
-            tests = {test.reference: test for test in row.against}
-            for reference in REFERENCES:
-                test = tests.get(reference)
-                cells += [test and getattr(test, field) for field in test_fields]
-            writer.writerow(cells)
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(header)
+    for row in comparison.measured:
+        cost = costs.get(row.trunk)
+        cells = [row.task, row.metric, row.trunk, len(row.by_seed), row.mean, row.std]
+        cells += [cost and getattr(cost, field) for field in (*cost_fields, "latency_ms")]
+        tests = {test.reference: test for test in row.against}
+        for reference in REFERENCES:
+            test = tests.get(reference)
+            cells += [test and getattr(test, field) for field in test_fields]
+        writer.writerow(cells)
+    write_whole(path, text.getvalue())
 
 
 def _metric_table(task: str, metric: str, rows: list[Measured]) -> Table:

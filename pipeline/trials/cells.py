@@ -48,6 +48,11 @@ def difference(test: Against | None, digits: int) -> str:
     return f"{value} ± {(test.high - test.low) / 2:.{digits}f}{mark:<4}"
 
 
+def time_left(seconds: float) -> str:
+    """How long the rest will take."""
+    return f"about {seconds / 60:.0f} min left" if seconds >= 90 else f"{seconds:.0f} s left"
+
+
 def print_words(
     console: Console, notes: Iterable[str], findings: Iterable[str], warnings: Iterable[str]
 ) -> None:

@@ -18,6 +18,7 @@ from taskroute.pipeline.quiet import quiet
 from taskroute.pipeline.run import log_fingerprint
 from taskroute.pipeline.trials.keys import digests_of
 from taskroute.pipeline.trials.shared_data import SharedData, prepare
+from taskroute.schemas.errors import ConfigError
 from taskroute.schemas.recommender import RecommenderConfig
 
 
@@ -45,7 +46,29 @@ class Session:
         self.console.print(
             f"\n{time.monotonic() - started:.0f} s; {names} in "
             f"{self.folder if where.startswith('..') else where}",
+            markup=False,
             soft_wrap=True,
+        )
+
+
+def check_request(command: str, config: RecommenderConfig, num_seeds: int | None) -> None:
+    """Refuses what no command that trains many times can do.
+
+    Args:
+        command: Its name.
+        config: What to learn.
+        num_seeds: Of `--seeds`, if it was given.
+
+    Raises:
+        ConfigError: If one seed is to show a difference, or several machines are to train.
+    """
+    if num_seeds is not None and num_seeds < 2:
+        raise ConfigError(
+            f"--seeds: {num_seeds} cannot tell a difference from chance; give 2 or more"
+        )
+    if config.training.strategy == "multi_worker":
+        raise ConfigError(
+            f"training.strategy: {command} trains on one machine; give `one` or `mirrored`"
         )
 
 

@@ -7,6 +7,7 @@ from typing import Generic, TypeVar
 
 from pydantic import Field, ValidationError
 
+from taskroute.pipeline.whole_files import write_whole
 from taskroute.schemas.base import Config
 
 
@@ -17,13 +18,6 @@ class KeyedResult(Config):
 
 
 ResultT = TypeVar("ResultT", bound=KeyedResult)
-
-
-def write_whole(path: Path, text: str) -> None:
-    """Replaces a file whole, or not at all."""
-    beside = path.with_suffix(".tmp")
-    beside.write_text(text, encoding="utf-8")
-    os.replace(beside, path)
 
 
 class TrialFile(Generic[ResultT]):
@@ -37,13 +31,15 @@ class TrialFile(Generic[ResultT]):
     def __init__(self, path: Path, result: type[ResultT]):
         self._path, self._result = path, result
         self._lines: dict[str, str] = {}
-        lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+        # A kill may have cut the last line anywhere, within a character, too.
+        text = path.read_text(encoding="utf-8", errors="replace") if path.exists() else ""
+        lines = text.splitlines()
         for line in lines:
             try:
                 self._lines[json.loads(line)["key"]] = line
             except (ValueError, TypeError, KeyError):
                 continue
-        if len(self._lines) < len(lines):
+        if len(self._lines) < len(lines) or (text and not text.endswith("\n")):
             write_whole(path, "".join(f"{line}\n" for line in self._lines.values()))
 
     def find(self, key: str) -> ResultT | None:

@@ -46,7 +46,7 @@ def best_config(
         if name in content["source"]
     ]
     route = content.get("trunk", {}).get("route")
-    if isinstance(route, str):
+    if isinstance(route, str) and "trunk" not in values:
         changes.append((("trunk", "route"), str((path.parent / route).resolve())))
     wanted = content
     for location, value in changes:

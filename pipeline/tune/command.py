@@ -11,9 +11,9 @@ from typing import Any
 from rich.console import Console
 
 from taskroute.pipeline.report import package_versions
-from taskroute.pipeline.trials.session import session
+from taskroute.pipeline.trials.session import check_request, session
 from taskroute.pipeline.trials.shared_data import SharedData
-from taskroute.pipeline.trials.trial_file import TrialFile, write_whole
+from taskroute.pipeline.trials.trial_file import TrialFile
 from taskroute.pipeline.tune.best_config import best_config
 from taskroute.pipeline.tune.finals import Final, choose, finalists, judge, run_finals
 from taskroute.pipeline.tune.judging import Metrics, score
@@ -27,6 +27,7 @@ from taskroute.pipeline.tune.record import (
 from taskroute.pipeline.tune.search import Search, Searched, Tried
 from taskroute.pipeline.tune.tables import final_line, print_record, trial_line
 from taskroute.pipeline.tune.trials import OWN, Bench, Trial, TrialResult
+from taskroute.pipeline.whole_files import write_whole
 from taskroute.schemas.errors import ConfigError
 from taskroute.schemas.recommender import ModelConfig, RecommenderConfig
 from taskroute.schemas.trunks import MtnasTrunk
@@ -71,12 +72,13 @@ def tune(
             config, tuning, opened.data, opened.rows, opened.digests, folder, console, ends_at
         )
         record = work.run(test)
-        folder.mkdir(exist_ok=True)
         write_whole(folder / "tune.json", record.model_dump_json(indent=1) + "\n")
         if record.chosen is not None:
             values, said = record.chosen_values, comments(record, time.strftime("%Y-%m-%d"))
             text = best_config(path, config, data_folder, values, said)
             write_whole(folder / "best.yaml", text)
+        else:
+            (folder / "best.yaml").unlink(missing_ok=True)  # of a search before this one
         print_record(record, console)
         names = "tune.json" if record.chosen is None else "best.yaml and tune.json"
         opened.say_files(names, started)
@@ -89,8 +91,7 @@ def _tuning_of(config: RecommenderConfig, path: Path, num_seeds: int | None) -> 
             f"{path}: tuning: is missing; say there what may change, for example `tuning: "
             "{parameters: {training.learning_rate: {min: 0.0003, max: 0.003, scale: log}}}`"
         )
-    if config.training.strategy == "multi_worker":
-        raise ConfigError("training.strategy: tune trains on one machine; give `one` or `mirrored`")
+    check_request("tune", config, num_seeds)
     if isinstance(config.trunk, MtnasTrunk) and config.trunk.route is None:
         raise ConfigError(
             "trunk.route: mtnas is tuned by the route that a search found; search with `taskroute "
@@ -98,10 +99,6 @@ def _tuning_of(config: RecommenderConfig, path: Path, num_seeds: int | None) -> 
         )
     if num_seeds is None:
         return config.tuning
-    if num_seeds < 2:
-        raise ConfigError(
-            f"--seeds: {num_seeds} cannot tell a difference from chance; give 2 or more"
-        )
     return config.tuning.model_copy(update={"final_seeds": num_seeds})
 
 
@@ -134,6 +131,7 @@ class _Work:
             self._train,
             max_examples=tuning.examples,
             ends_at=ends_at,
+            clock=time.monotonic,
         )
         self._search = Search(config, tuning, digests, self._bench)
 

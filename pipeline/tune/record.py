@@ -27,7 +27,9 @@ class MetricRecord(Config):
     metric: str
     own_by_seed: dict[int, float | None]
     chosen_by_seed: dict[int, float | None]
-    against_own: Against | None = Field(description="Corrected for the metrics of its split.")
+    against_own: Against | None = Field(
+        description="Corrected for the metrics of its split; null where no direction is better."
+    )
 
 
 class TuneRecord(Config):
@@ -74,7 +76,9 @@ def metric_records(
     for task, metric in named:
         ours = {seed: of(metrics, task, metric) for seed, metrics in chosen.items()}
         theirs = {seed: of(metrics, task, metric) for seed, metrics in own.items()}
-        test = against(OWN_NAME, ours, theirs, BETTER.get(metric, 1), confidence)
+        # Of a rate or a calibration neither more nor less is better: there is nothing to test.
+        better = BETTER.get(metric)
+        test = against(OWN_NAME, ours, theirs, better, confidence) if better else None
         rows.append(
             MetricRecord(
                 split=split,
@@ -110,16 +114,21 @@ def findings(
         ended_by: The budget that was spent, or an exhausted space, if any.
         confidence: Of the intervals.
     """
+    if ended_by == "minutes":
+        return ()
     if not finals:
         none_is_left = ended_by in (None, EXHAUSTED)
         return ("no trial beside the config may be chosen",) if none_is_left else ()
+    reasons = "; ".join(
+        f"{_name(final.number)}: {', '.join(final.against_it)}"
+        for final in finals
+        if final.against_it
+    )
     if chosen is None:
-        reasons = "; ".join(
-            f"{_name(final.number)}: {', '.join(final.against_it)}" for final in finals
-        )
         return (f"nothing can be chosen: over all seeds {reasons}",)
     if chosen.number == OWN:
-        return ("no finalist came to a better mean than the config as it is, which is kept",)
+        kept = "no finalist came to a better mean than the config as it is, which is kept"
+        return (f"{kept}; may not be chosen: {reasons}" if reasons else kept,)
     return (
         *_on_chosen(chosen, confidence, len(finals) - 1),
         *_on_luck(chosen, search_scores),

@@ -15,6 +15,7 @@ from taskroute.pipeline.trials.cells import (
     difference,
     plain_table,
     print_words,
+    time_left,
     with_spread,
 )
 from taskroute.pipeline.tune.record import (
@@ -74,7 +75,7 @@ def _left(reused: bool, seconds: float) -> str:
         return "   reused"
     if seconds <= 0:
         return ""
-    return f"   about {seconds / 60:.0f} min left" if seconds >= 90 else f"   {seconds:.0f} s left"
+    return f"   {time_left(seconds)}"
 
 
 def print_record(record: TuneRecord, console: Console) -> None:

@@ -10,7 +10,12 @@ import pyarrow.csv
 import pytest
 
 from taskroute.components.day_monitor.histogram import Histogram
-from taskroute.components.day_monitor.records import DayChanges, write_changes, write_tables
+from taskroute.components.day_monitor.records import (
+    DayChanges,
+    read_changes,
+    write_changes,
+    write_tables,
+)
 from taskroute.components.day_monitor.tables import ColumnPlan, count_columns, groups_of
 from taskroute.components.log_example_gen.log_batch import LogBatch, RowCheck
 from taskroute.components.task_evaluator.rows import row_hashes
@@ -90,6 +95,18 @@ def test_values_and_missing_ones_are_told_apart(root, capsys):
     assert alert["sentence"] in capsys.readouterr().out.replace("\n", " ")
     assert alert["since"] == "2026-01-01 to 2026-01-02"
     assert alert["now"].endswith("serving.csv")
+
+
+def test_a_term_that_looks_like_markup_is_printed_as_it_is(root, capsys):
+    table = draw(9, tv=0.6)
+    marked = pa.array(["[/b]" if one == "tv" else one for one in table["device"].to_pylist()])
+    changes = read_changes(root / "artifacts" / "changes")
+    histograms = (HISTOGRAMS[0], Histogram(column="device", terms=("phone", "[/b]")))
+    write_changes(
+        root / "artifacts" / "changes", changes.model_copy(update={"histograms": histograms})
+    )
+    assert compare(root, table.set_column(0, "device", marked)) == {("skew", "device")}
+    assert "'[/b]'" in capsys.readouterr().out
 
 
 def test_thresholds_are_those_of_the_config(root):

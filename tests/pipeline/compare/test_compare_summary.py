@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from taskroute.pipeline.compare.command import summarize, trial_line, write
+from taskroute.pipeline.compare.command import _latencies, summarize, trial_line, write
 from taskroute.pipeline.compare.summary import Comparison
 from taskroute.pipeline.compare.tables import print_comparison
 from taskroute.pipeline.compare.trials import Cost, Outcome, Progress, Trial, TrialResult
@@ -42,7 +42,7 @@ AUCS = {
 }
 
 
-def make_comparison(aucs=AUCS, missing=(), gauc=0.6, watch=12_345.6, num_rarer=None):
+def make_comparison(aucs=AUCS, missing=(), gauc=0.6, watch=12_345.6, num_rarer=None, diverged=None):
     results, trials = [], []
     for place, (trunk, values) in enumerate(aucs.items()):
         noise = np.random.default_rng(place).normal(scale=0.001, size=6)
@@ -60,7 +60,10 @@ def make_comparison(aucs=AUCS, missing=(), gauc=0.6, watch=12_345.6, num_rarer=N
                     best_epoch=8,
                     seconds=12_345.0,
                     cost=COST,
-                    num_rarer=num_rarer or {},
+                    num_rarer=dict.fromkeys(num_rarer or {}, 0)
+                    if (trunk, seed) == diverged
+                    else num_rarer or {},
+                    num_invalid=100 if (trunk, seed) == diverged else 0,
                     metrics={
                         "click": {"auc": 0.7 + value, "gauc": gauc and gauc + noise[seed]},
                         "watch": {"mae": watch + 10 * value},
@@ -126,6 +129,12 @@ def test_a_task_with_few_rows_is_not_tested_and_says_so():
     assert comparison.findings[-2].startswith("click: too few test rows of its rarer label (7)")
 
 
+def test_a_trial_whose_predictions_are_no_numbers_is_named_and_turns_no_test_off():
+    comparison = make_comparison(num_rarer={"click": 70, "watch": 100}, diverged=("single_task", 1))
+    assert comparison.findings[0].startswith("single_task, seed 1: 100 predictions are no numbers")
+    assert len(find(comparison, "click", "auc", "shared_bottom").against) == 1
+
+
 def test_two_references_are_tested_once():
     comparison = make_comparison()
     assert find(comparison, "click", "auc", "single_task").against == ()
@@ -138,7 +147,8 @@ def test_no_finished_trial_is_no_finding_and_no_error(tmp_path):
     comparison = make_comparison(missing=every)
     assert comparison.findings == ()
     assert "still to train" in " ".join(printed(comparison).split())
-    write(comparison, tmp_path)
+    assert _latencies({}, tmp_path / "compare" / "latency.json", lambda models: {}) == {}
+    write(comparison, tmp_path / "compare")
 
 
 def test_less_error_is_better():

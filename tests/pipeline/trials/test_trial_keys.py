@@ -1,9 +1,6 @@
 """What a key is made of changes with the log, how it is read, and the code that runs a trial."""
 
-from pathlib import Path
-
 from taskroute.pipeline.trials.keys import digests_of
-from taskroute.pipeline.trials.trial_file import write_whole
 
 
 def test_digests_change_with_the_log_and_how_it_is_read():
@@ -19,11 +16,3 @@ def test_the_digest_of_the_code_is_of_the_trainer_too():
     names = ("tune", "compare")
     digests = {digests_of("", "", f"taskroute.pipeline.{name}.trainer")["code"] for name in names}
     assert len(digests) == 2
-
-
-def test_a_file_is_replaced_whole(tmp_path: Path):
-    path = tmp_path / "a.json"
-    write_whole(path, "one")
-    write_whole(path, "two")
-    assert path.read_text() == "two"
-    assert list(tmp_path.iterdir()) == [path]

@@ -157,3 +157,5 @@ def test_a_route_s_file_leads_where_it_led(tmp_path):
     config, found, _ = best(tmp_path, text, {"trunk.layers[0].units": 4})
     assert found.trunk.route == config.trunk.route
     assert found.trunk.layers[0].units == 4
+    _, found, _ = best(tmp_path, text, {"trunk": {"kind": "shared_bottom", "units": [9]}})
+    assert found.trunk.units == (9,)

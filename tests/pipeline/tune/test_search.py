@@ -7,6 +7,7 @@ import pytest
 
 from taskroute.pipeline.trials.trial_file import TrialFile
 from taskroute.pipeline.tune.finals import choose, finalists, judge, run_finals
+from taskroute.pipeline.tune.record import findings, metric_records
 from taskroute.pipeline.tune.search import EXHAUSTED, Search
 from taskroute.pipeline.tune.trials import Bench, TrialResult
 from taskroute.schemas.errors import DataError
@@ -362,6 +363,9 @@ class TestFinals:
         finals = judged(made, found)
         assert all("like auc" in final.against_it[0] for final in finals[1:])
         assert choose(finals).number == 1
+        (said,) = findings(finals, finals[0], (), {}, None, 0.95)
+        assert "config as it is, which is kept; may not be chosen: trial" in said
+        assert "like auc" in said
 
     def test_leave_out_what_fails_with_another_seed(self, shop):
         class Fragile(Machine):
@@ -389,3 +393,15 @@ class TestFinals:
         *_, found, _, _ = run_all(made)
         assert len(made.machine.trained) == 4 + 16 - 7
         assert all(list(by_seed) == [2, 3, 4, 5] for by_seed in found.values())
+
+
+def test_more_calibration_is_neither_better_nor_worse():
+    own = {seed: {"click": {"auc": 0.8, "calibration": 1.0 + 0.01 * seed}} for seed in range(4)}
+    chosen = {
+        seed: {"click": {"auc": 0.81 + 0.001 * seed, "calibration": 1.3}} for seed in range(4)
+    }
+    named = [("click", "auc"), ("click", "calibration")]
+    auc, calibration = metric_records("validation", own, chosen, named, 0.95)
+    assert auc.against_own.verdict == "better"
+    assert calibration.against_own is None
+    assert calibration.chosen_by_seed[0] == 1.3

@@ -205,8 +205,35 @@ def test_minutes_that_are_used_up_leave_nothing_chosen(tune, tmp_path, capsys, m
         record = tune(budget_minutes=9)
     assert record.chosen is None
     assert record.ended_by == "minutes"
+    assert 0 < len(record.tried) < 8
     assert not (tmp_path / "root" / "tune" / "best.yaml").exists()
     assert "the same command goes on" in capsys.readouterr().out
+
+
+def test_minutes_that_end_within_the_finals_show_nothing_yet(tune, monkeypatch):
+    clock = iter(range(0, 10**6, 60))
+    with monkeypatch.context() as patched:
+        patched.setattr(command.time, "monotonic", lambda: float(next(clock)))
+        record = tune(budget_minutes=45)
+    assert len(record.tried) == 8
+    assert record.ended_by == "minutes"
+    assert record.finals
+    assert record.chosen is None
+    assert record.findings == ()
+
+
+def test_the_best_of_a_search_before_is_not_left_beside_one_that_found_none(
+    tune, tmp_path, monkeypatch
+):
+    tune()
+    best = tmp_path / "root" / "tune" / "best.yaml"
+    assert best.exists()
+    path = tmp_path / "shop.yaml"
+    content = yaml.safe_load(path.read_text())
+    content["tuning"]["constraints"] = [{"task": "click", "metric": "log_loss", "at_most": 0.1}]
+    path.write_text(yaml.safe_dump(content))
+    assert tune().chosen is None
+    assert not best.exists()
 
 
 def test_where_no_trial_may_be_chosen_that_is_said(tune, tmp_path, capsys):
