@@ -111,10 +111,7 @@ def measured(
 
 def few_rows(results: Sequence[TrialResult]) -> dict[str, int]:
     """Tasks with too few test rows to be tested, and how many of the rarer label they have."""
-    counts: dict[str, int] = {}
-    for result in results:  # one whose predictions are no numbers has counted none
-        for task, count in result.num_rarer.items():
-            counts[task] = max(count, counts.get(task, 0))
+    counts = results[0].num_rarer if results else {}
     return {task: count for task, count in counts.items() if count < MIN_RARER}
 
 

@@ -75,7 +75,8 @@ def write_csv(comparison: Comparison, path: Path) -> None:
     writer.writerow(header)
     for row in comparison.measured:
         cost = costs.get(row.trunk)
-        cells = [row.task, row.metric, row.trunk, len(row.by_seed), row.mean, row.std]
+        num_seeds = sum(value is not None for value in row.by_seed.values())
+        cells = [row.task, row.metric, row.trunk, num_seeds, row.mean, row.std]
         cells += [cost and getattr(cost, field) for field in (*cost_fields, "latency_ms")]
         tests = {test.reference: test for test in row.against}
         for reference in REFERENCES:

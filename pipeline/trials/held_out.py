@@ -4,6 +4,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import tensorflow as tf
 
 from taskroute.components.task_evaluator.rows import TaskRows, row_hashes
@@ -74,6 +76,7 @@ class HeldOutRows:
             DataError: If the split is empty, or a label cannot be measured.
         """
         statistics: dict[str, Any] = {}
+        counts: dict[str, npt.NDArray[np.int64]] = {}
         for number, file in enumerate(self._files):
             start = 0
             records = tf.data.TFRecordDataset(file, "GZIP", buffer_size=2**20)
@@ -82,6 +85,7 @@ class HeldOutRows:
                 start += len(hashes)
                 for task, rows in self._rows(examples, score(examples), hashes).items():
                     statistics.setdefault(task, new_statistics(rows)).add(rows)
+                    counts[task] = counts.get(task, 0) + _counts(rows)
         if not statistics:
             raise DataError(
                 f"the {self._split} split holds no row; give it a larger share of the log in "
@@ -90,10 +94,7 @@ class HeldOutRows:
         metrics = {name: dict(found.estimates().values) for name, found in statistics.items()}
         return HeldOut(
             metrics=metrics,
-            num_rarer={
-                name: round(found.num_examples * _rarer_share(metrics[name]))
-                for name, found in statistics.items()
-            },
+            num_rarer={name: int(of_task.min()) for name, of_task in counts.items()},
             num_invalid=sum(int(found.num_invalid[0]) for found in statistics.values()),
         )
 
@@ -105,6 +106,10 @@ class HeldOutRows:
         return task_rows(self._plan, known, [arrays], hashes)
 
 
-def _rarer_share(metrics: Mapping[str, float | None]) -> float:
-    rate = metrics.get("actual_rate", 1.0) or 0.0
-    return min(rate, 1 - rate) if "actual_rate" in metrics else rate
+def _counts(rows: TaskRows) -> npt.NDArray[np.int64]:
+    """Rows that count: by label of a binary task, of a regression all."""
+    labels = rows.labels[rows.weights > 0]
+    if rows.kind != "binary":
+        return np.array([len(labels)])
+    num_positive = np.count_nonzero(labels > 0.5)
+    return np.array([len(labels) - num_positive, num_positive])

@@ -14,7 +14,8 @@ from taskroute.schemas.tuning import with_values
 
 
 def best_config(
-    path: Path,
+    text: str,
+    folder: Path,
     config: RecommenderConfig,
     data_folder: Path,
     values: Mapping[str, Any],
@@ -25,13 +26,13 @@ def best_config(
     Comments and layout stay, but where YAML's anchors make one text stand for two fields.
 
     Args:
-        path: The config's file.
+        text: Of the config's file.
+        folder: Where it lies.
         config: What it holds.
         data_folder: Where relative paths of its source start: they become absolute.
         values: What was found, by the field's path.
         comments: Lines to begin with.
     """
-    text = path.read_text(encoding="utf-8")
     content = yaml.safe_load(text)
     found = with_values(config.part(ModelConfig), values)
     held = found.model_dump(mode="json")
@@ -47,7 +48,7 @@ def best_config(
     ]
     route = content.get("trunk", {}).get("route")
     if isinstance(route, str) and "trunk" not in values:
-        changes.append((("trunk", "route"), str((path.parent / route).resolve())))
+        changes.append((("trunk", "route"), str((folder / route).resolve())))
     wanted = content
     for location, value in changes:
         wanted = with_value(wanted, location, value)

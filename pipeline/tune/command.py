@@ -62,6 +62,10 @@ def tune(
     """
     started = time.monotonic()
     tuning = _tuning_of(config, path, num_seeds)
+    best = root.resolve() / "tune" / "best.yaml"
+    if path.resolve() == best:
+        raise ConfigError(f"{path}: would be replaced by what is found; tune a copy of it")
+    text = path.read_text(encoding="utf-8")  # now: it may be edited while trainings run
     ends_at = None if budget_minutes is None else started + 60 * budget_minutes
     heading = (
         f"{len(tuning.parameters)} parameters, {tuning.trials} trials, {len(config.tasks)} tasks"
@@ -75,10 +79,10 @@ def tune(
         write_whole(folder / "tune.json", record.model_dump_json(indent=1) + "\n")
         if record.chosen is not None:
             values, said = record.chosen_values, comments(record, time.strftime("%Y-%m-%d"))
-            text = best_config(path, config, data_folder, values, said)
-            write_whole(folder / "best.yaml", text)
+            found = best_config(text, path.parent, config, data_folder, values, said)
+            write_whole(best, found)
         else:
-            (folder / "best.yaml").unlink(missing_ok=True)  # of a search before this one
+            best.unlink(missing_ok=True)  # of a search before this one
         print_record(record, console)
         names = "tune.json" if record.chosen is None else "best.yaml and tune.json"
         opened.say_files(names, started)
@@ -210,7 +214,7 @@ class _Work:
     def _measure_test(
         self, number: int, values: Mapping[str, Any], seeds: Sequence[int]
     ) -> dict[int, Metrics]:
-        """Of the trainings of a finalist, by seed; from their checkpoints."""
+        """Of the trainings of a finalist, by seed; those without a checkpoint are trained again."""
         file = TrialFile(self._folder / "tests.jsonl", TrialResult)
         found: dict[int, Metrics] = {}
         for seed in seeds:

@@ -53,7 +53,10 @@ def broken(metrics: Metrics, own: Metrics, constraints: Sequence[Bound]) -> list
         if bound.at_most is not None and value > bound.at_most:
             said.append(f"{name} {value:.4f} is above {bound.at_most:g}")
         before = of(own, bound.task, bound.metric)
-        if bound.may_lose is None or before is None:
+        if bound.may_lose is None:
+            continue
+        if before is None:
+            said.append(f"{name} is undefined for the config as it is")
             continue
         lost = (before - value) * BETTER[bound.metric]
         if lost > bound.may_lose:

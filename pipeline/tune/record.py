@@ -129,8 +129,15 @@ def findings(
     if chosen.number == OWN:
         kept = "no finalist came to a better mean than the config as it is, which is kept"
         return (f"{kept}; may not be chosen: {reasons}" if reasons else kept,)
+    own_is_out = [
+        f"the config as it is may not be chosen: {', '.join(final.against_it)}"
+        for final in finals
+        if final.number == OWN and final.against_it
+    ]
+    num_tests = sum(final.against_own is not None for final in finals)
     return (
-        *_on_chosen(chosen, confidence, len(finals) - 1),
+        *own_is_out,
+        *_on_chosen(chosen, confidence, num_tests),
         *_on_luck(chosen, search_scores),
         *_on_metrics(chosen, metrics, confidence),
     )
@@ -139,11 +146,11 @@ def findings(
 def _on_chosen(chosen: Final, confidence: float, num_tests: int) -> Iterator[str]:
     name, test = _name(chosen.number), chosen.against_own
     if test is None:
-        yield f"{name} has the best mean; nothing tells it from chance"
+        yield f"{name} has the best mean that may be chosen; nothing tells it from chance"
     elif test.verdict == NO_DIFFERENCE:
         yield (
-            f"{name} has the best mean, but is not shown to differ from the config as it is "
-            f"({_interval(test, confidence)} over {test.num_seeds} seeds)"
+            f"{name} has the best mean that may be chosen, but is not shown to differ from "
+            f"the config as it is ({_interval(test, confidence)} over {test.num_seeds} seeds)"
         )
     else:
         holds = "holds" if test.holds else "does not hold"
@@ -163,7 +170,7 @@ def _on_luck(chosen: Final, search_scores: Mapping[int, float | None]) -> Iterat
     if before is None or own is None or test is None:
         return
     promised = before - own
-    if promised > test.difference:
+    if promised > max(test.difference, 0.0):
         digits = max(SHARE_DECIMALS, decimals(abs(promised), 2))
         yield (
             f"with the one seed of the search it was {promised:.{digits}f} above: the best of many "

@@ -60,9 +60,7 @@ def make_comparison(aucs=AUCS, missing=(), gauc=0.6, watch=12_345.6, num_rarer=N
                     best_epoch=8,
                     seconds=12_345.0,
                     cost=COST,
-                    num_rarer=dict.fromkeys(num_rarer or {}, 0)
-                    if (trunk, seed) == diverged
-                    else num_rarer or {},
+                    num_rarer=num_rarer or {},
                     num_invalid=100 if (trunk, seed) == diverged else 0,
                     metrics={
                         "click": {"auc": 0.7 + value, "gauc": gauc and gauc + noise[seed]},
@@ -129,7 +127,7 @@ def test_a_task_with_few_rows_is_not_tested_and_says_so():
     assert comparison.findings[-2].startswith("click: too few test rows of its rarer label (7)")
 
 
-def test_a_trial_whose_predictions_are_no_numbers_is_named_and_turns_no_test_off():
+def test_a_trial_whose_predictions_are_no_numbers_is_named():
     comparison = make_comparison(num_rarer={"click": 70, "watch": 100}, diverged=("single_task", 1))
     assert comparison.findings[0].startswith("single_task, seed 1: 100 predictions are no numbers")
     assert len(find(comparison, "click", "auc", "shared_bottom").against) == 1

@@ -40,7 +40,7 @@ def best(folder, text, values, comments=(), data="data"):
     path = folder / "shop.yaml"
     path.write_text(text)
     config = load_config(path)
-    written = best_config(path, config, folder / data, values, comments)
+    written = best_config(text, folder, config, folder / data, values, comments)
     (folder / "elsewhere").mkdir(exist_ok=True)
     (folder / "elsewhere" / "best.yaml").write_text(written)
     return config, load_config(folder / "elsewhere" / "best.yaml"), written

@@ -248,6 +248,42 @@ def test_where_no_trial_may_be_chosen_that_is_said(tune, tmp_path, capsys):
     assert all("log_loss 0.5000 is above 0.1" in each.against_it[0] for each in record.tried[3:])
 
 
+def test_a_config_that_breaks_a_constraint_is_said_to_be_out(tune, tmp_path):
+    path = tmp_path / "shop.yaml"
+    content = yaml.safe_load(path.read_text())
+    content["tuning"]["constraints"] = [{"task": "click", "metric": "auc", "at_least": 0.79}]
+    path.write_text(yaml.safe_dump(content))
+    record = tune()
+    assert record.chosen not in (None, 1)
+    assert record.findings[0].startswith("the config as it is may not be chosen: click auc 0.7")
+
+
+def test_the_best_of_a_search_is_not_tuned_where_it_would_be_replaced(tune, tmp_path, monkeypatch):
+    tune()
+    best = tmp_path / "root" / "tune" / "best.yaml"
+    text = best.read_text()
+    called = ["tune", str(best), "--root", str(tmp_path / "root"), "--budget", "1"]
+    result = CliRunner().invoke(cli, called)
+    assert result.exit_code == 2
+    assert "tune a copy of it" in result.stderr
+    assert best.read_text() == text
+
+
+def test_the_config_is_that_of_the_start_whatever_is_made_of_its_file_meanwhile(
+    tune, tmp_path, machine
+):
+    path = tmp_path / "shop.yaml"
+    measure = machine.measure
+
+    def edited_meanwhile(*arguments, **options):
+        path.write_text("name: another\n")
+        return measure(*arguments, **options)
+
+    machine.measure = edited_meanwhile
+    tune()
+    assert load_config(tmp_path / "root" / "tune" / "best.yaml").name == "shop"
+
+
 def refused(tmp_path, config, *arguments):
     path = tmp_path / "shop.yaml"
     path.write_text(yaml.safe_dump(config))
