@@ -58,6 +58,8 @@ def propose(
     with threadpool_limits(1):
         process = _fit(encode(space, points), _without_outliers(np.array(scores)))
         best = process.predict(encode(space, points)).max()
+        # The deviation is that of a result, noise included: without it no better point was found
+        # in the same trials (docs/LOG.md, 2026-11-28).
         mean, deviation = process.predict(encode(space, candidates), return_std=True)
     gap = (mean - best) / deviation
     improvement = deviation * (gap * norm.cdf(gap) + norm.pdf(gap))
