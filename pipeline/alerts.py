@@ -14,11 +14,6 @@ def alert_list(changes: Sequence[JudgedChange]) -> list[dict[str, Any]]:
     return [change.as_alert() for change in changes if change.alert]
 
 
-def num_judged(changes: Sequence[JudgedChange]) -> int:
-    """How many of the changes had rows enough to be judged."""
-    return sum(change.low is not None for change in changes)
-
-
 def write_alerts(path: Path, facts: dict[str, Any], alerts: Sequence[dict[str, Any]]) -> None:
     """Replaces an alert file whole: the facts, and then `alerts`, which may be none."""
     write_whole(path, json.dumps({**facts, "alerts": list(alerts)}, indent=1) + "\n")

@@ -15,6 +15,7 @@ from taskroute.components.day_monitor.judge import judge
 from taskroute.components.day_monitor.records import (
     DayChanges,
     JudgedChange,
+    num_judged,
     read_changes,
     read_tables,
 )
@@ -30,7 +31,7 @@ from taskroute.components.log_example_gen import log_files, log_reader
 from taskroute.components.log_example_gen.bad_rows import BadRowCounts
 from taskroute.components.log_example_gen.log_batch import RowCheck
 from taskroute.components.task_evaluator.rows import row_hashes
-from taskroute.pipeline.alerts import alert_list, num_judged, write_alerts
+from taskroute.pipeline.alerts import alert_list, write_alerts
 from taskroute.pipeline.paths import RunPaths
 from taskroute.schemas.columns import feature_columns
 from taskroute.schemas.errors import ConfigError, DataError
@@ -106,10 +107,11 @@ def _count(config: RecommenderConfig, changes: DayChanges, serving_log: str) -> 
     columns = feature_columns(config)
     by_column = {histogram.column: histogram for histogram in changes.histograms}
     for column in columns:
-        if column.name not in by_column:
+        known = by_column.get(column.name)
+        if known is None or (known.terms is None) != (column.kind == "number"):
             raise ConfigError(
-                f"the last run did not read the column '{column.name}'; run the pipeline with this "
-                "config first"
+                f"the last run did not read the column '{column.name}' as this config does; run "
+                "the pipeline with it first"
             )
     plan = ColumnPlan(
         histograms=tuple(by_column[column.name] for column in columns),

@@ -13,12 +13,12 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from taskroute.components.day_monitor.records import DayChanges, read_changes
+from taskroute.components.day_monitor.records import DayChanges, num_judged, read_changes
 from taskroute.components.log_example_gen import log_files, spans
 from taskroute.components.log_example_gen.bad_rows import REASONS
 from taskroute.components.serving_check.check import read_report
 from taskroute.components.task_evaluator.records import read_evaluation
-from taskroute.pipeline.alerts import alert_list, num_judged, write_alerts
+from taskroute.pipeline.alerts import alert_list, write_alerts
 from taskroute.pipeline.digest import code_digest
 from taskroute.pipeline.lock import locked
 from taskroute.pipeline.paths import RunPaths, absolute_source

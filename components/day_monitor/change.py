@@ -24,6 +24,10 @@ Array = npt.NDArray[np.float64]
 Measure = Literal["share", "ratio", "distribution"]
 
 
+# Of a group's rows: with five such groups, none at all is by chance once in 3 million.
+_EXPECTED = 3.0
+
+
 @dataclass(frozen=True)
 class Change:
     """From one set of rows to another.
@@ -55,10 +59,11 @@ def change(measure: Measure, since: Array, now: Array) -> Change:
         now: (G, C), the rows that are compared.
 
     Returns:
-        Of a share, the difference; of a ratio, the relative change; of a distribution, the
-        Jensen-Shannon divergence without its bias: between two samples of the same it is about 0.
+        Of a share, the difference; of a ratio, the relative change, not defined where its
+        denominator, or it was before, is 0 or less; of a distribution, the Jensen-Shannon
+        divergence without its bias: between two samples of the same it is about 0.
     """
-    held = (since.sum(axis=1) > 0) | (now.sum(axis=1) > 0)
+    held = (since != 0).any(axis=1) | (now != 0).any(axis=1)
     before, after = with_and_without(since, held), with_and_without(now, held)
     match measure:
         case "share":
@@ -66,14 +71,24 @@ def change(measure: Measure, since: Array, now: Array) -> Change:
             num_groups = int(held.sum())
         case "ratio":
             changes = ratio(ratio(*after.T), ratio(*before.T)) - 1
-            # As for a rate: the groups that matter are those that hold what is counted.
-            num_groups = int(min(np.count_nonzero(table[:, 0]) for table in (since, now)))
+            num_groups = _groups_of_a_ratio(since, now)
         case "distribution":
             changes = jensen_shannon(before, after)
             num_groups = int(held.sum())
             # The jackknife's estimate of the bias, which is of the order of cells over rows.
             changes[0] -= (len(changes) - 2) * (changes[1:].mean() - changes[0])
     return Change(float(changes[0]), spread(changes[1:], num_groups))
+
+
+def _groups_of_a_ratio(since: Array, now: Array) -> int:
+    """How many groups matter: as for a rate, those that hold what is counted.
+
+    Of `now` also those that would hold _EXPECTED of it, had nothing changed: that positives are
+    gone from many rows is a change, and not too few rows to see one.
+    """
+    held_before, held_now = ((table != 0).all(axis=1) for table in (since, now))
+    expected = now[:, 1] * (level("ratio", since) or 0.0)
+    return int(min(held_before.sum(), (held_now | (expected >= _EXPECTED)).sum()))
 
 
 def jensen_shannon(one: Array, other: Array) -> Array:

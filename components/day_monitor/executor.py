@@ -25,6 +25,7 @@ from taskroute.components.day_monitor.tables import (
     has_predictions,
     in_order,
     num_rows,
+    without_model,
 )
 from taskroute.components.example_files.shard_names import span_of
 from taskroute.schemas.columns import feature_columns, label_columns, raw_columns
@@ -98,6 +99,7 @@ class Executor(base_beam_executor.BaseBeamExecutor):
         if served is not None and not has_predictions(tables):
             note = f"{NOT_COMPARED}: version {served.version} cannot score these rows"
             served = None
+            tables = {span: without_model(of_span) for span, of_span in tables.items()}
         changes: tuple[JudgedChange, ...] = ()
         if len(spans) > 1:
             changes = judge(
@@ -130,7 +132,7 @@ def _shards(examples: types.Artifact) -> list[Shard]:
     spans = [span_of(file) for file in files]
     has_spans = any(spans)
     return [
-        ((span or NO_SPAN).lstrip("0"), number, file)
+        ((span or NO_SPAN).lstrip("0") or "0", number, file)
         for number, (span, file) in enumerate(zip(spans, files, strict=True))
         if span or not has_spans
     ]

@@ -1,8 +1,9 @@
 """What DayMonitor leaves: changes.json and tables.npz. Read without TensorFlow."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
+from zipfile import BadZipFile
 
 import numpy as np
 from pydantic import (
@@ -131,6 +132,11 @@ class JudgedChange(Config):
         }
 
 
+def num_judged(changes: Sequence[JudgedChange]) -> int:
+    """How many of the changes had rows enough to be judged."""
+    return sum(change.low is not None for change in changes)
+
+
 class DayChanges(Config):
     """What was compared, and what was found.
 
@@ -151,10 +157,6 @@ class DayChanges(Config):
     note: str
     changes: tuple[JudgedChange, ...]
     histograms: tuple[Histogram, ...]
-
-    @property
-    def alerts(self) -> tuple[JudgedChange, ...]:
-        return tuple(change for change in self.changes if change.alert)
 
 
 def write_changes(folder: str | Path, changes: DayChanges) -> None:
@@ -203,6 +205,6 @@ def read_tables(folder: str | Path) -> dict[str, Tables]:
             for name, table in arrays.items():
                 span, signal, of = name.split("/")
                 tables.setdefault(span, {})[signal, of] = table
-    except (OSError, ValueError):
+    except (OSError, ValueError, EOFError, BadZipFile):
         raise DataError(f"{path}: cannot be read; run the pipeline again") from None
     return tables

@@ -49,8 +49,11 @@ def read_served(
     except (OSError, ValidationError):
         why = f"version {baseline.version} does not say what it was trained on"
         return None, f"{NOT_COMPARED}: {why}"
-    if info.data_span is None or number_of(info.data_span[1]) >= number_of(newest):
-        why = f"version {baseline.version}, which serves, was trained on {newest}"
+    if info.data_span is None:
+        why = f"version {baseline.version} does not say what it was trained on"
+        return None, f"{NOT_COMPARED}: {why}"
+    if number_of(info.data_span[1]) >= number_of(newest):
+        why = f"version {baseline.version}, which serves, was trained on {info.data_span[1]}"
         return None, f"{NOT_COMPARED}: {why}"
     return Served(baseline.version, str(folder), _vocabularies(folder, features)), ""
 

@@ -39,6 +39,9 @@ MEASURES: dict[Signal, Measure] = {
 }
 
 
+_OF_THE_MODEL: tuple[Signal, ...] = ("oov", "prediction_mean", "prediction_drift", "calibration")
+
+
 @dataclass(frozen=True)
 class ColumnPlan:
     """What is counted of the columns of the log: plain data, for any worker.
@@ -157,6 +160,11 @@ def num_rows(tables: Tables) -> int:
 def has_predictions(tables: Mapping[str, Tables]) -> bool:
     """Whether predictions were counted of the rows of every span."""
     return all(any(key[0] == "prediction_mean" for key in of_span) for of_span in tables.values())
+
+
+def without_model(tables: Tables) -> Tables:
+    """Those that need no served model."""
+    return {key: table for key, table in tables.items() if key[0] not in _OF_THE_MODEL}
 
 
 def in_order(spans: Iterable[str]) -> list[str]:

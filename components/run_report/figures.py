@@ -124,7 +124,7 @@ def learning_curves(training: Mapping[str, Any], tasks: Mapping[str, str]) -> It
 
 
 def level_plot(change: JudgedChange) -> Markup | None:
-    """A share or ratio from span to span, the newest last; None where it is of one span only."""
+    """A share or ratio from span to span, where it is defined; None of one span only."""
     levels = list(change.levels.values())
     if len(levels) < 2:
         return None
@@ -136,7 +136,7 @@ def level_plot(change: JudgedChange) -> Markup | None:
         [Series(title, 1 if change.alert else 0, list(enumerate(levels, start=1)))],
         Axis("span, oldest to newest", [1, len(levels)], whole=True),
         Axis(_LEVEL_UNITS[change.signal], (0, *levels)),
-        mark=(len(levels), change.now),
+        mark=(len(levels), change.now) if change.now in change.levels else None,
     )
 
 

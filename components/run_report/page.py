@@ -13,6 +13,7 @@ import jinja2
 import yaml
 from markupsafe import Markup
 
+from taskroute.components.day_monitor.records import num_judged
 from taskroute.components.run_report import figures, tables
 from taskroute.components.run_report.plot import number
 from taskroute.components.run_report.report_data import ReportData
@@ -102,7 +103,7 @@ def _context(data: ReportData) -> dict[str, Any]:
         "has_slices": any(task["slices"] for task in tasks),
         **_calibration(data),
         "importance": tables.importance_rows(data.importance) if data.importance else [],
-        "total_seconds": sum(stage.seconds for stage in data.stages if not stage.cached) or 1.0,
+        "total_seconds": sum((stage.seconds for stage in data.stages if not stage.cached), 0.0),
         "splits": splits,
         "num_rows": sum(data.rows.values()),
         "num_bad_rows": sum(data.bad_rows.values()),
@@ -171,6 +172,7 @@ def _changes(data: ReportData) -> dict[str, Any]:
         "changes_note": _sentence(data.changes.note) if data.changes and data.changes.note else "",
         "alerts": tables.change_rows([one for one in changes if one.alert]),
         "all_changes": tables.change_rows(changes),
+        "num_judged": num_judged(changes),
         "level_plots": [one for one in plots if one is not None][:_MOST_LEVELS_DRAWN],
         "serving_alerts": tables.change_rows([one for one in data.serving_changes if one.alert]),
         "all_serving_changes": tables.change_rows(data.serving_changes),

@@ -138,6 +138,19 @@ def test_a_feature_that_the_last_run_did_not_read_is_named(root):
         compare(root, draw(9), {"features": features})
 
 
+def test_a_column_that_the_last_run_read_as_another_kind_is_named(root):
+    features = [CONFIG["features"][0], {"name": "age", "kind": "categorical", "hash_buckets": 9}]
+    with pytest.raises(ConfigError, match="did not read the column 'age' as this config does"):
+        compare(root, draw(9), {"features": features})
+
+
+@pytest.mark.parametrize("content", [b"", b"PK", b"PK\x03\x04 cut short"])
+def test_counts_that_cannot_be_read_are_refused_in_a_sentence(root, content):
+    (root / "artifacts" / "changes" / "tables.npz").write_bytes(content)
+    with pytest.raises(DataError, match="cannot be read; run the pipeline again"):
+        compare(root, draw(9))
+
+
 @pytest.mark.parametrize("content", [None, "[]", "{}", '{"started": "now", "artifacts": {}}'])
 def test_a_root_without_a_run_is_refused_in_a_sentence(root, content):
     (root / "last_run.json").unlink()

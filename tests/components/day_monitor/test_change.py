@@ -103,9 +103,33 @@ def as_share(counts):
 
 
 def test_a_rate_of_few_positives_has_no_interval():
-    since, now = spread_out(100, 1000), spread_out(0, 1000)
+    since, now = spread_out(10, 1000), spread_out(0, 1000)
     now[:3, 0] = 1
     assert change("ratio", since, now).spread is None
+    assert change("ratio", now, since).spread is None
+
+
+def test_positives_that_are_gone_from_many_rows_are_shown():
+    found = change("ratio", spread_out(100, 1000), spread_out(0, 1000))
+    assert found.value == -1
+    assert found.spread.interval(found.value, 0.95)[1] < -0.9
+    assert change("ratio", spread_out(100, 1000), spread_out(0, 100)).spread is None
+
+
+def test_the_rarer_side_of_a_ratio_says_how_many_groups_matter():
+    predicted_and_actual = spread_out(100, 0)
+    predicted_and_actual[:3, 1] = 30
+    found = change("ratio", spread_out(100, 100), predicted_and_actual)
+    assert np.isfinite(found.value)
+    assert found.spread is None
+
+
+def test_groups_whose_labels_are_below_0_count():
+    since, now = spread_out(1000, 100), spread_out(500, 100)
+    since[0, 0] = now[0, 0] = -since[0, 1]  # label sum and weight come to 0
+    without = [np.delete(table, 0, axis=0) for table in (since, now)]
+    assert change("ratio", since, now).value != pytest.approx(change("ratio", *without).value)
+    assert change("ratio", since, now).spread.degrees_of_freedom == NUM_GROUPS - 1
 
 
 @pytest.mark.parametrize("measure", ["share", "ratio", "distribution"])

@@ -66,6 +66,11 @@ def test_a_change_fires_its_own_alert_alone(change, expected):
         assert alerts(log.judged(log.day(**change))) == expected
 
 
+def test_positives_that_are_gone_are_told():
+    log = Log()
+    assert ("label_rate", "click") in alerts(log.judged(log.day(rate=0.0)))
+
+
 def test_what_the_spans_do_among_themselves_is_ordinary():
     log = Log()
     weekend = {"tv": 0.4, "rate": 0.14}

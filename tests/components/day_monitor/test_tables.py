@@ -15,6 +15,7 @@ from taskroute.components.day_monitor.tables import (
     has_predictions,
     in_order,
     num_rows,
+    without_model,
 )
 from taskroute.components.hashes import hash_texts
 from taskroute.components.task_evaluator.jackknife import NUM_GROUPS
@@ -129,3 +130,12 @@ def test_rows_are_counted_once():
 @pytest.mark.parametrize("spans", [["8", "9", "10"], ["2026-01-31", "2026-02-01"]])
 def test_spans_are_in_the_order_of_time(spans):
     assert in_order(reversed(spans)) == spans
+
+
+def test_without_the_model_what_the_log_says_is_left():
+    found = counted()
+    assert ("oov", "tags") in found
+    assert set(without_model(found)) == set(found) - {("oov", "tags")}
+    labels = np.zeros(5)
+    task = count_task("click", "binary", labels, labels + 1, labels + 0.5, np.zeros(5, np.int64))
+    assert set(without_model(task)) == {("label_rate", "click")}

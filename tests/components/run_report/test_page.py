@@ -296,7 +296,7 @@ def test_alerts_are_told_before_all_that_was_judged(html):
         "1 alert",
         "2026-01-03 against 2026-01-01 to 2026-01-02",
         "version 3",
-        "3 changes",
+        "2 changes judged",  # of three: one has too few rows
     ):
         assert word in section
     assert section.index(">label rate<") > section.index("Every change")
@@ -311,9 +311,25 @@ def test_a_day_without_an_alert_or_without_a_day_before_says_so(data):
     assert "No alert: 2026-01-03 against" in html
     assert "Nothing serves yet." in html
     assert "<h3>Serving log</h3>" not in html
+    untold = quiet.model_copy(update={"changes": (), "note": ""})  # every threshold is null
+    html = page.render(replace(data, changes=untold, serving_changes=()))
+    assert "No alert: 2026-01-03, 0 changes judged" in html
     none = quiet.model_copy(update={"now": None, "changes": (), "note": "nothing was compared"})
     html = page.render(replace(data, changes=none, serving_changes=()))
     assert "Nothing was compared." in html
+
+
+def test_a_level_that_the_newest_span_has_not_is_not_drawn_as_its_own(data):
+    rate = data.changes.changes[2]
+    assert rate.signal == "label_rate"
+    older = {span: value for span, value in rate.levels.items() if span != rate.now}
+    late = data.changes.model_copy(
+        update={"changes": (rate.model_copy(update={"levels": {"2026-01-01": 0.1} | older}),)}
+    )
+    html = page.render(replace(data, changes=late, serving_changes=()))
+    plots = re.findall(r"<svg.*?</svg>", html[html.index('<section id="changes">') :], re.DOTALL)
+    assert plots
+    assert f">{rate.now}</text>" not in plots[0]
 
 
 @pytest.mark.parametrize(
