@@ -91,4 +91,4 @@ def _load(folder: Path) -> statistics_pb2.DatasetFeatureStatisticsList:
 
 
 def _name(folder: Path) -> str:
-    return folder.name.partition("-")[2].lstrip("0")
+    return folder.name.partition("-")[2].lstrip("0") or "0"

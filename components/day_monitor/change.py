@@ -24,7 +24,8 @@ Array = npt.NDArray[np.float64]
 Measure = Literal["share", "ratio", "distribution"]
 
 
-# Of a group's rows: with five such groups, none at all is by chance once in 3 million.
+# Rows of a group, or of what is counted in them. With five groups that would hold so many, none at
+# all is by chance once in 3 million.
 _EXPECTED = 3.0
 
 
@@ -68,16 +69,21 @@ def change(measure: Measure, since: Array, now: Array) -> Change:
     match measure:
         case "share":
             changes = ratio(*after.T) - ratio(*before.T)
-            num_groups = int(held.sum())
+            num_groups = _groups_of_rows(since[:, 1], now[:, 1])
         case "ratio":
             changes = ratio(ratio(*after.T), ratio(*before.T)) - 1
             num_groups = _groups_of_a_ratio(since, now)
         case "distribution":
             changes = jensen_shannon(before, after)
-            num_groups = int(held.sum())
+            num_groups = _groups_of_rows(since.sum(axis=1), now.sum(axis=1))
             # The jackknife's estimate of the bias, which is of the order of cells over rows.
             changes[0] -= (len(changes) - 2) * (changes[1:].mean() - changes[0])
     return Change(float(changes[0]), spread(changes[1:], num_groups))
+
+
+def _groups_of_rows(since: Array, now: Array) -> int:
+    """How many groups have rows enough on either side: of a handful nothing is shown."""
+    return int(min(np.count_nonzero(rows >= _EXPECTED) for rows in (since, now)))
 
 
 def _groups_of_a_ratio(since: Array, now: Array) -> int:

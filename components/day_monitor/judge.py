@@ -69,7 +69,10 @@ def judge(
     by_column = {histogram.column: histogram for histogram in histograms}
     judged = [_judge(one, window, now, by_column, shared) for one in compared]
     return tuple(
-        sorted(judged, key=lambda one: (not one.alert, -abs(one.change or 0.0) / one.limit))
+        sorted(
+            judged,
+            key=lambda one: (not one.alert, -one.shown / one.limit, -abs(one.change or 0.0)),
+        )
     )
 
 
@@ -83,9 +86,9 @@ def _compare(
         if threshold is None or not of_key:
             continue
         measure, total = MEASURES[signal], _sum(of_key.values())
-        # Of a single span there are no others, and nothing is known.
-        among = np.abs([change(measure, total - one, one).value for one in of_key.values()])
-        ordinary = float(among[np.isfinite(among)].max(initial=0.0))
+        # Of a single span there are no others, and one of few rows says nothing.
+        among = (change(measure, total - one, one) for one in of_key.values())
+        ordinary = max((abs(one.value) for one in among if one.spread is not None), default=0.0)
         yield _Compared(key, threshold, of_key, now, change(measure, total, now), ordinary)
 
 

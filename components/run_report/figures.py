@@ -1,5 +1,6 @@
 """The plots of the page: what is drawn over which axes, and said in words beside."""
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -102,16 +103,17 @@ def learning_curves(training: Mapping[str, Any], tasks: Mapping[str, str]) -> It
     for title, (key, unit) in wanted.items():
         curves = [history.get(name, ()) for name in (key, f"val_{key}")]
         series = [
-            Series(name, place, list(enumerate(curve, start=1)))
+            Series(name, place, points)
             for place, (name, curve) in enumerate(zip(_CURVES, curves, strict=True))
-            if curve
+            if (points := [one for one in enumerate(curve, start=1) if math.isfinite(one[1])])
         ]
         if series:
             best = training["best_epoch"]
-            validation = series[-1].points
+            validation = dict(series[-1].points)
+            first, last = validation[min(validation)], validation[max(validation)]
             words = (
-                f"validation loss from {number(validation[0][1])} to "
-                f"{number(validation[min(best, len(validation)) - 1][1])} in epoch {best}, the best"
+                f"validation loss from {number(first)} to {number(validation.get(best, last))} in "
+                f"epoch {best}, the best"
             )
             yield plot(
                 title,

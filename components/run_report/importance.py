@@ -137,7 +137,7 @@ def _estimate(rows: TaskRows, predictions: npt.NDArray[np.floating[Any]]) -> Est
         for values in (rows.weights, np.where(rows.weights > 0, rows.weights * error, 0.0))
     )
     held = weight > 0
-    if held.any():
+    if held.any() and np.isfinite(total).all():
         means = ratio(with_and_without(total, held), with_and_without(weight, held))
         result.put(METRIC[rows.kind], means[0], means[1:], int(held.sum()))
     return result

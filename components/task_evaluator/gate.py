@@ -210,4 +210,4 @@ def _summary(verdicts: Sequence[GateVerdict], failed: Sequence[GateVerdict]) -> 
         )
     if judged:
         return f"all gates passed ({len(judged)})"
-    return "no baseline yet to lose against: blessed"
+    return "nothing to lose against: blessed"

@@ -235,7 +235,7 @@ def _cut(
     order = np.argsort(index, kind="stable")
     ends = np.cumsum(np.bincount(index, minlength=len(values)))
     for task, scored in rows.items():
-        in_order = scored[order]
         for place, (value, end) in enumerate(zip(values, ends.tolist(), strict=True)):
             start = int(ends[place - 1]) if place else 0
-            yield (task, column, value), in_order[start:end]
+            # A copy: a view would keep the whole batch for the few rows of a rare value.
+            yield (task, column, value), scored[order[start:end]]

@@ -114,8 +114,24 @@ def test_alerts_come_first_and_then_what_came_nearest():
     log = Log()
     found = log.judged(log.day(missing=0.3, rate=0.11))
     assert found[0].signal == "missing"
-    shares = [abs(one.change) / one.limit for one in found[1:]]
+    shares = [one.shown / one.limit for one in found[1:]]
     assert shares == sorted(shares, reverse=True)
+
+
+@pytest.mark.parametrize("num_rows", [2, 5, 20, 50])
+def test_a_handful_of_rows_shows_nothing(num_rows):
+    log, few = Log(), Log(num_rows=num_rows)
+    since = [log.day() for _ in range(4)]
+    told = sum(bool(alerts(log.judged(few.day(), since))) for _ in range(40))
+    assert told <= 3  # `confidence` is 0.95
+
+
+@pytest.mark.parametrize("num_rows", [10, 30])
+def test_a_day_of_few_rows_does_not_hide_what_comes_after_it(num_rows):
+    log, few = Log(), Log(num_rows=num_rows)
+    since = [few.day(), *(log.day() for _ in range(3))]
+    found = alerts(log.judged(log.day(rate=0.0, missing=0.1), since))
+    assert {("label_rate", "click"), ("missing", "device")} <= found
 
 
 def test_more_judgements_ask_more_of_each():

@@ -319,6 +319,18 @@ def test_a_day_without_an_alert_or_without_a_day_before_says_so(data):
     assert "Nothing was compared." in html
 
 
+@pytest.mark.parametrize("num_lost", [1, 3])
+def test_losses_that_are_no_numbers_are_left_out_of_the_curves(data, num_lost):
+    history = {
+        name: [*curve[: len(curve) - num_lost], *[float("nan")] * num_lost]
+        if "loss" in name
+        else curve
+        for name, curve in data.training["history"].items()
+    }
+    html = page.render(replace(data, training={**data.training, "history": history}))
+    assert not re.search(r'points="[^"]*nan', html)
+
+
 def test_a_level_that_the_newest_span_has_not_is_not_drawn_as_its_own(data):
     rate = data.changes.changes[2]
     assert rate.signal == "label_rate"

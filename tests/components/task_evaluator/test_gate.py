@@ -124,7 +124,7 @@ def test_a_first_run_has_nothing_to_lose():
     assert [gate.rule for gate in verdict.gates] == ["at least 0.6"]
     verdict = judge([Gate(task="click", may_lose=0.0)], _FIRST_RUN)
     assert verdict.blessed
-    assert verdict.summary == "no baseline yet to lose against: blessed"
+    assert verdict.summary == "nothing to lose against: blessed"
 
 
 def _slices(**by_value):
