@@ -5,7 +5,7 @@
 
 `run` searches a route for mtnas first, then trains every trunk with every seed, under
 runs/results/NAME; it goes on where it was stopped. `write` puts the tables of what has been run
-into docs/results.md, between the marks that name them, and figures and CSV files beside it.
+into docs/results.md, between the marks that name them, and figures beside it.
 """
 
 import argparse
@@ -140,8 +140,7 @@ def write(roots: Path) -> None:
         if not (folder / "compare.json").exists():
             continue
         found = Comparison.model_validate_json((folder / "compare.json").read_text("utf-8"))
-        for kind in ("csv", "svg"):
-            shutil.copy(folder / f"compare.{kind}", FILES / f"{name}.{kind}")
+        shutil.copy(folder / "compare.svg", FILES / f"{name}.svg")
         begin, end = f"<!-- {name} -->", f"<!-- end of {name} -->"
         before, rest = page.split(begin)
         page = before + begin + "\n" + "\n".join(tables(found)) + "\n" + end + rest.split(end)[1]
