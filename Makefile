@@ -48,7 +48,7 @@ typecheck: $(READY)
 check: lint typecheck test
 
 docs: $(READY)
-	@$(BIN)/python -m taskroute.pipeline.config_reference > docs/config.md.new
+	@$(BIN)/python -m taskroute.pipeline.inspection.config_reference > docs/config.md.new
 	@mv docs/config.md.new docs/config.md
 
 lock:

@@ -14,6 +14,6 @@ setup(
     package_dir={f"{_NAMESPACE}.{folder}": folder for folder in (*_FOLDERS, "examples")},
     package_data={
         f"{_NAMESPACE}.examples": ["*.yaml"],
-        f"{_NAMESPACE}.components.run_report": ["*.html", "*.css"],
+        f"{_NAMESPACE}.components.report": ["*.html", "*.css"],
     },
 )

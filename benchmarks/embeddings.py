@@ -31,12 +31,12 @@ from rich.console import Console
 from taskroute.models.dataset import make_dataset
 from taskroute.models.ranker import MultiTaskRanker
 from taskroute.models.trainer import build_ranker
-from taskroute.pipeline.paths import RunPaths, absolute_source
-from taskroute.pipeline.run import log_fingerprint
-from taskroute.pipeline.sample_files import write_sample_log
-from taskroute.pipeline.sample_log import SampleLogSpec, make_sample_log
-from taskroute.pipeline.trials import training
-from taskroute.pipeline.trials.shared_data import SharedData, prepare
+from taskroute.pipeline.experiments.trials import training
+from taskroute.pipeline.experiments.trials.shared_data import SharedData, prepare
+from taskroute.pipeline.run.paths import RunPaths, absolute_source
+from taskroute.pipeline.run.run import log_fingerprint
+from taskroute.pipeline.sample_log.sample_files import write_sample_log
+from taskroute.pipeline.sample_log.sample_log import SampleLogSpec, make_sample_log
 from taskroute.schemas.recommender import RecommenderConfig
 
 WIDTH = 16

@@ -19,17 +19,17 @@ from taskroute.schemas import environment
 
 environment.prepare()
 
-import apache_beam as beam  # noqa: E402
-import numpy as np  # noqa: E402
-import tensorflow as tf  # noqa: E402
-import tensorflow_transform.beam as tft_beam  # noqa: E402
-from tensorflow_transform.tf_metadata import dataset_metadata, schema_utils  # noqa: E402
-from tfx.types import standard_artifacts  # noqa: E402
+import apache_beam as beam
+import numpy as np
+import tensorflow as tf
+import tensorflow_transform.beam as tft_beam
+from tensorflow_transform.tf_metadata import dataset_metadata, schema_utils
+from tfx.types import standard_artifacts
 
-from taskroute.components.task_evaluator import executor  # noqa: E402
-from taskroute.components.task_evaluator.records import read_evaluation  # noqa: E402
-from taskroute.schemas.evaluation import Evaluation  # noqa: E402
-from taskroute.schemas.tasks import Label, Task  # noqa: E402
+from taskroute.components.measures.records import read_evaluation
+from taskroute.components.task_evaluator import executor
+from taskroute.schemas.evaluation import Evaluation
+from taskroute.schemas.tasks import Label, Task
 
 BEAM_ARGS = ["--runner=FnApiRunner", "--sdk_container_image=local"]
 WIDTH = 16

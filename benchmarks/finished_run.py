@@ -7,8 +7,8 @@ from pathlib import Path
 
 from taskroute.models.dataset import make_dataset
 from taskroute.models.ranker import MultiTaskRanker
-from taskroute.pipeline.trials import training
-from taskroute.pipeline.trials.shared_data import SharedData
+from taskroute.pipeline.experiments.trials import training
+from taskroute.pipeline.experiments.trials.shared_data import SharedData
 from taskroute.schemas.recommender import ModelConfig
 
 

@@ -83,8 +83,8 @@ def _rows(generator: np.random.Generator, start: int, stop: int, num_rows: int) 
 
 def ours(log: Path, target: Path) -> Measured:
     """LogExampleGen on a CSV or Parquet file."""
+    from taskroute.components.artifact_types import Quarantine
     from taskroute.components.log_example_gen.executor import Executor
-    from taskroute.components.log_example_gen.quarantine import Quarantine
     from taskroute.schemas.columns import RawColumn
     from taskroute.schemas.source import Source, Split
     from taskroute.schemas.tasks import Label, Task

@@ -12,16 +12,11 @@ from statistics import NormalDist
 import numpy as np
 from sklearn.metrics import roc_auc_score
 
-from taskroute.components.task_evaluator.binary import BinaryStatistics
+from taskroute.components.measures.binary import BinaryStatistics
+from taskroute.components.measures.jackknife import student_t
+from taskroute.components.measures.records import Baseline, MeasuredTask, Measurements, measure
+from taskroute.components.measures.rows import make_rows
 from taskroute.components.task_evaluator.gate import judge
-from taskroute.components.task_evaluator.jackknife import student_t
-from taskroute.components.task_evaluator.records import (
-    Baseline,
-    MeasuredTask,
-    Measurements,
-    measure,
-)
-from taskroute.components.task_evaluator.rows import make_rows
 from taskroute.schemas.evaluation import Gate
 
 # Rows, positive rate, distance of the classes in standard deviations.

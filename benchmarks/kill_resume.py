@@ -24,8 +24,8 @@ from typing import Any
 import numpy as np
 import yaml
 
-from taskroute.pipeline.sample_files import write_sample_log
-from taskroute.pipeline.sample_log import SampleLogSpec, make_sample_log
+from taskroute.pipeline.sample_log.sample_files import write_sample_log
+from taskroute.pipeline.sample_log.sample_log import SampleLogSpec, make_sample_log
 
 _CONFIG = {
     "name": "small",

@@ -28,16 +28,16 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import yaml
 
-from taskroute.components.day_monitor.records import JudgedChange, read_changes
-from taskroute.components.log_example_gen import spans
-from taskroute.pipeline.local_runner import StageRun, run_stages
-from taskroute.pipeline.monitor import monitor
-from taskroute.pipeline.paths import RunPaths, absolute_source
-from taskroute.pipeline.pipeline import create_pipeline
-from taskroute.pipeline.retrain import retrain
-from taskroute.pipeline.run import log_fingerprint
-from taskroute.pipeline.sample_files import write_sample_log
-from taskroute.pipeline.sample_log import SampleLog, SampleLogSpec, make_sample_log
+from taskroute.components.logs import spans
+from taskroute.components.measures.day_records import JudgedChange, read_changes
+from taskroute.pipeline.dag.local_runner import StageRun, run_stages
+from taskroute.pipeline.dag.pipeline import create_pipeline
+from taskroute.pipeline.run.monitor import monitor
+from taskroute.pipeline.run.paths import RunPaths, absolute_source
+from taskroute.pipeline.run.retrain import retrain
+from taskroute.pipeline.run.run import log_fingerprint
+from taskroute.pipeline.sample_log.sample_files import write_sample_log
+from taskroute.pipeline.sample_log.sample_log import SampleLog, SampleLogSpec, make_sample_log
 from taskroute.schemas.recommender import RecommenderConfig, load_config
 
 _WINDOW_DAYS = 7

@@ -21,16 +21,16 @@ from taskroute.schemas import environment
 
 environment.prepare()
 
-import numpy as np  # noqa: E402
-import tensorflow as tf  # noqa: E402
-import tf_keras as keras  # noqa: E402
+import numpy as np
+import tensorflow as tf
+import tf_keras as keras
 
-from taskroute.models.ranker import MultiTaskRanker  # noqa: E402
-from taskroute.models.search import Passes, auc, search  # noqa: E402
-from taskroute.models.trainer import build_ranker  # noqa: E402
-from taskroute.schemas.recommender import ModelConfig  # noqa: E402
-from taskroute.schemas.routes import ShareRoute  # noqa: E402
-from taskroute.schemas.trunks import MtnasTrunk  # noqa: E402
+from taskroute.models.ranker import MultiTaskRanker
+from taskroute.models.search import Passes, auc, search
+from taskroute.models.trainer import build_ranker
+from taskroute.schemas.recommender import ModelConfig
+from taskroute.schemas.routes import ShareRoute
+from taskroute.schemas.trunks import MtnasTrunk
 
 Columns = dict[str, np.ndarray]
 

@@ -32,8 +32,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.csv as pcsv
 
-from taskroute.components.log_example_gen.splits import find_cutoffs
-from taskroute.pipeline.sample_log import SampleLogSpec, make_sample_log
+from taskroute.components.logs.splits import find_cutoffs
+from taskroute.pipeline.sample_log.sample_log import SampleLogSpec, make_sample_log
 from taskroute.schemas.columns import raw_columns
 from taskroute.schemas.recommender import DataConfig, RecommenderConfig, load_config
 from taskroute.schemas.source import SPLITS
@@ -122,10 +122,10 @@ def _listed(artifacts: dict[str, Any]) -> dict[str, list[Any]]:
 
 
 def ours(log: Path, folder: Path) -> dict[str, dict[str, float]]:
-    """LogExampleGen, BatchStatisticsGen, FeatureTransform."""
+    """LogExampleGen, StatisticsGen, Transform."""
     from google.protobuf import text_format
 
-    from taskroute.components.log_example_gen.quarantine import Quarantine
+    from taskroute.components.artifact_types import Quarantine
     from taskroute.schemas.log_schema import make_schema
     from taskroute.schemas.source import Source, Split
 

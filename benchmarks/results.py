@@ -19,24 +19,19 @@ from taskroute.schemas import environment
 
 environment.prepare()
 
-from rich.console import Console  # noqa: E402
+from rich.console import Console
 
-from taskroute.components.log_example_gen import spans  # noqa: E402
-from taskroute.pipeline.compare.command import compare  # noqa: E402
-from taskroute.pipeline.compare.summary import (  # noqa: E402
-    LABELS,
-    Comparison,
-    Measured,
-    TrunkCost,
-)
-from taskroute.pipeline.lock import locked  # noqa: E402
-from taskroute.pipeline.paths import RunPaths, absolute_source  # noqa: E402
-from taskroute.pipeline.run import log_fingerprint  # noqa: E402
-from taskroute.pipeline.trials.against import Against  # noqa: E402
-from taskroute.pipeline.whole_files import write_whole  # noqa: E402
-from taskroute.schemas.recommender import ModelConfig, RecommenderConfig, load_config  # noqa: E402
-from taskroute.schemas.routes import SearchResult, load_route  # noqa: E402
-from taskroute.schemas.trunks import MtnasTrunk, SnrAverTrunk, SnrTransTrunk  # noqa: E402
+from taskroute.components.logs import spans
+from taskroute.pipeline.experiments.compare.command import compare
+from taskroute.pipeline.experiments.compare.summary import LABELS, Comparison, Measured, TrunkCost
+from taskroute.pipeline.experiments.trials.against import Against
+from taskroute.pipeline.run.lock import locked
+from taskroute.pipeline.run.paths import RunPaths, absolute_source
+from taskroute.pipeline.run.run import log_fingerprint
+from taskroute.schemas.recommender import ModelConfig, RecommenderConfig, load_config
+from taskroute.schemas.routes import SearchResult, load_route
+from taskroute.schemas.trunks import MtnasTrunk, SnrAverTrunk, SnrTransTrunk
+from taskroute.schemas.whole_files import write_whole
 
 REPOSITORY = Path(__file__).parent.parent
 PAGE = REPOSITORY / "docs" / "results.md"
@@ -114,7 +109,7 @@ def with_mtnas(log: Log, config: RecommenderConfig, data: Path, root: Path) -> R
 
 def search(config: RecommenderConfig, data: Path, root: Path) -> SearchResult:
     from taskroute.models.architecture_search import search_fn
-    from taskroute.pipeline.trials.shared_data import prepare
+    from taskroute.pipeline.experiments.trials.shared_data import prepare
 
     source = spans.resolve(absolute_source(config, data))
     paths = RunPaths(root, config.name)

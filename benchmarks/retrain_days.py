@@ -25,14 +25,14 @@ import tensorflow_transform as tft
 import tf_keras as keras
 import yaml
 
-from taskroute.components.model_pusher import registry
+from taskroute.components.served import registry
 from taskroute.models.dataset import make_dataset
 from taskroute.models.fitting import validation_batch_size
 from taskroute.models.trainer import build_ranker, num_ids
 from taskroute.models.warm_start import transform_ids, warm_start
-from taskroute.pipeline.retrain import retrain
-from taskroute.pipeline.sample_files import write_sample_days
-from taskroute.pipeline.sample_log import SampleLogSpec, make_sample_log
+from taskroute.pipeline.run.retrain import retrain
+from taskroute.pipeline.sample_log.sample_files import write_sample_days
+from taskroute.pipeline.sample_log.sample_log import SampleLogSpec, make_sample_log
 from taskroute.schemas.recommender import ModelConfig, load_config
 
 _WINDOW_DAYS = 3

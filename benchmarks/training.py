@@ -5,7 +5,7 @@
 
 Same rows, features, layers, batch size and cores, each side in a process of its own, in turn, R
 times: with float32 alone, and with `mixed_bfloat16` on both sides. Ours reads the Parquet files
-that FeatureTransform writes, shuffled anew in each epoch; DeepCTR's `fit` has the same columns as
+that Transform writes, shuffled anew in each epoch; DeepCTR's `fit` has the same columns as
 arrays in memory. It runs with Adam, as all its examples do, and with Adagrad, which leaves the rows
 of a table alone that a batch does not read, as ours does (Adagrad for tables, Adam for the rest).
 It needs an environment of its own, which is made in FOLDER at the first run: the same TensorFlow,
@@ -38,17 +38,17 @@ from taskroute.schemas import environment
 
 environment.prepare()
 
-import numpy as np  # noqa: E402
-import pyarrow as pa  # noqa: E402
-import pyarrow.parquet as pq  # noqa: E402
-import tensorflow as tf  # noqa: E402
-import tf_keras as keras  # noqa: E402
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import tensorflow as tf
+import tf_keras as keras
 
-from taskroute.models.dataset import make_dataset  # noqa: E402
-from taskroute.models.ranker import MultiTaskRanker  # noqa: E402
-from taskroute.models.step_loop import StepLoop, step_loop  # noqa: E402
-from taskroute.models.trainer import build_ranker  # noqa: E402
-from taskroute.schemas.recommender import ModelConfig  # noqa: E402
+from taskroute.models.dataset import make_dataset
+from taskroute.models.ranker import MultiTaskRanker
+from taskroute.models.step_loop import StepLoop, step_loop
+from taskroute.models.trainer import build_ranker
+from taskroute.schemas.recommender import ModelConfig
 
 NUMBERS = ("age", "seconds")
 EMBEDDING_DIM, EXPERTS, EXPERT_UNITS, TOWER_UNITS = 16, 4, (128, 64), (32,)

@@ -46,7 +46,7 @@ def make_dataset(
     """Batches of features, labels and weights by key.
 
     Args:
-        patterns: File patterns of FeatureTransform's Parquet files.
+        patterns: File patterns of Transform's Parquet files.
         data: What they hold.
         batch_size: Rows in a batch; the last one may be smaller.
         shuffle_seed: Shuffles files and rows anew in each epoch, repeatably; None keeps the order.

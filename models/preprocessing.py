@@ -1,4 +1,4 @@
-"""Entry point of FeatureTransform: from log columns to ids, numbers, labels and weights.
+"""Entry point of Transform: from log columns to ids, numbers, labels and weights.
 
 Feature and label logic exist here and nowhere else: the graph traced from `preprocessing_fn` also
 runs inside the served model. What it needs of the train split has been found before, in one pass

@@ -33,7 +33,6 @@ from taskroute.schemas.features import BucketFeature, DenseFeature, IdFeature, i
 from taskroute.schemas.recommender import DataConfig, ModelConfig
 from taskroute.schemas.routes import SearchResult
 from taskroute.schemas.serving import ModelInfo, RawExamples, ScoreDifference, Serving
-from taskroute.schemas.trunks import MtnasTrunk
 from taskroute.schemas.warm_start import WARM_START_FOLDER, WARM_STARTED_FILE, WarmStartRecord
 
 if TYPE_CHECKING:
@@ -130,7 +129,7 @@ def with_found_route(config: ModelConfig, found: Mapping[str, Any] | None) -> Mo
     Raises:
         ValueError: If a route is needed and `found` is None.
     """
-    if not isinstance(config.trunk, MtnasTrunk) or config.trunk.route is not None:
+    if not config.trunk.needs_search:
         return config
     if found is None:
         raise ValueError("an mtnas trunk without a route must be searched. Received: found=None")

@@ -1,5 +1,5 @@
 """`python -m taskroute.pipeline` is the command `taskroute`."""
 
-from taskroute.pipeline.cli import main
+from taskroute.pipeline.cli.main import main
 
 main()

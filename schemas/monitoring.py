@@ -23,7 +23,7 @@ class Monitoring(Config):
 
     A change is that of the newest span from those before it in the window, or of a serving log
     from the window. Thresholds come on top of what the spans show among themselves, and of what
-    chance may do: see `taskroute.components.day_monitor.judge`.
+    chance may do: see `taskroute.components.measures.judge`.
     """
 
     drift: _Threshold | None = Field(

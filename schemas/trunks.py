@@ -43,6 +43,11 @@ class _Trunk(Config):
         ),
     )
 
+    @property
+    def needs_search(self) -> bool:
+        """Whether the trunk can be trained only with a route that a search has yet to find."""
+        return False
+
 
 class SingleTaskTrunk(_Trunk):
     """A network for each task: nothing is shared above the embeddings."""
@@ -245,6 +250,10 @@ class MtnasTrunk(_Trunk):
         ),
     )
     search: SearchConfig = SearchConfig()
+
+    @property
+    def needs_search(self) -> bool:
+        return self.route is None
 
     @model_validator(mode="after")
     def _route_is_of_these_layers(self) -> "MtnasTrunk":

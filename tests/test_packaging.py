@@ -41,7 +41,7 @@ def test_the_wheel_holds_every_module_and_the_examples(wheel):
             assert f"taskroute/{path.relative_to(ROOT).as_posix()}" in shipped
     assert "taskroute/examples/demo.yaml" in shipped
     assert {"page.html", "page.css"} <= {
-        name.removeprefix("taskroute/components/run_report/") for name in shipped
+        name.removeprefix("taskroute/components/report/") for name in shipped
     }
 
 

@@ -14,7 +14,6 @@ class ArchitectureSearchSpec(component_spec.ComponentSpec):
         executor.SEARCH_FN_KEY: component_spec.ExecutionParameter(type=str),
         executor.CONFIG_KEY: component_spec.ExecutionParameter(type=str),
         executor.CHECKPOINT_FOLDER_KEY: component_spec.ExecutionParameter(type=str),
-        executor.CODE_DIGEST_KEY: component_spec.ExecutionParameter(type=str),
     }
     INPUTS = {
         executor.EXAMPLES_KEY: component_spec.ChannelParameter(type=standard_artifacts.Examples),
@@ -45,7 +44,6 @@ class ArchitectureSearch(base_component.BaseComponent):
         search_fn: str,
         config: str,
         checkpoint_folder: str,
-        code_digest: str,
     ):
         """Constructs the component.
 
@@ -58,7 +56,6 @@ class ArchitectureSearch(base_component.BaseComponent):
             config: What that function needs to know of the model, as JSON.
             checkpoint_folder: Where a search keeps its progress until it has ended, so that the
                 next run goes on where a killed one stopped.
-            code_digest: Digest of our code: a change of it makes TFX's cache run this step again.
 
         Raises:
             ValueError: If `search_fn` is no dotted path.
@@ -72,7 +69,6 @@ class ArchitectureSearch(base_component.BaseComponent):
                 search_fn=search_fn,
                 config=config,
                 checkpoint_folder=checkpoint_folder,
-                code_digest=code_digest,
                 hyperparameters=types.Channel(type=standard_artifacts.HyperParameters),
             )
         )

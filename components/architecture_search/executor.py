@@ -17,7 +17,6 @@ HYPERPARAMETERS_KEY = "hyperparameters"
 SEARCH_FN_KEY = "search_fn"
 CONFIG_KEY = "config"
 CHECKPOINT_FOLDER_KEY = "checkpoint_folder"
-CODE_DIGEST_KEY = "code_digest"
 
 # Trainer takes the only file of the artifact, whatever its name.
 ROUTE_FILE = "route.json"
@@ -37,7 +36,8 @@ class Executor(base_executor.BaseExecutor):
         Args:
             input_dict: `examples`, transformed; `transform_graph`.
             output_dict: `hyperparameters`, gets route.json, a `SearchResult`.
-            exec_properties: `search_fn`, `config`, `checkpoint_folder` and `code_digest`.
+            exec_properties: `search_fn`, `config`, `checkpoint_folder`, and `code_digest`, where
+                the DAG gives one.
 
         Raises:
             UserError: If the config or the data allow no search.
@@ -63,7 +63,7 @@ class Executor(base_executor.BaseExecutor):
 def _checkpoint(examples: list[types.Artifact], exec_properties: dict[str, Any]) -> Path:
     """A file that only a search of the same code, config and examples resumes from."""
     parts = (
-        exec_properties[CODE_DIGEST_KEY],
+        exec_properties.get("code_digest", ""),
         exec_properties[CONFIG_KEY],
         *(artifact.uri for artifact in examples),
     )

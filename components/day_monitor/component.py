@@ -18,8 +18,6 @@ class DayMonitorSpec(component_spec.ComponentSpec):
         executor.GROUP_KEY: component_spec.ExecutionParameter(type=str),
         executor.CONFIDENCE_KEY: component_spec.ExecutionParameter(type=float),
         executor.SERVING_KEY: component_spec.ExecutionParameter(type=str),
-        "serving_state": component_spec.ExecutionParameter(type=str),
-        "code_digest": component_spec.ExecutionParameter(type=str),
     }
     INPUTS = {
         executor.EXAMPLES_KEY: component_spec.ChannelParameter(type=standard_artifacts.Examples),
@@ -58,23 +56,18 @@ class DayMonitor(base_beam_component.BaseBeamComponent):
         group_key: str | None,
         confidence: float,
         serving: str,
-        serving_state: str,
-        code_digest: str,
     ):
         """Constructs the component.
 
         Args:
             examples: Raw `Examples`.
-            statistics: BatchStatisticsGen's: histograms have the cells of the train split's.
+            statistics: StatisticsGen's: histograms have the cells of the train split's.
             transform_graph: `TransformGraph` that makes the labels and the weights.
             data: Says which columns and tasks there are.
             monitoring: The thresholds.
             group_key: Column of the unit that is independent of others, as in an evaluation.
             confidence: Of all alerts together.
             serving: Folder of the model's versions; "" where there is none.
-            serving_state: What serves when the pipeline is made: a change of it makes TFX's cache
-                run this step again.
-            code_digest: Digest of our code: a change of it makes TFX's cache run this step again.
         """
         super().__init__(
             spec=DayMonitorSpec(
@@ -86,8 +79,6 @@ class DayMonitor(base_beam_component.BaseBeamComponent):
                 group_key=group_key or "",
                 confidence=confidence,
                 serving=serving,
-                serving_state=serving_state,
-                code_digest=code_digest,
                 changes=types.Channel(type=standard_artifacts.ExampleAnomalies),
             )
         )

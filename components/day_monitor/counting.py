@@ -10,22 +10,22 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
-from taskroute.components.day_monitor.records import write_tables
-from taskroute.components.day_monitor.tables import (
+from taskroute.components.example_files.reader import read_records_and_batches
+from taskroute.components.measures.day_records import write_tables
+from taskroute.components.measures.rows import row_hashes
+from taskroute.components.measures.scoring import (
+    SavedSignature,
+    ScoringPlan,
+    known_columns,
+    task_rows,
+)
+from taskroute.components.measures.tables import (
     ColumnPlan,
     Tables,
     add,
     count_columns,
     count_task,
     groups_of,
-)
-from taskroute.components.example_files.reader import read_records_and_batches
-from taskroute.components.task_evaluator.rows import row_hashes
-from taskroute.components.task_evaluator.scoring import (
-    SavedSignature,
-    ScoringPlan,
-    known_columns,
-    task_rows,
 )
 from taskroute.schemas.columns import RawColumn
 from taskroute.schemas.tasks import Task

@@ -10,16 +10,17 @@ from tfx.dsl.components.base import base_beam_executor
 from tfx.types import artifact_utils
 
 from taskroute.components.day_monitor.counting import CountingPlan, Shard, count
-from taskroute.components.day_monitor.histogram import read_histograms
-from taskroute.components.day_monitor.judge import judge
-from taskroute.components.day_monitor.records import (
+from taskroute.components.day_monitor.served import NOT_COMPARED, Served, read_served
+from taskroute.components.example_files.shard_names import span_of
+from taskroute.components.measures.day_records import (
     DayChanges,
     JudgedChange,
     read_tables,
     write_changes,
 )
-from taskroute.components.day_monitor.served import NOT_COMPARED, Served, read_served
-from taskroute.components.day_monitor.tables import (
+from taskroute.components.measures.histogram import read_histograms
+from taskroute.components.measures.judge import judge
+from taskroute.components.measures.tables import (
     NO_SPAN,
     ColumnPlan,
     has_predictions,
@@ -27,7 +28,6 @@ from taskroute.components.day_monitor.tables import (
     num_rows,
     without_model,
 )
-from taskroute.components.example_files.shard_names import span_of
 from taskroute.schemas.columns import feature_columns, label_columns, raw_columns
 from taskroute.schemas.monitoring import Monitoring
 from taskroute.schemas.recommender import DataConfig
@@ -42,7 +42,7 @@ GROUP_KEY = "group_key"
 CONFIDENCE_KEY = "confidence"
 SERVING_KEY = "serving"
 
-# Where BatchStatisticsGen leaves those of the train split.
+# Where StatisticsGen leaves those of the train split.
 _TRAIN_STATISTICS = "Split-train/FeatureStats.pb"
 
 # Of the window that are counted: more make a change no clearer, and each is scored.

@@ -9,9 +9,9 @@ import numpy.typing as npt
 import pyarrow as pa
 from pydantic import ValidationError
 
-from taskroute.components.hashes import hash_texts
-from taskroute.components.log_example_gen.spans import number_of
-from taskroute.components.task_evaluator.baseline import read_baseline
+from taskroute.components.logs.hashes import hash_texts
+from taskroute.components.logs.spans import number_of
+from taskroute.components.served.baseline import read_baseline
 from taskroute.schemas.analysis import vocabulary_name
 from taskroute.schemas.features import Feature, IdFeature, ids_owner
 from taskroute.schemas.serving import ModelInfo

@@ -9,22 +9,20 @@ from tfx.dsl.components.base import base_beam_component, executor_spec
 from tfx.types import standard_artifacts
 from tfx.types.component_spec import ChannelParameter, ExecutionParameter
 
+from taskroute.components.artifact_types import Quarantine
 from taskroute.components.log_example_gen.executor import Executor
-from taskroute.components.log_example_gen.quarantine import Quarantine
 from taskroute.schemas.columns import RawColumn
 from taskroute.schemas.source import Source
 from taskroute.schemas.tasks import Task
 
 
 class LogExampleGenSpec(types.ComponentSpec):
-    """Spec of LogExampleGen; all parameters are texts, the first three JSON."""
+    """Spec of LogExampleGen; all parameters are JSON."""
 
     PARAMETERS = {
         "source": ExecutionParameter(type=str),
         "columns": ExecutionParameter(type=str),
         "tasks": ExecutionParameter(type=str),
-        "data_fingerprint": ExecutionParameter(type=str),
-        "code_digest": ExecutionParameter(type=str),
     }
     INPUTS: dict[str, ChannelParameter] = {}
     OUTPUTS = {
@@ -48,8 +46,6 @@ class LogExampleGen(base_beam_component.BaseBeamComponent):
         columns: What a tf.Example holds; see `taskroute.schemas.columns.raw_columns`.
         tasks: Their label columns are all among `columns`. Both classes of a binary task must
             occur in the train split.
-        data_fingerprint: Changes with the files, so that TFX's cache sees it; "" without a cache.
-        code_digest: Changes with our code, so that TFX's cache sees it.
 
     Raises:
         ValueError: If a label column is not among the columns.
@@ -63,8 +59,6 @@ class LogExampleGen(base_beam_component.BaseBeamComponent):
         source: Source,
         columns: Sequence[RawColumn],
         tasks: Sequence[Task],
-        data_fingerprint: str,
-        code_digest: str,
     ):
         unread = {task.label.column for task in tasks} - {column.name for column in columns}
         if unread:
@@ -74,8 +68,6 @@ class LogExampleGen(base_beam_component.BaseBeamComponent):
                 source=source.model_dump_json(),
                 columns=json.dumps([asdict(column) for column in columns]),
                 tasks=json.dumps([task.model_dump(mode="json") for task in tasks]),
-                data_fingerprint=data_fingerprint,
-                code_digest=code_digest,
                 examples=types.Channel(type=standard_artifacts.Examples),
                 quarantine=types.Channel(type=Quarantine),
             )

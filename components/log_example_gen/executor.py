@@ -19,9 +19,6 @@ from tfx.dsl.components.base import base_beam_executor
 from tfx.types import artifact_utils
 
 from taskroute.components.example_files.shard_names import shard_name
-from taskroute.components.log_example_gen import labels, log_files, log_reader, spans, splits
-from taskroute.components.log_example_gen.bad_rows import BadRowCounts
-from taskroute.components.log_example_gen.labels import LabelCounts
 from taskroute.components.log_example_gen.part_work import (
     CountSeconds,
     Item,
@@ -29,7 +26,10 @@ from taskroute.components.log_example_gen.part_work import (
     WriteShards,
     split_column,
 )
-from taskroute.components.log_example_gen.spans import Window
+from taskroute.components.logs import labels, log_files, log_reader, spans, splits
+from taskroute.components.logs.bad_rows import BadRowCounts
+from taskroute.components.logs.labels import LabelCounts
+from taskroute.components.logs.spans import Window
 from taskroute.schemas.columns import RawColumn
 from taskroute.schemas.errors import DataError
 from taskroute.schemas.source import SPLITS, Source

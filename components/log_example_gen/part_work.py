@@ -10,13 +10,13 @@ import numpy as np
 import pyarrow as pa
 
 from taskroute.components.example_files import encoder
-from taskroute.components.hashes import hash_texts
-from taskroute.components.log_example_gen import labels, log_reader, splits
-from taskroute.components.log_example_gen.bad_rows import BadRowCounts, BadRowWriter
-from taskroute.components.log_example_gen.labels import LabelCounts
-from taskroute.components.log_example_gen.log_batch import LogBatch, RowCheck
-from taskroute.components.log_example_gen.log_reader import LogFormat, Part
 from taskroute.components.log_example_gen.shards import ShardWriter
+from taskroute.components.logs import labels, log_reader, splits
+from taskroute.components.logs.bad_rows import BadRowCounts, BadRowWriter
+from taskroute.components.logs.hashes import hash_texts
+from taskroute.components.logs.labels import LabelCounts
+from taskroute.components.logs.log_batch import LogBatch, RowCheck
+from taskroute.components.logs.log_reader import LogFormat, Part
 from taskroute.schemas.columns import RawColumn
 from taskroute.schemas.source import SPLITS, Source
 from taskroute.schemas.tasks import Task

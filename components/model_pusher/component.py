@@ -14,8 +14,6 @@ class ModelPusherSpec(component_spec.ComponentSpec):
         executor.DESTINATION_KEY: component_spec.ExecutionParameter(type=str),
         executor.MODEL_NAME_KEY: component_spec.ExecutionParameter(type=str),
         executor.KEEP_VERSIONS_KEY: component_spec.ExecutionParameter(type=int),
-        "serving_state": component_spec.ExecutionParameter(type=str),
-        "code_digest": component_spec.ExecutionParameter(type=str),
     }
     INPUTS = {
         executor.MODEL_KEY: component_spec.ChannelParameter(type=standard_artifacts.Model),
@@ -49,8 +47,6 @@ class ModelPusher(base_component.BaseComponent):
         blessing: types.BaseChannel,
         destination: str,
         model_name: str,
-        serving_state: str,
-        code_digest: str,
         infra_blessing: types.BaseChannel | None = None,
         keep_versions: int = 5,
     ):
@@ -61,9 +57,6 @@ class ModelPusher(base_component.BaseComponent):
             blessing: `ModelBlessing` of that candidate.
             destination: Local folder that holds the model's versions, e.g. serving/demo.
             model_name: Name under which the model is served.
-            serving_state: What serves when the pipeline is made: where it differs from the last
-                run's, e.g. after a rollback, TFX's cache runs this step again.
-            code_digest: Digest of our code: a change of it makes TFX's cache run this step again.
             infra_blessing: `InfraBlessing` of that candidate, obeyed as `blessing` is; None where
                 nothing checks whether it serves.
             keep_versions: How many of the newest versions stay in `destination`.
@@ -88,8 +81,6 @@ class ModelPusher(base_component.BaseComponent):
                 destination=destination,
                 model_name=model_name,
                 keep_versions=keep_versions,
-                serving_state=serving_state,
-                code_digest=code_digest,
                 pushed_model=types.Channel(type=standard_artifacts.PushedModel),
             )
         )

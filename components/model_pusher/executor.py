@@ -8,8 +8,8 @@ from tfx.dsl.components.base import base_executor
 from tfx.types import artifact_utils
 from tfx.utils import path_utils
 
-from taskroute.components.model_pusher import registry
 from taskroute.components.model_pusher.server_files import write_server_files
+from taskroute.components.served import registry
 from taskroute.schemas.warm_start import WARM_START_FOLDER
 
 MODEL_KEY = "model"

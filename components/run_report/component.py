@@ -1,6 +1,6 @@
 """RunReport: the page from artifacts alone, for a runner that keeps no `last_run.json`.
 
-A run on this machine does not have this stage: `taskroute.pipeline.report` says why.
+A run on this machine does not have this stage: `taskroute.pipeline.run.report` says why.
 """
 
 from dataclasses import replace
@@ -19,10 +19,10 @@ from tfx.types.standard_artifacts import (
     PushedModel,
 )
 
-from taskroute.components.log_example_gen.bad_rows import REASONS
-from taskroute.components.log_example_gen.quarantine import Quarantine
-from taskroute.components.run_report.page import render
-from taskroute.components.run_report.report_data import read_artifacts
+from taskroute.components.artifact_types import Quarantine
+from taskroute.components.logs.bad_rows import REASONS
+from taskroute.components.report.page import render
+from taskroute.components.report.report_data import read_artifacts
 from taskroute.schemas.recommender import RecommenderConfig
 
 PAGE_FILE = "report.html"
@@ -53,10 +53,10 @@ def RunReport(  # noqa: N802 - a component is named like a class
 
     Args:
         quarantine: LogExampleGen's.
-        statistics: BatchStatisticsGen's.
+        statistics: StatisticsGen's.
         shifts: AnomalyGate's.
         changes: DayMonitor's.
-        model: RankerTrainer's.
+        model: Trainer's.
         model_run: The same.
         evaluation: TaskEvaluator's.
         infra_blessing: ServingCheck's.

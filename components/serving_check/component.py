@@ -4,8 +4,8 @@ from tfx import types
 from tfx.dsl.components.base import base_component, executor_spec
 from tfx.types import component_spec, standard_artifacts
 
+from taskroute.components.served.check import Contract
 from taskroute.components.serving_check import executor
-from taskroute.components.serving_check.check import Contract
 
 
 class ServingCheckSpec(component_spec.ComponentSpec):
@@ -13,7 +13,6 @@ class ServingCheckSpec(component_spec.ComponentSpec):
 
     PARAMETERS = {
         executor.CONTRACT_KEY: component_spec.ExecutionParameter(type=str),
-        "code_digest": component_spec.ExecutionParameter(type=str),
     }
     INPUTS = {
         executor.MODEL_KEY: component_spec.ChannelParameter(type=standard_artifacts.Model),
@@ -36,19 +35,17 @@ class ServingCheck(base_component.BaseComponent):
     SPEC_CLASS = ServingCheckSpec
     EXECUTOR_SPEC = executor_spec.ExecutorClassSpec(executor.Executor)
 
-    def __init__(self, model: types.BaseChannel, contract: Contract, code_digest: str):
+    def __init__(self, model: types.BaseChannel, contract: Contract):
         """Constructs the component.
 
         Args:
             model: `Model`, the candidate.
             contract: What it must give.
-            code_digest: Digest of our code: a change of it makes TFX's cache run this step again.
         """
         super().__init__(
             spec=ServingCheckSpec(
                 model=model,
                 contract=contract.model_dump_json(),
-                code_digest=code_digest,
                 blessing=types.Channel(type=standard_artifacts.InfraBlessing),
             )
         )

@@ -8,7 +8,7 @@ from tfx.dsl.components.base import base_executor
 from tfx.types import artifact_utils
 from tfx.utils import path_utils
 
-from taskroute.components.serving_check.check import REPORT_FILE, Contract, check_model
+from taskroute.components.served.check import REPORT_FILE, Contract, check_model
 
 MODEL_KEY = "model"
 BLESSING_KEY = "blessing"

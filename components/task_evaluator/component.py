@@ -18,8 +18,6 @@ class TaskEvaluatorSpec(component_spec.ComponentSpec):
         executor.TASKS_KEY: component_spec.ExecutionParameter(type=str),
         executor.SETTINGS_KEY: component_spec.ExecutionParameter(type=str),
         executor.SERVING_KEY: component_spec.ExecutionParameter(type=str),
-        "serving_state": component_spec.ExecutionParameter(type=str),
-        "code_digest": component_spec.ExecutionParameter(type=str),
     }
     INPUTS = {
         executor.EXAMPLES_KEY: component_spec.ChannelParameter(type=standard_artifacts.Examples),
@@ -56,9 +54,7 @@ class TaskEvaluator(base_beam_component.BaseBeamComponent):
         transform_graph: types.BaseChannel,
         tasks: Sequence[Task],
         evaluation: Evaluation,
-        code_digest: str,
         serving: str = "",
-        serving_state: str = "",
     ):
         """Constructs the component.
 
@@ -68,11 +64,8 @@ class TaskEvaluator(base_beam_component.BaseBeamComponent):
             transform_graph: `TransformGraph` that makes the labels and the weights.
             tasks: What the model predicts.
             evaluation: What to measure, and the gates. Without any gate every model is blessed.
-            code_digest: Digest of our code: a change of it makes TFX's cache run this step again.
             serving: Folder of the model's versions: what its pointer names when the step runs is
                 the baseline. "" where there is nothing to compare with.
-            serving_state: What serves when the pipeline is made: a change of it makes TFX's cache
-                run this step again.
 
         Raises:
             ValueError: If there is no task, or a gate is on none of the tasks.
@@ -91,8 +84,6 @@ class TaskEvaluator(base_beam_component.BaseBeamComponent):
                 tasks=executor.TASKS.dump_json(tuple(tasks)).decode(),
                 settings=evaluation.model_dump_json(),
                 serving=serving,
-                serving_state=serving_state,
-                code_digest=code_digest,
                 evaluation=types.Channel(type=standard_artifacts.ModelEvaluation),
                 blessing=types.Channel(type=standard_artifacts.ModelBlessing),
             )

@@ -12,17 +12,17 @@ from tfx.dsl.components.base import base_beam_executor
 from tfx.types import artifact_utils
 from tfx.utils import path_utils
 
-from taskroute.components.task_evaluator import statistics_fn
-from taskroute.components.task_evaluator.baseline import read_baseline
-from taskroute.components.task_evaluator.gate import judge
-from taskroute.components.task_evaluator.records import (
+from taskroute.components.measures import statistics_fn
+from taskroute.components.measures.records import (
     Baseline,
     MeasuredSlice,
     Measurements,
     Verdict,
     write_evaluation,
 )
-from taskroute.components.task_evaluator.scoring import ALL_ROWS, ScoringPlan
+from taskroute.components.measures.scoring import ALL_ROWS, ScoringPlan
+from taskroute.components.served.baseline import read_baseline
+from taskroute.components.task_evaluator.gate import judge
 from taskroute.schemas.errors import DataError
 from taskroute.schemas.evaluation import Evaluation
 from taskroute.schemas.tasks import Task

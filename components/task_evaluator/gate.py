@@ -21,7 +21,7 @@ Every rule must be kept: a better mean excuses nothing. What is undefined, and w
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from taskroute.components.task_evaluator.records import (
+from taskroute.components.measures.records import (
     SHARES,
     GateVerdict,
     MeasuredTask,

@@ -21,11 +21,11 @@ from tfx.orchestration.kubeflow.v2.kubeflow_v2_dag_runner import (
 )
 from tfx.orchestration.pipeline import Pipeline
 
-from taskroute.components.log_example_gen.log_files import is_remote
+from taskroute.components.logs.log_files import is_remote
+from taskroute.pipeline.dag.pipeline import create_stages
 from taskroute.pipeline.kubeflow.entrypoint import SCHEMES
 from taskroute.pipeline.kubeflow.platform_spec import make_platform_spec
-from taskroute.pipeline.paths import RunPaths
-from taskroute.pipeline.pipeline import create_stages
+from taskroute.pipeline.run.paths import RunPaths
 from taskroute.schemas.errors import ConfigError
 from taskroute.schemas.kubeflow import Kubeflow, Step, Volume
 from taskroute.schemas.recommender import RecommenderConfig

@@ -32,7 +32,7 @@ ROOT_VARIABLE = "TASKROUTE_KFP_ROOT"
 
 # Where the artifact types are that TFX does not have, by their TYPE_NAME.
 OWN_TYPES = {
-    "taskroute.Quarantine": "taskroute.components.log_example_gen.quarantine.Quarantine",
+    "taskroute.Quarantine": "taskroute.components.artifact_types.Quarantine",
 }
 
 # The launcher's own; no executor knows them.

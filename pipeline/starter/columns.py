@@ -9,10 +9,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from taskroute.components.log_example_gen import conversions, log_reader, timestamps
-from taskroute.components.log_example_gen.bad_rows import BadRow, BadValues
-from taskroute.components.log_example_gen.log_batch import LogBatch
-from taskroute.components.log_example_gen.log_reader import LogFormat
+from taskroute.components.logs import conversions, log_reader, timestamps
+from taskroute.components.logs.bad_rows import BadRow, BadValues
+from taskroute.components.logs.log_batch import LogBatch
+from taskroute.components.logs.log_reader import LogFormat
 from taskroute.schemas.columns import RawColumn
 
 SAMPLE_ROWS = 50_000

@@ -11,9 +11,9 @@ from pydantic import ValidationError
 from rich.console import Console
 from rich.table import Table
 
-from taskroute.components.log_example_gen import log_files, spans
-from taskroute.components.log_example_gen.log_reader import LogFormat
-from taskroute.pipeline.check import check_log
+from taskroute.components.logs import log_files, spans
+from taskroute.components.logs.log_reader import LogFormat
+from taskroute.pipeline.inspection.check import check_log
 from taskroute.pipeline.starter.columns import LogSample, read_sample
 from taskroute.pipeline.starter.guesses import Guess, group_column, guess, useless
 from taskroute.pipeline.starter.text import config_text

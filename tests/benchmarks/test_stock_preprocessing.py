@@ -1,4 +1,4 @@
-"""FeatureTransform against TFT's own analyzers and materialization, on untidy data."""
+"""Transform against TFT's own analyzers and materialization, on untidy data."""
 
 import json
 import tempfile
@@ -14,8 +14,8 @@ from stock_preprocessing import preprocessing_fn as stock_preprocessing_fn
 from tensorflow_transform.tf_metadata import dataset_metadata
 from tfx.types import standard_artifacts
 
-from taskroute.components.feature_transform import analysis
-from taskroute.components.feature_transform.executor import Executor
+from taskroute.components.transform import analysis
+from taskroute.components.transform.executor import Executor
 from taskroute.models.dataset import make_dataset
 from taskroute.schemas.log_schema import make_schema
 from taskroute.schemas.recommender import DataConfig

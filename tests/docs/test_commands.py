@@ -7,7 +7,7 @@ import shlex
 import click
 import pytest
 
-from taskroute.pipeline.cli import cli
+from taskroute.pipeline.cli.main import cli
 
 # What a page may show besides our own: the standard tools of a shell, and a container's.
 _OTHERS = {

@@ -2,7 +2,7 @@
 
 import re
 
-from taskroute.pipeline.config_reference import reference
+from taskroute.pipeline.inspection.config_reference import reference
 from taskroute.schemas.recommender import RecommenderConfig
 
 

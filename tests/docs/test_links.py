@@ -2,7 +2,7 @@
 
 import re
 
-from taskroute.pipeline.config_reference import anchor
+from taskroute.pipeline.inspection.config_reference import anchor
 
 _LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 

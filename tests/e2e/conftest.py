@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from taskroute.pipeline.sample_files import write_sample_log
-from taskroute.pipeline.sample_log import SampleLogSpec, make_sample_log
+from taskroute.pipeline.sample_log.sample_files import write_sample_log
+from taskroute.pipeline.sample_log.sample_log import SampleLogSpec, make_sample_log
 
 NUM_ROWS = 6_000
 

@@ -19,11 +19,11 @@ import pytest
 from google.protobuf import text_format
 from tfx.types import standard_artifacts
 
-from taskroute.components.feature_transform.executor import Executor as FeatureTransform
+from taskroute.components.artifact_types import Quarantine
 from taskroute.components.log_example_gen.executor import Executor as LogExampleGen
-from taskroute.components.log_example_gen.quarantine import Quarantine
-from taskroute.pipeline.sample_files import write_sample_log
-from taskroute.pipeline.sample_log import SampleLogSpec, make_sample_log
+from taskroute.components.transform.executor import Executor as Transform
+from taskroute.pipeline.sample_log.sample_files import write_sample_log
+from taskroute.pipeline.sample_log.sample_log import SampleLogSpec, make_sample_log
 from taskroute.schemas.columns import raw_columns
 from taskroute.schemas.log_schema import make_schema
 from taskroute.schemas.recommender import DataConfig, load_config
@@ -117,7 +117,7 @@ def ingest_and_transform(log, folder, beam_args):
     schema = place(standard_artifacts.Schema(), folder / "schema")
     text = text_format.MessageToString(make_schema(DATA))
     (folder / "schema" / "schema.pbtxt").write_text(text)
-    FeatureTransform(FeatureTransform.Context(beam_pipeline_args=beam_args)).Do(
+    Transform(Transform.Context(beam_pipeline_args=beam_args)).Do(
         {"examples": examples, "schema": schema},
         {
             "transform_graph": place(standard_artifacts.TransformGraph(), folder / "graph"),

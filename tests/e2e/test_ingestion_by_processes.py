@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from tfx.types import standard_artifacts
 
+from taskroute.components.artifact_types import Quarantine
 from taskroute.components.log_example_gen.executor import Executor
-from taskroute.components.log_example_gen.quarantine import Quarantine
 from taskroute.schemas.columns import RawColumn
 from taskroute.schemas.source import Source, Split
 from taskroute.schemas.tasks import Label, Task

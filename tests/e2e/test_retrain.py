@@ -16,11 +16,11 @@ import pytest
 import yaml
 from click.testing import CliRunner
 
-from taskroute.components.day_monitor.records import read_changes
-from taskroute.components.model_pusher import registry
-from taskroute.pipeline.cli import cli
-from taskroute.pipeline.sample_files import write_sample_days
-from taskroute.pipeline.sample_log import SampleLogSpec, make_sample_log
+from taskroute.components.measures.day_records import read_changes
+from taskroute.components.served import registry
+from taskroute.pipeline.cli.main import cli
+from taskroute.pipeline.sample_log.sample_files import write_sample_days
+from taskroute.pipeline.sample_log.sample_log import SampleLogSpec, make_sample_log
 
 pytestmark = pytest.mark.e2e
 

@@ -40,9 +40,9 @@ def test_the_config_that_it_wrote_comes_to_what_the_trial_came_to(world, tuned):
     import tensorflow_transform as tft
 
     from taskroute.models.export import ServedRanker
-    from taskroute.pipeline.trials.held_out import HeldOutRows, score_of
-    from taskroute.pipeline.trials.shared_data import SharedData
-    from taskroute.pipeline.trials.training import train
+    from taskroute.pipeline.experiments.trials.held_out import HeldOutRows, score_of
+    from taskroute.pipeline.experiments.trials.shared_data import SharedData
+    from taskroute.pipeline.experiments.trials.training import train
     from taskroute.schemas.recommender import ModelConfig, load_config
 
     lines = (world.root / "tune" / "trials.jsonl").read_text().splitlines()

@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 
-from taskroute.components.model_pusher import registry
+from taskroute.components.served import registry
 
 pytestmark = pytest.mark.e2e
 

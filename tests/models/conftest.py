@@ -7,7 +7,7 @@ import pytest
 
 @pytest.fixture(scope="session")
 def write_transformed():
-    """Writes columns by name as FeatureTransform does: int64, float32 and lists of int64."""
+    """Writes columns by name as Transform does: int64, float32 and lists of int64."""
 
     def write(path, columns):
         pq.write_table(pa.table({name: _column(values) for name, values in columns.items()}), path)

@@ -123,7 +123,6 @@ def test_the_component_gives_hyperparameters():
         search_fn="package.module.search",
         config="{}",
         checkpoint_folder="checkpoints",
-        code_digest="abc",
     )
     assert component.outputs["hyperparameters"].type is standard_artifacts.HyperParameters
 
@@ -136,5 +135,4 @@ def test_a_function_that_is_no_dotted_path_is_refused():
             search_fn="search",
             config="{}",
             checkpoint_folder="checkpoints",
-            code_digest="abc",
         )

@@ -12,10 +12,10 @@ from tfx.types import standard_artifacts
 from taskroute.components.day_monitor import executor
 from taskroute.components.day_monitor.component import DayMonitor
 from taskroute.components.day_monitor.executor import Executor
-from taskroute.components.day_monitor.records import read_changes, read_tables
-from taskroute.components.day_monitor.tables import NO_SPAN
 from taskroute.components.example_files.reader import read_batches
 from taskroute.components.example_files.shard_names import shard_name
+from taskroute.components.measures.day_records import read_changes, read_tables
+from taskroute.components.measures.tables import NO_SPAN
 from taskroute.schemas.columns import RawColumn
 from taskroute.schemas.monitoring import Monitoring
 from taskroute.schemas.recommender import DataConfig
@@ -135,8 +135,6 @@ def test_the_component_gives_changes():
         group_key=None,
         confidence=0.95,
         serving="",
-        serving_state="nothing",
-        code_digest="abc",
     )
     assert component.outputs["changes"].type is standard_artifacts.ExampleAnomalies
     assert component.exec_properties["group_key"] == ""

@@ -5,8 +5,8 @@ import pytest
 from pydantic import TypeAdapter
 
 from taskroute.components.day_monitor.served import read_served
-from taskroute.components.hashes import hash_texts
-from taskroute.components.model_pusher import registry
+from taskroute.components.logs.hashes import hash_texts
+from taskroute.components.served import registry
 from taskroute.schemas.features import Feature
 from taskroute.schemas.serving import ModelInfo, Serving
 

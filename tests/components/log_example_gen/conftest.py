@@ -11,8 +11,8 @@ import pytest
 import tensorflow as tf
 from tfx.types import artifact_utils, standard_artifacts
 
+from taskroute.components.artifact_types import Quarantine
 from taskroute.components.log_example_gen.executor import Executor
-from taskroute.components.log_example_gen.quarantine import Quarantine
 from taskroute.schemas.columns import RawColumn
 from taskroute.schemas.errors import DataError
 from taskroute.schemas.source import Source, Split
@@ -65,8 +65,6 @@ class Run:
             "source": source.model_dump_json(),
             "columns": json.dumps([asdict(column) for column in _COLUMNS]),
             "tasks": json.dumps([task.model_dump() for task in tasks]),
-            "data_fingerprint": "",
-            "code_digest": "",
         }
         context = Executor.Context(beam_pipeline_args=list(beam_args))
         outputs = {"examples": [self.examples], "quarantine": [self.quarantine]}

@@ -5,8 +5,8 @@ import json
 import pytest
 from tfx.types import standard_artifacts
 
+from taskroute.components.artifact_types import Quarantine
 from taskroute.components.log_example_gen.component import LogExampleGen
-from taskroute.components.log_example_gen.quarantine import Quarantine
 from taskroute.schemas.columns import RawColumn
 from taskroute.schemas.source import Source, Split
 from taskroute.schemas.tasks import Label, Task
@@ -23,8 +23,6 @@ def _make(**changes) -> LogExampleGen:
         "source": SOURCE,
         "columns": [RawColumn("genres", "texts", "|"), RawColumn("clicked", "number")],
         "tasks": [CLICK],
-        "data_fingerprint": "abc",
-        "code_digest": "def",
     }
     return LogExampleGen(**{**arguments, **changes})
 
@@ -44,8 +42,6 @@ def test_its_parameters_are_texts_that_can_be_read_back():
         RawColumn("clicked", "number"),
     ]
     assert [Task.model_validate(task) for task in json.loads(properties["tasks"])] == [CLICK]
-    assert properties["data_fingerprint"] == "abc"
-    assert properties["code_digest"] == "def"
 
 
 def test_a_label_must_be_among_the_columns():

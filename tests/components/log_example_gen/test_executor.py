@@ -13,7 +13,8 @@ from tfx.types import artifact_utils
 from tfx_bsl.coders.example_coder import ExamplesToRecordBatchDecoder
 
 from taskroute.components.example_files.shard_names import span_of
-from taskroute.components.log_example_gen import log_reader, shards
+from taskroute.components.log_example_gen import shards
+from taskroute.components.logs import log_reader
 from taskroute.schemas.source import SPLITS, Split
 
 NUM_ROWS = 1000

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from taskroute.components.log_example_gen import log_reader
-from taskroute.components.log_example_gen.log_batch import LogBatch
+from taskroute.components.logs import log_reader
+from taskroute.components.logs.log_batch import LogBatch
 from taskroute.schemas.columns import RawColumn
 from taskroute.schemas.errors import DataError
 from taskroute.schemas.source import SPLITS, Split

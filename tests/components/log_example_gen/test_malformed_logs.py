@@ -17,9 +17,9 @@ import yaml
 from click.testing import CliRunner
 from tfx.types import standard_artifacts
 
+from taskroute.components.artifact_types import Quarantine
 from taskroute.components.log_example_gen.executor import Executor
-from taskroute.components.log_example_gen.quarantine import Quarantine
-from taskroute.pipeline.cli import cli
+from taskroute.pipeline.cli.main import cli
 from taskroute.schemas.columns import raw_columns
 from taskroute.schemas.recommender import RecommenderConfig
 

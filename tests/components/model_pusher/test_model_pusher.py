@@ -4,8 +4,9 @@ import pytest
 from tfx import types
 from tfx.types import standard_artifacts
 
-from taskroute.components.model_pusher import executor, registry
+from taskroute.components.model_pusher import executor
 from taskroute.components.model_pusher.component import ModelPusher
+from taskroute.components.served import registry
 from taskroute.schemas.errors import UserError
 
 
@@ -15,8 +16,6 @@ def _component(destination="serving/demo", model_name="demo"):
         blessing=types.Channel(type=standard_artifacts.ModelBlessing),
         destination=str(destination),
         model_name=model_name,
-        serving_state="nothing",
-        code_digest="1",
     )
 
 

@@ -4,12 +4,12 @@ import json
 
 from tfx.types import standard_artifacts
 
-from taskroute.components import anomaly_gate
-from taskroute.components.log_example_gen.quarantine import Quarantine
-from taskroute.components.run_report import report_data
+from taskroute.components.anomaly_gate import component as anomaly_gate
+from taskroute.components.artifact_types import Quarantine
+from taskroute.components.measures.records import Measurements, Verdict, write_evaluation
+from taskroute.components.report import report_data
 from taskroute.components.run_report.component import PAGE_FILE, ReportPage, RunReport
-from taskroute.components.serving_check.check import REPORT_FILE
-from taskroute.components.task_evaluator.records import Measurements, Verdict, write_evaluation
+from taskroute.components.served.check import REPORT_FILE
 
 CONFIG = {
     "name": "feed",

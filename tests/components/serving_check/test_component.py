@@ -4,13 +4,8 @@ import pytest
 from tfx import types
 from tfx.types import standard_artifacts
 
+from taskroute.components.served.check import Check, Contract, ServingReport, read_report
 from taskroute.components.serving_check import executor
-from taskroute.components.serving_check.check import (
-    Check,
-    Contract,
-    ServingReport,
-    read_report,
-)
 from taskroute.components.serving_check.component import ServingCheck
 
 CONTRACT = Contract(outputs={"click": "binary"}, batch_sizes=(1, 64))
@@ -31,9 +26,7 @@ def check(tmp_path, monkeypatch):
         monkeypatch.setattr(executor, "check_model", check_model)
         model, blessing = standard_artifacts.Model(), standard_artifacts.InfraBlessing()
         model.uri, blessing.uri = str(tmp_path / "model"), str(tmp_path / "blessing")
-        component = ServingCheck(
-            types.Channel(type=standard_artifacts.Model), CONTRACT, code_digest="1"
-        )
+        component = ServingCheck(types.Channel(type=standard_artifacts.Model), CONTRACT)
         properties = component.exec_properties
         executor.Executor().Do({"model": [model]}, {"blessing": [blessing]}, properties)
         assert calls == [(str(tmp_path / "model" / "Format-Serving"), CONTRACT)]

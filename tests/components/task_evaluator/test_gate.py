@@ -7,9 +7,8 @@ import sys
 import numpy as np
 import pytest
 
-from taskroute.components.task_evaluator.binary import BinaryStatistics
-from taskroute.components.task_evaluator.gate import judge
-from taskroute.components.task_evaluator.records import (
+from taskroute.components.measures.binary import BinaryStatistics
+from taskroute.components.measures.records import (
     METRICS_FILE,
     VERDICT_FILE,
     Baseline,
@@ -22,7 +21,8 @@ from taskroute.components.task_evaluator.records import (
     read_evaluation,
     write_evaluation,
 )
-from taskroute.components.task_evaluator.rows import make_rows
+from taskroute.components.measures.rows import make_rows
+from taskroute.components.task_evaluator.gate import judge
 from taskroute.schemas.errors import DataError
 from taskroute.schemas.evaluation import Gate
 

@@ -14,15 +14,16 @@ from tensorflow_transform.tf_metadata import dataset_metadata, schema_utils
 from tfx import types
 from tfx.types import standard_artifacts
 
-from taskroute.components.model_pusher import registry
-from taskroute.components.task_evaluator import executor, scoring
-from taskroute.components.task_evaluator.component import TaskEvaluator
-from taskroute.components.task_evaluator.records import (
+from taskroute.components.measures import scoring
+from taskroute.components.measures.records import (
     METRICS_FILE,
     VERDICT_FILE,
     Baseline,
     read_evaluation,
 )
+from taskroute.components.served import registry
+from taskroute.components.task_evaluator import executor
+from taskroute.components.task_evaluator.component import TaskEvaluator
 from taskroute.schemas.errors import DataError, UserError
 from taskroute.schemas.evaluation import Evaluation, Gate
 from taskroute.schemas.tasks import Label, Task
@@ -188,7 +189,6 @@ def evaluate(tmp_path, examples_folder, model_folder, transform_folder):
             tasks=tasks,
             evaluation=Evaluation(gates=gates, **settings),
             serving=_serve(baseline) if baseline else "",
-            code_digest="1",
         )
         executor.Executor(executor.Executor.Context(beam_pipeline_args=BEAM_ARGS)).Do(
             inputs, {"evaluation": [evaluation], "blessing": [blessing]}, component.exec_properties
@@ -219,7 +219,6 @@ def test_the_outputs_are_what_tfx_evaluator_has():
         transform_graph=types.Channel(type=standard_artifacts.TransformGraph),
         tasks=TASKS,
         evaluation=Evaluation(gates=(Gate(task="click", at_least=0.6),)),
-        code_digest="1",
     )
     outputs = {name: channel.type for name, channel in component.outputs.items()}
     assert outputs == {
@@ -243,7 +242,6 @@ def test_a_component_that_could_not_run_is_refused(tasks, gates, complaint):
             transform_graph=types.Channel(type=standard_artifacts.TransformGraph),
             tasks=tasks,
             evaluation=Evaluation(gates=gates),
-            code_digest="1",
         )
 
 

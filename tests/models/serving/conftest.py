@@ -12,7 +12,7 @@ import tensorflow_transform as tft
 import tensorflow_transform.beam as tft_beam
 from tensorflow_transform.tf_metadata import dataset_metadata, metadata_io
 
-from taskroute.components.feature_transform.analysis import analyze
+from taskroute.components.transform.analysis import analyze
 from taskroute.models.export import export
 from taskroute.models.preprocessing import preprocessing_fn
 from taskroute.models.trainer import write_warm_up

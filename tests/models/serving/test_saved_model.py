@@ -12,8 +12,8 @@ from served_shop import OUTPUTS, REQUEST_COLUMNS, SERVING, SIGNATURES, to_exampl
 from tensorflow.core.protobuf import saved_model_pb2
 from tensorflow_serving.apis import prediction_log_pb2
 
-from taskroute.components.serving_check import probe
-from taskroute.components.serving_check.check import contract_of_info
+from taskroute.components.served import probe
+from taskroute.components.served.check import contract_of_info
 from taskroute.schemas.serving import ModelInfo
 
 

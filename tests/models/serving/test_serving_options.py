@@ -9,8 +9,8 @@ import tensorflow_transform as tft
 from served_shop import CONFIG, EDGE_ROWS, SERVING, transformed_request
 from tensorflow.core.protobuf import saved_model_pb2
 
-from taskroute.components.serving_check import probe
-from taskroute.components.serving_check.check import contract_of_info
+from taskroute.components.served import probe
+from taskroute.components.served.check import contract_of_info
 from taskroute.models.export import export
 from taskroute.models.trainer import write_warm_up
 from taskroute.schemas.serving import ModelInfo

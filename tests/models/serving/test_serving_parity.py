@@ -27,7 +27,7 @@ from served_shop import (
 from tensorflow.core.framework import types_pb2
 from tensorflow.core.protobuf import saved_model_pb2
 
-from taskroute.components.feature_transform import materialization
+from taskroute.components.transform import materialization
 
 # Served as `e^f - 1` and `e^f` of the model's sums f.
 EXPONENTIAL_OUTPUTS = ("watch_time", "seconds_by_weighted_logistic")
@@ -35,7 +35,7 @@ EXPONENTIAL_OUTPUTS = ("watch_time", "seconds_by_weighted_logistic")
 
 @pytest.fixture(scope="module")
 def stage(world):
-    """What FeatureTransform does to batches of raw examples."""
+    """What Transform does to batches of raw examples."""
     work = materialization._Materialize(str(world[0] / "transform"))
     work.setup()
     return work

@@ -12,7 +12,7 @@ from kfp.kubernetes import kubernetes_executor_config_pb2
 from kfp.pipeline_spec import pipeline_spec_pb2
 from tfx.orchestration.kubeflow.v2 import compiler_utils
 
-from taskroute.pipeline.cli import cli
+from taskroute.pipeline.cli.main import cli
 from taskroute.pipeline.kubeflow.compiler import COMMAND, compile_pipeline
 from taskroute.pipeline.kubeflow.entrypoint import OWN_TYPES
 from taskroute.schemas.errors import ConfigError

@@ -1,0 +1,1 @@
+"""Stage that stops a run whose log breaks its schema or moved too far."""

@@ -1,1 +1,0 @@
-"""BatchStatisticsGen: TFDV's statistics of each split, from batches."""

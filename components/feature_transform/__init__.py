@@ -1,1 +1,0 @@
-"""FeatureTransform: learns from the train split, makes the transform graph and applies it."""

@@ -1,0 +1,1 @@
+"""Stage that writes the log's schema, made from the config."""

@@ -1,0 +1,1 @@
+"""Library that reads a log: formats, conversions, time stamps, spans, splits, labels."""

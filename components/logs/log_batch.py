@@ -1,0 +1,182 @@
+"""Some rows of a log file, and how their columns are read while bad rows are noted."""
+
+import difflib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import TypeVar
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from taskroute.components.logs import conversions, timestamps
+from taskroute.components.logs.bad_rows import BadRow, BadValues, shorten
+from taskroute.components.logs.log_files import NOT_UTF8
+from taskroute.schemas.columns import RawColumn
+from taskroute.schemas.errors import DataError
+
+ColumnT = TypeVar("ColumnT", pa.Array, np.ndarray)
+
+
+@dataclass(frozen=True)
+class LogBatch:
+    """Rows of a file, in its order, with the columns as the file has them.
+
+    `rows` holds their numbers in the file, (N,) int64, from 1; `passed_over` the rows beside them
+    that could not be read at all.
+    """
+
+    file: str
+    rows: np.ndarray = field(repr=False)
+    values: pa.RecordBatch = field(repr=False)
+    passed_over: tuple[BadRow, ...] = ()
+
+    @property
+    def num_rows(self) -> int:
+        return self.values.num_rows
+
+    def without_bad_bytes(self) -> "LogBatch":
+        """Passes over the rows with text that was not UTF-8; see `log_files.TextStream`."""
+        is_good = np.ones(self.num_rows, bool)
+        passed_over = list(self.passed_over)
+        for column, values in zip(self.values.schema.names, self.values.columns, strict=True):
+            bad = is_good & _has_bad_bytes(values)
+            is_good &= ~bad
+            passed_over += [
+                BadRow(self.file, row, "not_utf8", column, "is not UTF-8 text", shorten(value))
+                for row, value in zip(
+                    self.rows[bad].tolist(), values.filter(pa.array(bad)).to_pylist(), strict=True
+                )
+            ]
+        passed_over.sort(key=lambda bad: bad.row)
+        kept = self.values.filter(pa.array(is_good))
+        return LogBatch(self.file, self.rows[is_good], kept, tuple(passed_over))
+
+    def head(self, num_rows: int) -> "LogBatch":
+        """The first rows, and what was passed over before the next one."""
+        if num_rows >= self.num_rows:
+            return self
+        end = self.rows[num_rows]
+        passed_over = tuple(bad for bad in self.passed_over if bad.row < end)
+        return LogBatch(
+            self.file, self.rows[:num_rows], self.values.slice(0, num_rows), passed_over
+        )
+
+
+class RowCheck:
+    """Reads the columns of a batch one after the other and notes each row that cannot be used.
+
+    Where all rows are good this costs nothing; else a column is read again without its bad rows.
+    What is read has an entry for every row of the batch: of a bad one it means nothing.
+    """
+
+    def __init__(self, batch: LogBatch):
+        self.batch = batch
+        self.is_good = np.ones(batch.num_rows, bool)
+        self._bad_rows = list(batch.passed_over)
+
+    @property
+    def bad_rows(self) -> list[BadRow]:
+        """Those noted so far, each once, in the order of the file."""
+        return sorted(self._bad_rows, key=lambda bad: bad.row)
+
+    def read(
+        self,
+        column: str,
+        convert: Callable[[pa.Array], ColumnT],
+        values: pa.Array | None = None,
+    ) -> ColumnT:
+        """Converts a column.
+
+        Args:
+            column: Its name.
+            convert: Raises BadValues, once for each thing that may be wrong.
+            values: (N,) What to convert, where it is not the column as the file has it.
+
+        Returns:
+            (N,) What `convert` gives; null or 0 where it refused the value.
+
+        Raises:
+            DataError: If the column as a whole is of another type.
+        """
+        values = self.batch.values[column] if values is None else values
+        kept: np.ndarray | None = None
+        while True:
+            try:
+                converted = convert(values if kept is None else values.take(pa.array(kept)))
+            except BadValues as error:
+                if error.rows is None:
+                    raise DataError(
+                        f"{self.batch.file}: column '{column}': {error.problem}"
+                    ) from None
+                if kept is None:
+                    kept = np.arange(self.batch.num_rows)
+                self._note(kept[error.rows], column, error)
+                kept = np.delete(kept, error.rows)
+            else:
+                return converted if kept is None else _spread(converted, kept, self.batch.num_rows)
+
+    def convert(self, columns: Sequence[RawColumn]) -> pa.RecordBatch:
+        """The columns as list arrays, as `conversions.convert` makes them."""
+        arrays = [
+            self.read(column.name, partial(conversions.convert, column=column))
+            for column in columns
+        ]
+        return pa.RecordBatch.from_arrays(arrays, [column.name for column in columns])
+
+    def seconds(self, column: str) -> np.ndarray:
+        """(N,) int64, a timestamp column in seconds since 1970."""
+        return self.read(column, timestamps.to_seconds)
+
+    def keys(self, column: str) -> pa.Array:
+        """(N,) string, a split key; null in bad rows only."""
+        return self.read(column, conversions.to_key)
+
+    def _note(self, rows: np.ndarray, column: str, error: BadValues) -> None:
+        rows = rows[self.is_good[rows]]
+        self.is_good[rows] = False
+        raw = self.batch.values[column].take(pa.array(rows)).to_pylist()
+        self._bad_rows += [
+            BadRow(self.batch.file, row, error.reason, column, error.problem, shorten(value))
+            for row, value in zip(self.batch.rows[rows].tolist(), raw, strict=True)
+        ]
+
+
+def require_columns(file: str, wanted: Sequence[str], present: Sequence[str]) -> None:
+    """Refuses a file that lacks a column or has two of its name.
+
+    Raises:
+        DataError: Names the column, and the closest one that is there.
+    """
+    for name in wanted:
+        if name not in present:
+            by_lower = {other.strip().lower(): other for other in present}
+            close = difflib.get_close_matches(name.lower(), by_lower, n=1)
+            hint = f"; did you mean '{by_lower[close[0]]}'?" if close else ""
+            raise DataError(f"{file}: there is no column '{name}'{hint}")
+        if list(present).count(name) > 1:
+            raise DataError(f"{file}: column '{name}' occurs more than once; rename one of them")
+
+
+def _has_bad_bytes(values: pa.Array) -> np.ndarray:
+    if pa.types.is_string(values.type):
+        return np.asarray(pc.fill_null(pc.match_substring(values, NOT_UTF8), False))
+    if not pa.types.is_list(values.type) or not pa.types.is_string(values.type.value_type):
+        return np.zeros(len(values), bool)
+    terms = _has_bad_bytes(values.flatten())
+    rows = np.asarray(pc.list_parent_indices(values))
+    return np.bincount(rows, terms, len(values)) > 0
+
+
+def _spread(converted: ColumnT, kept: np.ndarray, num_rows: int) -> ColumnT:
+    """Puts the values of the rows in `kept` at their places among all rows."""
+    if isinstance(converted, np.ndarray):
+        spread = np.zeros(num_rows, converted.dtype)
+        spread[kept] = converted
+        return spread
+    places = np.zeros(num_rows, np.int64)
+    places[kept] = np.arange(len(kept))
+    is_bad = np.ones(num_rows, bool)
+    is_bad[kept] = False
+    return converted.take(pa.array(places, mask=is_bad))

@@ -1,0 +1,201 @@
+"""Reads log files (CSV, JSON Lines, Parquet) in Arrow batches, without TensorFlow or TFX."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from taskroute.components.logs import csv_log, json_lines
+from taskroute.components.logs.bad_rows import BadRow
+from taskroute.components.logs.log_batch import LogBatch, require_columns
+from taskroute.components.logs.log_files import TextStream, open_file, say_what_is_wrong
+from taskroute.schemas.columns import RawColumn
+from taskroute.schemas.errors import DataError
+from taskroute.schemas.features import ColumnKind
+
+LogFormat = Literal["csv", "jsonl", "parquet"]
+
+BATCH_ROWS = 65_536  # at most, for Parquet
+_ROWS_PER_PART = 1_000_000
+
+
+@dataclass(frozen=True)
+class Part:
+    """What one worker reads: a file, or some row groups of a Parquet file."""
+
+    file: str
+    first_row: int = 1
+    row_groups: tuple[int, ...] | None = None
+    num_rows: int | None = None  # where the file's own index tells
+
+
+def split_into_parts(files: Sequence[str], log_format: LogFormat) -> list[Part]:
+    """What workers read side by side: files, and of large Parquet files groups of row groups.
+
+    Raises:
+        DataError: If a Parquet file cannot be opened.
+    """
+    if log_format != "parquet":
+        return [Part(file) for file in files]
+    return [part for file in files for part in _parquet_parts(file)]
+
+
+def read_batches(
+    part: Part, columns: Sequence[RawColumn], log_format: LogFormat
+) -> Iterator[LogBatch]:
+    """Reads the columns of a part, some ten thousand rows at a time, and no other column.
+
+    Args:
+        part: As `split_into_parts` makes them; `Part(file)` for a whole file.
+        columns: What to read; a name may occur more than once.
+        log_format: Of the file; CSV and JSON Lines are unpacked where the name ends in .gz.
+
+    Raises:
+        DataError: If the file cannot be read or lacks a column.
+    """
+    with say_what_is_wrong(part.file):
+        match log_format:
+            case "csv":
+                yield from csv_log.read_csv(part.file, _names(columns))
+            case "jsonl":
+                yield from _read_json_lines(part.file, columns)
+            case "parquet":
+                yield from _read_parquet(part, columns)
+
+
+def column_names(file: str, log_format: LogFormat) -> list[str]:
+    """Columns of a file, in its order; of JSON Lines the keys of the first lines, by name.
+
+    Raises:
+        DataError: If the file cannot be read.
+    """
+    with say_what_is_wrong(file):
+        match log_format:
+            case "csv":
+                return csv_log.read_header(file)
+            case "jsonl":
+                block = next(json_lines.split_blocks(TextStream(file)), b"")
+                return sorted(json_lines.BlockParser({}).keys(block))
+            case "parquet":
+                with _parquet_file(file) as parquet:
+                    return list(parquet.schema_arrow.names)
+
+
+def sample_batches(
+    files: Sequence[str], columns: Sequence[RawColumn], log_format: LogFormat, rows: int = 10_000
+) -> Iterator[LogBatch]:
+    """The first rows of the log, read without the rest.
+
+    Raises:
+        DataError: If a file cannot be read or lacks a column.
+    """
+    for file in files:
+        for batch in read_batches(Part(file), columns, log_format):
+            yield batch.head(rows)
+            rows -= batch.num_rows
+            if rows <= 0:
+                return
+
+
+def _names(columns: Sequence[RawColumn]) -> list[str]:
+    return list(dict.fromkeys(column.name for column in columns))
+
+
+def _read_json_lines(file: str, columns: Sequence[RawColumn]) -> Iterator[LogBatch]:
+    kinds: dict[str, ColumnKind] = {}
+    for column in columns:
+        # Read in two ways, the value must be kept as it is written.
+        first = kinds.setdefault(column.name, column.kind)
+        kinds[column.name] = column.kind if first == column.kind else "text"
+    parser = json_lines.BlockParser(kinds)
+    stream = TextStream(file)
+    next_row = 1
+    try:
+        for block in json_lines.split_blocks(stream):
+            if next_row == 1:
+                _require_keys(file, list(kinds), parser.keys(block))
+            values, bad = parser.parse(block)
+            passed_over = tuple(
+                BadRow(file, next_row + line, reason, column, problem, value)
+                for line, reason, column, problem, value in bad
+            )
+            lines = np.arange(next_row, next_row + values.num_rows + len(bad))
+            rows = np.setdiff1d(lines, [row.row for row in passed_over], assume_unique=True)
+            next_row += len(lines)
+            batch = LogBatch(file, rows, values, passed_over)
+            yield batch.without_bad_bytes() if stream.has_bad_bytes else batch
+    except json_lines.LongLine:
+        raise DataError(f"{file}: a line is longer than 64 MB; each row must be one line") from None
+    if next_row == 1:
+        raise DataError(f"{file}: is empty; each line must be a JSON object")
+
+
+def _require_keys(file: str, wanted: Sequence[str], first_keys: set[str]) -> None:
+    """A key that the first lines lack may come later: labels of rare events often do."""
+    for name in wanted:
+        if name not in first_keys and not _occurs(file, f'"{name}"'.encode()):
+            require_columns(file, [name], sorted(first_keys))
+
+
+def _occurs(file: str, text: bytes) -> bool:
+    return any(text in block for block in json_lines.split_blocks(TextStream(file)))
+
+
+def _parquet_file(file: str) -> pq.ParquetFile:
+    source = open_file(file)
+    if source.size() == 0:
+        raise DataError(f"{file}: is empty")
+    try:
+        return pq.ParquetFile(source)
+    except pa.ArrowInvalid:
+        raise DataError(f"{file}: is not a Parquet file, or is cut off") from None
+
+
+def _parquet_parts(file: str) -> Iterator[Part]:
+    with say_what_is_wrong(file), _parquet_file(file) as parquet:
+        sizes = [
+            parquet.metadata.row_group(index).num_rows
+            for index in range(parquet.metadata.num_row_groups)
+        ]
+    if not sizes:
+        yield Part(file, 1, (), 0)
+    first_row, start, rows = 1, 0, 0
+    for index, size in enumerate(sizes):
+        rows += size
+        if rows >= _ROWS_PER_PART or index == len(sizes) - 1:
+            yield Part(file, first_row, tuple(range(start, index + 1)), rows)
+            first_row, start, rows = first_row + rows, index + 1, 0
+
+
+def _read_parquet(part: Part, columns: Sequence[RawColumn]) -> Iterator[LogBatch]:
+    names = _names(columns)
+    next_row = part.first_row
+    with _parquet_file(part.file) as parquet:
+        require_columns(part.file, names, parquet.schema_arrow.names)
+        for values in parquet.iter_batches(
+            batch_size=BATCH_ROWS, row_groups=part.row_groups, columns=names
+        ):
+            rows = np.arange(next_row, next_row + values.num_rows)
+            next_row += len(rows)
+            yield LogBatch(part.file, rows, _as_bytes(values))
+
+
+def _as_bytes(values: pa.RecordBatch) -> pa.RecordBatch:
+    """Texts as bytes, which are checked to be UTF-8 where they are read: nobody else does."""
+    arrays = [column.cast(_bytes_type(column.type)) for column in values.columns]
+    return pa.RecordBatch.from_arrays(arrays, names=values.schema.names)
+
+
+def _bytes_type(kind: pa.DataType) -> pa.DataType:
+    if pa.types.is_dictionary(kind):
+        return _bytes_type(kind.value_type)
+    if pa.types.is_list(kind):
+        return pa.list_(_bytes_type(kind.value_type))
+    if pa.types.is_large_list(kind):
+        return pa.large_list(_bytes_type(kind.value_type))
+    if pa.types.is_string(kind):
+        return pa.binary()
+    return pa.large_binary() if pa.types.is_large_string(kind) else kind

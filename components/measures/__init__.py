@@ -1,0 +1,1 @@
+"""Library of metrics: tasks of each kind, ranking, intervals, scoring, change."""

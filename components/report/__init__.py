@@ -1,0 +1,1 @@
+"""Library of the report: a run's page, its tables and its figures."""

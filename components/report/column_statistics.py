@@ -1,0 +1,72 @@
+"""What the statistics of a run say of the log's columns. Read without TensorFlow."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from tensorflow_metadata.proto.v0 import statistics_pb2
+
+# As `batch_statistics_gen.executor` and TFX name them; that module imports TensorFlow.
+_STATISTICS_FILE = "FeatureStats.pb"
+
+
+@dataclass(frozen=True)
+class ColumnStatistics:
+    """One column of the log in one split.
+
+    Attributes:
+        column: Of the log.
+        split: Name of the split.
+        num_rows: Of the split.
+        num_missing: Those without a value.
+        mean: Of numbers, over the rows that have one.
+        num_distinct: Of texts.
+    """
+
+    column: str
+    split: str
+    num_rows: int
+    num_missing: int
+    mean: float | None = None
+    num_distinct: int | None = None
+
+
+def read_column_statistics(folder: Path, splits: Sequence[str]) -> tuple[ColumnStatistics, ...]:
+    """Reads the statistics of splits, by column in the order of the log.
+
+    Args:
+        folder: StatisticsGen's.
+        splits: Their names; one without statistics, because it has no row, is passed over.
+    """
+    found = []
+    for split in splits:
+        path = folder / f"Split-{split}" / _STATISTICS_FILE
+        if not path.is_file():
+            continue
+        parsed = statistics_pb2.DatasetFeatureStatisticsList.FromString(path.read_bytes())
+        for dataset in parsed.datasets:
+            found += [
+                _column(feature, split, dataset.num_examples)
+                for feature in dataset.features
+                if feature.path.step
+            ]
+    order = {statistics.column: place for place, statistics in reversed(list(enumerate(found)))}
+    return tuple(sorted(found, key=lambda statistics: order[statistics.column]))
+
+
+def _column(
+    feature: statistics_pb2.FeatureNameStatistics, split: str, num_rows: int
+) -> ColumnStatistics:
+    name = feature.path.step[0]
+    if feature.WhichOneof("stats") == "string_stats":
+        texts = feature.string_stats
+        missing = num_rows - texts.common_stats.num_non_missing
+        return ColumnStatistics(name, split, num_rows, missing, num_distinct=texts.unique)
+    numbers = feature.num_stats
+    return ColumnStatistics(
+        name,
+        split,
+        num_rows,
+        num_rows - numbers.common_stats.num_non_missing,
+        mean=numbers.mean if numbers.common_stats.tot_num_values else None,
+    )

@@ -1,0 +1,187 @@
+"""Permutation importance: how much worse a task is predicted where one column says nothing.
+
+The values of a column are dealt out anew among the rows: each still occurs as often, but beside
+other rows. What a metric then loses is what the model takes from that column alone. Columns that
+say the same stand in for each other, and each then seems of less use than it is.
+
+Reference: Breiman, "Random Forests", Machine Learning 45, 2001, section 10.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import NonNegativeInt, PositiveInt
+
+from taskroute.components.measures.binary import BinaryStatistics
+from taskroute.components.measures.estimates import Estimates, with_and_without
+from taskroute.components.measures.jackknife import NUM_GROUPS, spread
+from taskroute.components.measures.ranking import ratio
+from taskroute.components.measures.records import Difference, Interval
+from taskroute.components.measures.rows import Kind, TaskRows
+from taskroute.schemas.base import Config
+from taskroute.schemas.evaluation import BETTER, Metric
+
+METRIC: dict[Kind, Metric] = {"binary": "auc", "regression": "mae"}
+
+Columns = Mapping[str, npt.NDArray[Any]]
+Predict = Callable[[Columns], Mapping[str, npt.NDArray[np.floating[Any]]]]
+
+
+class ColumnImportance(Config):
+    """What each task's metric loses without a column; a loss is positive, whatever the metric.
+
+    Attributes:
+        column: Of the log.
+        features: Those that read it.
+        losses: By task; None where the metric is undefined.
+    """
+
+    column: str
+    features: tuple[str, ...] = ()
+    losses: dict[str, Difference | None]
+
+
+class Importance(Config):
+    """Of every column, the most important first.
+
+    Attributes:
+        num_rows: Rows of the test split, drawn at random.
+        repeats: How often each column was dealt out; losses are means over them.
+        seed: Of both.
+        confidence: Of the intervals.
+        metrics: Task to the metric that it is judged by.
+        columns: By the loss that is shown, the lower end of its interval, as a share of the task's
+            largest and in the mean over the tasks; then by the loss itself.
+    """
+
+    num_rows: PositiveInt
+    repeats: PositiveInt
+    seed: NonNegativeInt
+    confidence: float
+    metrics: dict[str, Metric]
+    columns: tuple[ColumnImportance, ...]
+
+
+def permutation_importance(
+    predict: Predict,
+    columns: Columns,
+    rows: Mapping[str, TaskRows],
+    *,
+    repeats: int = 3,
+    seed: int = 1,
+    confidence: float = 0.95,
+    features: Mapping[str, Sequence[str]] | None = None,
+) -> Importance:
+    """Measures every column.
+
+    Args:
+        predict: The model: from columns to (N,) predictions by task.
+        columns: (N, ...) by name: what the model reads.
+        rows: By task: labels, weights and units of the N rows, and, as the only model, the
+            predictions for `columns` as they are.
+        repeats: How often each column is dealt out.
+        seed: Of the permutations.
+        confidence: Of the intervals.
+        features: Names of the features that read each column.
+
+    Raises:
+        ValueError: If `repeats` is below 1.
+    """
+    if repeats < 1:
+        raise ValueError(f"`repeats` must be at least 1. Received: repeats={repeats}")
+    num_rows = len(next(iter(columns.values())))
+    random = np.random.default_rng(seed)
+    whole = {task: _estimate(of_task, of_task.predictions[0]) for task, of_task in rows.items()}
+    measured = []
+    for column, values in columns.items():
+        permuted = [
+            predict({**columns, column: values[random.permutation(num_rows)]})
+            for _ in range(repeats)
+        ]
+        losses = {
+            task: _loss(
+                METRIC[of_task.kind],
+                whole[task],
+                [_estimate(of_task, scores[task]) for scores in permuted],
+                confidence,
+            )
+            for task, of_task in rows.items()
+        }
+        readers = tuple((features or {}).get(column, ()))
+        measured.append(ColumnImportance(column=column, features=readers, losses=losses))
+    return Importance(
+        num_rows=num_rows,
+        repeats=repeats,
+        seed=seed,
+        confidence=confidence,
+        metrics={task: METRIC[of_task.kind] for task, of_task in rows.items()},
+        columns=tuple(_ranked(measured)),
+    )
+
+
+def _estimate(rows: TaskRows, predictions: npt.NDArray[np.floating[Any]]) -> Estimates:
+    """The metric of the task's kind, and its values without each group."""
+    scored = replace(rows, predictions=predictions[np.newaxis].astype(np.float64), has_key=False)
+    if rows.kind == "binary":
+        statistics = BinaryStatistics(1, has_key=False)
+        statistics.add(scored)
+        return statistics.estimates()
+    # Not RegressionStatistics, which would compare all pairs of rows for a metric not asked for.
+    result = Estimates({METRIC[rows.kind]: None})
+    error = np.abs(scored.predictions[0] - rows.labels)
+    weight, total = (
+        np.bincount(rows.groups, values, NUM_GROUPS).astype(np.float64)
+        for values in (rows.weights, np.where(rows.weights > 0, rows.weights * error, 0.0))
+    )
+    held = weight > 0
+    if held.any() and np.isfinite(total).all():
+        means = ratio(with_and_without(total, held), with_and_without(weight, held))
+        result.put(METRIC[rows.kind], means[0], means[1:], int(held.sum()))
+    return result
+
+
+def _loss(
+    metric: str, whole: Estimates, permuted: Sequence[Estimates], confidence: float
+) -> Difference | None:
+    """The mean over the repeats; its interval is paired by the groups of the jackknife."""
+    if any(estimates.values[metric] is None for estimates in (whole, *permuted)):
+        return None
+    sign = BETTER[metric]
+    mean = float(np.mean([estimates.values[metric] for estimates in permuted]))
+    value = sign * ((whole.values[metric] or 0.0) - mean)
+    left_out = np.mean([estimates.left_out[metric] for estimates in permuted], axis=0)
+    found = spread(sign * (whole.left_out[metric] - left_out), whole.num_groups[metric])
+    if found is None:
+        return Difference(value=value, interval=None)
+    low, high = found.interval(value, confidence)
+    interval = Interval(
+        low=low,
+        high=high,
+        standard_error=found.standard_error,
+        degrees_of_freedom=found.degrees_of_freedom,
+    )
+    return Difference(value=value, interval=interval)
+
+
+def _ranked(columns: Sequence[ColumnImportance]) -> list[ColumnImportance]:
+    """By what is shown: a task with few rows must not decide by chance."""
+
+    def lows(column: ColumnImportance) -> list[float]:
+        found = (loss and loss.interval for loss in column.losses.values())
+        return [interval.low if interval else 0.0 for interval in found]
+
+    def values(column: ColumnImportance) -> list[float]:
+        return [loss.value if loss else 0.0 for loss in column.losses.values()]
+
+    shown, seen = (_mean_share([of(column) for column in columns]) for of in (lows, values))
+    return [columns[place] for place in np.lexsort((-seen, -shown))]
+
+
+def _mean_share(table: Sequence[Sequence[float]]) -> npt.NDArray[np.float64]:
+    """(C,), the mean over tasks of the share of (C, T) losses in the largest of the task."""
+    losses = np.maximum(np.asarray(table), 0.0)
+    largest = losses.max(axis=0, initial=0.0)
+    return (losses / np.where(largest > 0, largest, 1.0)).mean(axis=1)

@@ -1,0 +1,65 @@
+"""Slices of the test split, the worst first."""
+
+from dataclasses import dataclass
+
+from taskroute.components.measures.records import (
+    Difference,
+    MeasuredSlice,
+    Measurements,
+    TaskMetrics,
+)
+from taskroute.schemas.evaluation import BETTER
+
+# By kind of task: what its slices are ranked by.
+RANKED_BY = {"binary": "auc", "regression": "mae"}
+
+
+@dataclass(frozen=True)
+class RankedSlice:
+    """One slice of one task.
+
+    Attributes:
+        name: "column=value", or that the column is missing.
+        metrics: The candidate's.
+        difference: Candidate minus baseline in the metric of `RANKED_BY`, where both define it.
+        is_worse: Whether the metric's whole interval is worse than its value on all rows.
+    """
+
+    name: str
+    metrics: TaskMetrics
+    difference: Difference | None
+    is_worse: bool
+
+
+def worst_first(measurements: Measurements, task: str) -> list[RankedSlice]:
+    """Every slice that has a labelled row of the task.
+
+    First those that are shown to be worse than all rows, then the others; each by the metric, those
+    where it is undefined last. Few rows make a low value by chance alone: without the first rule
+    the smallest slices would hide the worst.
+    """
+    overall = measurements.tasks[task]
+    metric = RANKED_BY[overall.kind]
+    ranked = [
+        _rank(found, task, metric, overall.values[metric])
+        for found in measurements.slices
+        if found.tasks[task].candidate.num_examples
+    ]
+    sign = BETTER[metric]
+
+    def order(found: RankedSlice) -> tuple[bool, bool, float]:
+        value = found.metrics.values[metric]
+        return not found.is_worse, value is None, sign * (value or 0.0)
+
+    return sorted(ranked, key=order)
+
+
+def _rank(found: MeasuredSlice, task: str, metric: str, overall: float | None) -> RankedSlice:
+    measured = found.tasks[task]
+    name = found.name if found.value else f"{found.column} missing"
+    interval = measured.candidate.intervals.get(metric)
+    best = None
+    if interval is not None:
+        best = interval.high if BETTER[metric] > 0 else interval.low
+    is_worse = best is not None and overall is not None and BETTER[metric] * (best - overall) < 0
+    return RankedSlice(name, measured.candidate, measured.differences.get(metric), is_worse)

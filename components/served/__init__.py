@@ -1,0 +1,1 @@
+"""Library of served models: version folder, pointer, probe and check."""

@@ -1,0 +1,145 @@
+"""StatisticsGen: the work of the component."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+import apache_beam as beam
+import pyarrow as pa
+import tensorflow as tf
+import tensorflow_data_validation as tfdv
+from tensorflow_data_validation.statistics import stats_impl
+from tensorflow_metadata.proto.v0 import statistics_pb2
+from tfx import types
+from tfx.dsl.components.base import base_beam_executor
+from tfx.types import artifact_utils
+
+from taskroute.components.example_files.reader import read_batches
+from taskroute.components.example_files.shard_names import span_of
+from taskroute.schemas.columns import RawColumn, raw_columns
+from taskroute.schemas.recommender import DataConfig
+
+EXAMPLES_KEY = "examples"
+STATISTICS_KEY = "statistics"
+DATA_KEY = "data"
+
+# Where TFX and TFDV look for the statistics of a split.
+STATISTICS_FILE = "FeatureStats.pb"
+
+# Drift is measured between the newest span and the one before.
+_SPANS_COMPARED = 2
+
+
+class Executor(base_beam_executor.BaseBeamExecutor):
+    """Computes statistics of every split, and of the two newest spans where drift is limited."""
+
+    def Do(  # noqa: N802
+        self,
+        input_dict: dict[str, list[types.Artifact]],
+        output_dict: dict[str, list[types.Artifact]],
+        exec_properties: dict[str, Any],
+    ) -> None:
+        """Runs the component.
+
+        Args:
+            input_dict: `examples`, raw.
+            output_dict: `statistics`, gets FeatureStats.pb in a folder `Split-<name>` for each
+                split and in a folder `Span-<name>` for each span.
+            exec_properties: `data`, a `DataConfig` as JSON.
+        """
+        data = DataConfig.model_validate_json(exec_properties[DATA_KEY])
+        examples = artifact_utils.get_single_instance(input_dict[EXAMPLES_KEY])
+        statistics = artifact_utils.get_single_instance(output_dict[STATISTICS_KEY])
+        shards = []
+        for split in artifact_utils.decode_split_names(examples.split_names):
+            folder = artifact_utils.get_split_uri([examples], split)
+            files = sorted(tf.io.gfile.glob(f"{folder}/*"))
+            shards += [(f"{statistics.uri}/Split-{split}", file) for file in files]
+        if any(feature.max_drift is not None for feature in data.features):
+            shards += _newest_spans(shards, statistics.uri)
+        for target in dict.fromkeys(target for target, _ in shards):
+            tf.io.gfile.makedirs(target)
+        with self._make_beam_pipeline() as pipeline:
+            compute_statistics(pipeline, shards, raw_columns(data))
+        statistics.split_names = examples.split_names
+        statistics.span = examples.span
+
+
+def _newest_spans(shards: Sequence[tuple[str, str]], uri: str) -> list[tuple[str, str]]:
+    """The shards of the newest spans, whatever their split, behind a folder for each span."""
+    by_span = [(span_of(file), file) for _, file in shards]
+    newest = sorted({span for span, _ in by_span if span is not None})[-_SPANS_COMPARED:]
+    return [(f"{uri}/Span-{span}", file) for span, file in by_span if span in newest]
+
+
+def compute_statistics(
+    pipeline: beam.Pipeline, shards: Sequence[tuple[str, str]], columns: Sequence[RawColumn]
+) -> None:
+    """Adds to `pipeline` what computes statistics.
+
+    Args:
+        pipeline: Where it is run.
+        shards: Pairs of the folder that gets STATISTICS_FILE, which must exist, and a TFRecord file
+            of tf.Examples: one set of statistics for each folder.
+        columns: What the examples hold.
+    """
+    _ = (
+        pipeline
+        | "Shards" >> beam.Create(list(shards))
+        | "ToWorkers" >> beam.Reshuffle()
+        | "Read" >> beam.FlatMap(_read, tuple(columns))
+        | "Statistics" >> beam.CombinePerKey(_Statistics())
+        | "Write" >> beam.Map(_write)
+    )
+
+
+def _read(
+    shard: tuple[str, str], columns: Sequence[RawColumn]
+) -> Iterator[tuple[str, pa.RecordBatch]]:
+    target, path = shard
+    for batch in read_batches(path, columns):
+        yield target, batch
+
+
+class _Statistics(beam.CombineFn):
+    """All of TFDV's default statistics, an accumulator each."""
+
+    def setup(self) -> None:
+        self._generators = stats_impl.get_generators(
+            tfdv.StatsOptions(use_sketch_based_topk_uniques=True), in_memory=True
+        )
+        for generator in self._generators:
+            generator.setup()
+
+    def create_accumulator(self) -> list[Any]:
+        return [generator.create_accumulator() for generator in self._generators]
+
+    def add_input(self, accumulators: list[Any], batch: pa.RecordBatch) -> list[Any]:
+        return [
+            generator.add_input(accumulator, batch)
+            for generator, accumulator in zip(self._generators, accumulators, strict=True)
+        ]
+
+    def merge_accumulators(self, accumulators: Iterable[list[Any]]) -> list[Any]:
+        return [
+            generator.merge_accumulators(of_generator)
+            for generator, of_generator in zip(
+                self._generators, zip(*accumulators, strict=True), strict=True
+            )
+        ]
+
+    def compact(self, accumulators: list[Any]) -> list[Any]:
+        return [
+            generator.compact(accumulator)
+            for generator, accumulator in zip(self._generators, accumulators, strict=True)
+        ]
+
+    def extract_output(
+        self, accumulators: list[Any]
+    ) -> statistics_pb2.DatasetFeatureStatisticsList:
+        return stats_impl.extract_statistics_output(accumulators, self._generators)
+
+
+def _write(computed: tuple[str, statistics_pb2.DatasetFeatureStatisticsList]) -> None:
+    folder, statistics = computed
+    with tf.io.gfile.GFile(f"{folder}/{STATISTICS_FILE}", "wb") as file:
+        file.write(statistics.SerializeToString(deterministic=True))

@@ -1,0 +1,88 @@
+"""Trains in a process of its own: the chief of a cluster, or one that has the GPUs to itself.
+
+TensorFlow joins a cluster only before it has run anything, so the stages' own process cannot. The
+chief's stage leaves a job, a JSON file that says what is trained from where to where; each of the
+other workers is started by hand, or by what runs the cluster, with its own `TF_CONFIG`:
+
+    python -m taskroute.components.trainer.apart ROOT/training/job.json
+
+It waits for the job, trains along and ends with it. All of them must see the same files.
+"""
+
+import importlib
+import json
+import os
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+from types import SimpleNamespace
+from typing import TYPE_CHECKING
+
+from taskroute.schemas import environment
+
+if TYPE_CHECKING:
+    from tfx.components.trainer.fn_args_utils import FnArgs
+
+JOB_FILE = "job.json"
+_FIELDS = (
+    "train_files",
+    "eval_files",
+    "transform_graph_path",
+    "serving_model_dir",
+    "model_run_dir",
+    "hyperparameters",
+    "custom_config",
+)
+
+
+def run_fn(fn_args: "FnArgs") -> None:
+    """In the place of the `run_fn` that `custom_config` names: calls it in another process.
+
+    Args:
+        fn_args: Its `custom_config` holds `apart`: `run_fn`, a dotted path, and `job`, a file.
+
+    Raises:
+        RuntimeError: If that process fails.
+    """
+    job = Path(fn_args.custom_config["apart"]["job"])
+    job.parent.mkdir(parents=True, exist_ok=True)
+    beside = job.with_suffix(".tmp")
+    beside.write_text(json.dumps({name: getattr(fn_args, name) for name in _FIELDS}))
+    os.replace(beside, job)
+    try:
+        program = [sys.executable, "-m", __name__, str(job), str(os.getpid())]
+        ended = subprocess.run(program, check=False)
+    finally:
+        job.unlink()
+    if ended.returncode:
+        raise RuntimeError(f"the training's process ended with {ended.returncode}; see the log")
+
+
+def work(job: Path, parent: int | None = None) -> None:
+    """Waits for a job and does it.
+
+    Args:
+        job: The file.
+        parent: The process whose end is the end of this one, too: it would train on and write
+            beside the next run's training.
+    """
+    environment.prepare()
+    if parent is not None:
+        threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
+    while not job.exists():
+        time.sleep(0.5)
+    fn_args = SimpleNamespace(**json.loads(job.read_text()))
+    module, _, name = fn_args.custom_config["apart"]["run_fn"].rpartition(".")
+    getattr(importlib.import_module(module), name)(fn_args)
+
+
+def _end_with(parent: int) -> None:
+    while os.getppid() == parent:
+        time.sleep(0.5)
+    os._exit(1)
+
+
+if __name__ == "__main__":
+    work(Path(sys.argv[1]), *map(int, sys.argv[2:3]))

@@ -1,0 +1,88 @@
+"""Trainer: the work of the component."""
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+from tfx import types
+from tfx.components.trainer import executor as trainer
+from tfx.dsl.io import fileio
+from tfx.types import artifact_utils, standard_component_specs
+from tfx.utils import json_utils
+
+from taskroute.components.served import registry
+from taskroute.schemas.serving import RawExamples
+
+RAW_EXAMPLES_KEY = "raw_examples"
+CHECKPOINT_FOLDER_KEY = "checkpoint_folder"
+CHECKPOINT_KEY = "checkpoint"
+WARM_START_KEY = "warm_start"
+SPLIT = "validation"
+
+
+class Executor(trainer.GenericExecutor):
+    """Calls TFX's executor with what `run_fn` has to know in the custom config."""
+
+    def Do(  # noqa: N802
+        self,
+        input_dict: dict[str, list[types.Artifact]],
+        output_dict: dict[str, list[types.Artifact]],
+        exec_properties: dict[str, Any],
+    ) -> None:
+        """Runs the component.
+
+        Args:
+            input_dict: That of TFX's Trainer, and `raw_examples`.
+            output_dict: That of TFX's Trainer.
+            exec_properties: Those of TFX's Trainer. `custom_config`, JSON, gains `raw_examples`.
+                Of `checkpoint_folder` it gains `checkpoint`, a folder in it that only a training of
+                the same custom config and examples goes on from, and that is gone when it has
+                ended. `warm_start`, if it is there, is the serving folder; in its place comes
+                the folder of the version that serves now, or None.
+        """
+        key = standard_component_specs.CUSTOM_CONFIG_KEY
+        custom_config = json_utils.loads(exec_properties[key])
+        raw = describe_examples(input_dict[RAW_EXAMPLES_KEY])
+        checkpoint = None
+        if CHECKPOINT_FOLDER_KEY in custom_config:
+            inputs = [artifact.uri for key in sorted(input_dict) for artifact in input_dict[key]]
+            checkpoint = prepare_checkpoint(
+                custom_config.pop(CHECKPOINT_FOLDER_KEY),
+                [exec_properties[key], exec_properties.get("code_digest", ""), *inputs],
+            )
+            custom_config[CHECKPOINT_KEY] = checkpoint
+        if WARM_START_KEY in custom_config:
+            folder = custom_config[WARM_START_KEY]
+            custom_config[WARM_START_KEY] = registry.warm_start_of_latest(folder)
+        custom_config[RAW_EXAMPLES_KEY] = raw.model_dump(mode="json")
+        super().Do(
+            input_dict, output_dict, {**exec_properties, key: json_utils.dumps(custom_config)}
+        )
+        if checkpoint is not None and fileio.exists(checkpoint):
+            fileio.rmtree(checkpoint)
+
+
+def prepare_checkpoint(folder: str, parts: list[str]) -> str:
+    """The folder, in `folder`, for a training that `parts` decide; others there are removed.
+
+    They are of trainings that were killed and that nobody went on with.
+    """
+    name = hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]
+    if fileio.exists(folder):
+        for other in fileio.listdir(folder):
+            if other.rstrip("/") != name and fileio.isdir(f"{folder}/{other}"):
+                fileio.rmtree(f"{folder}/{other}")
+    return f"{folder}/{name}"
+
+
+def describe_examples(artifacts: list[types.Artifact]) -> RawExamples:
+    """Where the validation rows are, their span if there are spans, rows by split."""
+    folder = artifact_utils.get_split_uri(artifacts, SPLIT)
+    (examples,) = artifacts
+    splits = artifact_utils.decode_split_names(examples.split_names)
+    counts = {split: examples.get_int_custom_property(f"num_rows_{split}") for split in splits}
+    span = None
+    if examples.has_custom_property("last_span"):
+        first, last = map(examples.get_string_custom_property, ("first_span", "last_span"))
+        span = (first, last)
+    return RawExamples(patterns=(str(Path(folder, "*.gz")),), span=span, num_rows=counts)

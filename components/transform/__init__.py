@@ -1,0 +1,1 @@
+"""Transform: learns from the train split, makes the transform graph and applies it."""

@@ -1,0 +1,1 @@
+"""The DAG and its runner on this machine."""

@@ -1,0 +1,196 @@
+"""The whole DAG on one screen."""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from tfx.components import ExampleValidator
+from tfx.dsl.components.base.base_component import BaseComponent
+from tfx.orchestration.pipeline import Pipeline
+from tfx.types.channel import union
+
+from taskroute.components.anomaly_gate.component import AnomalyGate
+from taskroute.components.architecture_search.component import ArchitectureSearch
+from taskroute.components.day_monitor.component import DayMonitor
+from taskroute.components.log_example_gen.component import LogExampleGen
+from taskroute.components.log_schema_gen.component import LogSchemaGen
+from taskroute.components.model_pusher.component import ModelPusher
+from taskroute.components.served import registry
+from taskroute.components.served.check import contract_of
+from taskroute.components.serving_check.component import ServingCheck
+from taskroute.components.serving_check.infra_validator import make_infra_validator
+from taskroute.components.statistics_gen.component import StatisticsGen
+from taskroute.components.task_evaluator.component import TaskEvaluator
+from taskroute.components.trainer.component import Trainer
+from taskroute.components.transform.component import Transform
+from taskroute.pipeline.dag.digest import code_digest, dotted_names
+from taskroute.pipeline.dag.metadata import connection
+from taskroute.pipeline.run.paths import RunPaths
+from taskroute.schemas.columns import raw_columns
+from taskroute.schemas.recommender import DataConfig, ModelConfig, RecommenderConfig
+from taskroute.schemas.source import Source
+
+# Functions that stages call by name: components do not import models.
+PREPROCESSING_FN = "taskroute.models.preprocessing.preprocessing_fn"
+SEARCH_FN = "taskroute.models.architecture_search.search_fn"
+RUN_FN = "taskroute.models.trainer.run_fn"
+
+
+def create_pipeline(
+    config: RecommenderConfig,
+    source: Source,
+    data_fingerprint: str,
+    paths: RunPaths,
+    *,
+    warm_start: bool = False,
+    last: str | None = None,
+) -> Pipeline:
+    """The pipeline as this machine runs it.
+
+    Args:
+        config: What to learn.
+        source: The config's source with absolute paths.
+        data_fingerprint: Changes when the log does.
+        paths: Where artifacts, metadata and served models go.
+        warm_start: Whether the training goes on from the model that serves.
+        last: The stage to end with; None takes all.
+    """
+    stages = create_stages(config, source, data_fingerprint, paths, warm_start=warm_start)
+    if last is not None:
+        stages = stages[: [stage.id for stage in stages].index(last) + 1]
+    return Pipeline(
+        pipeline_name=config.name,
+        pipeline_root=str(paths.artifacts),
+        metadata_connection_config=connection(config.runtime.metadata, paths.metadata),
+        components=stages,
+        enable_cache=True,
+        beam_pipeline_args=config.runtime.beam.pipeline_args(),
+    )
+
+
+def create_stages(
+    config: RecommenderConfig,
+    source: Source,
+    data_fingerprint: str,
+    paths: RunPaths,
+    *,
+    warm_start: bool = False,
+) -> list[BaseComponent]:
+    """Wires the stages, whoever runs them.
+
+    Args:
+        config: What to learn.
+        source: The config's source with absolute paths.
+        data_fingerprint: Changes when the log does; "" where nothing is cached.
+        paths: Where served models and checkpoints go, as the stages see it.
+        warm_start: Whether the training goes on from the served version.
+
+    Returns:
+        The stages, each behind those that it needs.
+    """
+    data, model_config, serving = (
+        config.part(DataConfig),
+        config.part(ModelConfig),
+        str(paths.serving),
+    )
+    log = LogExampleGen(source=source, columns=raw_columns(config), tasks=config.tasks)
+    examples = log.outputs["examples"]
+    schema_gen = LogSchemaGen(data=data.model_dump_json())
+    schema = schema_gen.outputs["schema"]
+    statistics_gen = StatisticsGen(examples=examples, data=data)
+    statistics = statistics_gen.outputs["statistics"]
+    validator = ExampleValidator(statistics=statistics, schema=schema)
+    anomaly_gate = AnomalyGate(
+        anomalies=validator.outputs["anomalies"], statistics=statistics, schema=schema
+    )
+    transform = Transform(
+        examples=examples, schema=schema, preprocessing_fn=PREPROCESSING_FN, data=data
+    )
+    transform.add_upstream_node(anomaly_gate)
+    graph, transformed = (
+        transform.outputs[key] for key in ("transform_graph", "transformed_examples")
+    )
+    monitor = DayMonitor(
+        examples=examples,
+        statistics=statistics,
+        transform_graph=graph,
+        data=data,
+        monitoring=config.monitoring,
+        group_key=config.evaluation.group_key,
+        confidence=config.evaluation.confidence,
+        # Without days there is no newest day that the served version could be asked about.
+        serving=serving if (source.window_days or 0) > 1 else "",
+    )
+    searches = []
+    if config.trunk.needs_search:
+        search = ArchitectureSearch(
+            examples=transformed,
+            transform_graph=graph,
+            search_fn=SEARCH_FN,
+            config=model_config.model_dump_json(),
+            checkpoint_folder=str(paths.root / "search"),
+        )
+        searches.append(search)
+    trainer = Trainer(
+        run_fn=RUN_FN,
+        examples=transformed,
+        raw_examples=examples,
+        transform_graph=graph,
+        schema=schema,
+        hyperparameters=searches[0].outputs["hyperparameters"] if searches else None,
+        name=config.name,
+        config=model_config,
+        serving=config.serving,
+        checkpoint_folder=str(paths.root / "training"),
+        warm_start_from=serving if warm_start else None,
+        separate_process=config.training.strategy != "one",
+    )
+    model = trainer.outputs["model"]
+    evaluator = TaskEvaluator(
+        examples=examples,
+        model=model,
+        transform_graph=graph,
+        tasks=config.tasks,
+        evaluation=config.evaluation,
+        serving=serving,
+    )
+    checks = [ServingCheck(model=model, contract=contract_of(config))]
+    if config.runtime.infra_validator is not None:
+        checks.append(make_infra_validator(model, config.name, config.runtime.infra_validator))
+    serves = [check.outputs["blessing"] for check in checks]
+    pusher = ModelPusher(
+        model=model,
+        blessing=evaluator.outputs["blessing"],
+        infra_blessing=union(serves) if len(serves) > 1 else serves[0],
+        destination=serving,
+        model_name=config.name,
+        keep_versions=config.push.keep_versions,
+    )
+    # DayMonitor compares with the version that is served until then.
+    pusher.add_upstream_node(monitor)
+    stages = [log, schema_gen, statistics_gen, validator, anomaly_gate, transform, monitor]
+    stages += [*searches, trainer, evaluator, *checks, pusher]
+    _set_cache_keys(stages, data_fingerprint, paths.serving)
+    return stages
+
+
+def _set_cache_keys(stages: Iterable[BaseComponent], data_fingerprint: str, serving: Path) -> None:
+    """Gives each stage of ours what TFX's cache must see beside its inputs and settings.
+
+    `code_digest` changes with the modules that the stage runs: its executor, the functions that its
+    properties name by dotted paths, and all that those lead to. `serving_state` changes with the
+    served version, for stages that read the serving folder; `data_fingerprint` with the log.
+    """
+    pointer = registry.latest(serving)
+    is_served = pointer is not None and pointer.version in registry.versions(serving)
+    state = f"{pointer.version} {pointer.model_digest}" if pointer and is_served else "nothing"
+    for stage in stages:
+        executor = stage.executor_spec.executor_class.__module__
+        if not executor.startswith("taskroute."):
+            continue
+        properties = stage.exec_properties
+        text = " ".join(map(str, properties.values()))
+        if str(serving) in text:
+            properties["serving_state"] = state
+        if isinstance(stage, LogExampleGen):
+            properties["data_fingerprint"] = data_fingerprint
+        properties["code_digest"] = code_digest(executor, *dotted_names(text))

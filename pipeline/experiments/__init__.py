@@ -1,0 +1,1 @@
+"""Many trainings on one log: compare and tune."""

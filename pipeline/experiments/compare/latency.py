@@ -1,0 +1,58 @@
+"""The time of a request: models are written as they would be served, and take turns."""
+
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+
+from taskroute.models.export import TRANSFORMED_FEATURES, ServedRanker
+from taskroute.models.warm_up import request_rows
+from taskroute.pipeline.experiments.trials.shared_data import SharedData
+from taskroute.schemas.columns import feature_columns
+from taskroute.schemas.recommender import RecommenderConfig
+
+_ROWS_FILE = "rows.npz"
+_MODEL_FOLDER = "model"
+_LATENCY_CALLS = 100
+
+
+def write_model(
+    served: ServedRanker, config: RecommenderConfig, data: SharedData, folder: Path
+) -> None:
+    """Writes a SavedModel, and beside it a request of the largest batch size, from real rows."""
+    tf.saved_model.save(served, str(folder / _MODEL_FOLDER), signatures=served.signatures())
+    size = config.serving.batch_sizes[-1]
+    names = [column.name for column in feature_columns(config)]
+    examples = tf.constant(request_rows(data.raw_files("validation"), size, names))
+    features = served.requests(served.columns(examples), examples)[TRANSFORMED_FEATURES]
+    rows = np.arange(size) % len(examples)
+    np.savez(folder / _ROWS_FILE, **{name: x.numpy()[rows] for name, x in features.items()})
+
+
+def median_latency(folders: Mapping[str, Path]) -> dict[str, float]:
+    """Milliseconds of a request of the largest batch size, the median, by name of the model.
+
+    By the signature that reads transformed features: text and its look-up are the same for all. The
+    models take turns, call by call, so that what else the machine does falls on all alike.
+
+    Args:
+        folders: As `write_model` leaves them.
+    """
+    calls = {}
+    for name, folder in folders.items():
+        # A signature alone does not keep the model's variables alive.
+        model = tf.saved_model.load(str(folder / _MODEL_FOLDER))
+        with np.load(folder / _ROWS_FILE) as held:
+            inputs = {feature: tf.constant(held[feature]) for feature in held.files}
+        calls[name] = (model, model.signatures[TRANSFORMED_FEATURES], inputs)
+    seconds: dict[str, list[float]] = {name: [] for name in calls}
+    for turn in range(_LATENCY_CALLS + 3):
+        for name, (_, signature, inputs) in calls.items():
+            start = time.perf_counter()
+            for values in signature(**inputs).values():
+                values.numpy()
+            if turn >= 3:  # the first ones trace and allocate
+                seconds[name].append(time.perf_counter() - start)
+    return {name: 1e3 * float(np.median(times)) for name, times in seconds.items()}

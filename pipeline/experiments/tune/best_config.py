@@ -1,0 +1,127 @@
+"""The user's config with the values that were found: its text, and no more changed than must be."""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from taskroute.pipeline.run.paths import absolute_source
+from taskroute.schemas.field_paths import Location, locate, value_at, with_value
+from taskroute.schemas.recommender import ModelConfig, RecommenderConfig
+from taskroute.schemas.tuning import with_values
+
+
+def best_config(
+    text: str,
+    folder: Path,
+    config: RecommenderConfig,
+    data_folder: Path,
+    values: Mapping[str, Any],
+    comments: Sequence[str],
+) -> str:
+    """The text of a config that trains what was found, wherever it is put on this machine.
+
+    Comments and layout stay, but where YAML's anchors make one text stand for two fields.
+
+    Args:
+        text: Of the config's file.
+        folder: Where it lies.
+        config: What it holds.
+        data_folder: Where relative paths of its source start: they become absolute.
+        values: What was found, by the field's path.
+        comments: Lines to begin with.
+    """
+    content = yaml.safe_load(text)
+    found = with_values(config.part(ModelConfig), values)
+    held = found.model_dump(mode="json")
+    changes = [
+        _in_file(content, locate(held, field), json.loads(json.dumps(value)), held)
+        for field, value in values.items()
+    ]
+    source = absolute_source(config, data_folder)
+    changes += [
+        (("source", name), getattr(source, name))
+        for name in ("path", "test_path")
+        if name in content["source"]
+    ]
+    route = content.get("trunk", {}).get("route")
+    if isinstance(route, str) and "trunk" not in values:
+        changes.append((("trunk", "route"), str((folder / route).resolve())))
+    wanted = content
+    for location, value in changes:
+        wanted = with_value(wanted, location, value)
+    text = _edited(text, changes, wanted)
+    return "".join(f"# {line}".rstrip() + "\n" for line in comments) + "\n" + text
+
+
+def _in_file(
+    content: Any, location: Location, value: Any, held: Mapping[str, Any]
+) -> tuple[Location, Any]:
+    """The field to write, and what: a whole part, where the file leaves it to its defaults.
+
+    Args:
+        content: Of the file.
+        location: Of the field.
+        value: What it gets.
+        held: The config with that value, and all defaults.
+    """
+    there: Any = content
+    for place, step in enumerate(location):
+        if not isinstance(there, dict | list):
+            return location[:place], value_at(held, location[:place])
+        if isinstance(there, dict) and step not in there:
+            start = location[: place + 1]
+            return start, value_at(held, start)
+        there = value_at(there, (step,))
+    return location, value
+
+
+def _edited(text: str, changes: Sequence[tuple[Location, Any]], wanted: Any) -> str:
+    """The text with the changes, or anew where it cannot be changed into what is wanted."""
+    try:
+        for location, value in changes:
+            text = _replaced(text, location, value)
+        if yaml.safe_load(text) == wanted:
+            return text
+    except yaml.YAMLError:
+        pass  # an anchor went, and what pointed to it leads nowhere
+    return yaml.safe_dump(wanted, sort_keys=False, width=100, default_flow_style=None)
+
+
+def _replaced(text: str, location: Location, value: Any) -> str:
+    """The text with another value of a field, or with the field, where it is new to its mapping."""
+    node: Any = yaml.compose(text, Loader=yaml.SafeLoader)
+    *parents, last = location
+    for step in parents:
+        node = _child(node, step)
+    written = yaml.safe_dump(value, default_flow_style=True, width=10**6, sort_keys=False)
+    written = written.removesuffix("\n...\n").strip()
+    old = _child(node, last)
+    if old is not None:
+        return text[: old.start_mark.index] + written + text[_end(old) :]
+    entry = f"{last}: {written}"
+    if node.flow_style:
+        end = node.end_mark.index - 1
+        comma = ", " if node.value else ""
+        return f"{text[:end].rstrip()}{comma}{entry}{text[end:]}"
+    end = text.find("\n", _end(node))
+    end = len(text) if end < 0 else end
+    return f"{text[:end]}\n{' ' * node.start_mark.column}{entry}{text[end:]}"
+
+
+def _end(node: Any) -> int:
+    """Where a node's text ends: YAML's own mark of what has lines of its own is the next field."""
+    while not isinstance(node, yaml.ScalarNode) and not node.flow_style:
+        node = node.value[-1]
+        node = node[1] if isinstance(node, tuple) else node
+    index: int = node.end_mark.index
+    return index
+
+
+def _child(node: Any, step: str | int) -> Any:
+    """The value of a key, or the entry at a place; None where a mapping lacks the key."""
+    if isinstance(node, yaml.SequenceNode):
+        return node.value[step]
+    return next((value for key, value in node.value if key.value == step), None)

@@ -1,0 +1,136 @@
+"""The best trials once more, with further seeds: one seed's best is partly luck."""
+
+from collections.abc import Callable, Mapping, Sequence
+from statistics import stdev
+
+from pydantic import Field
+
+from taskroute.pipeline.experiments.trials.against import Against, against, corrected
+from taskroute.pipeline.experiments.tune.judging import Metrics, broken, mean, mean_metrics, score
+from taskroute.pipeline.experiments.tune.search import Search, Tried
+from taskroute.pipeline.experiments.tune.trials import (
+    OWN,
+    Bench,
+    BudgetSpentError,
+    Trial,
+    TrialResult,
+)
+from taskroute.schemas.base import Config
+from taskroute.schemas.evaluation import Bound
+
+OWN_NAME = "config"
+
+
+class Final(Config):
+    """A trial over further seeds."""
+
+    number: int = Field(description="Of the trial.")
+    results: dict[int, TrialResult] = Field(description="By seed.")
+    scores: dict[int, float | None] = Field(description="Of the objective; null without one.")
+    mean: float | None = Field(description="Of the scores; null if one is missing.")
+    std: float | None = Field(description="Between seeds; null with fewer than two.")
+    against_own: Against | None = Field(
+        description="Its scores less those of the config as it is, corrected for all finalists; "
+        "null for that itself, and where there are too few seeds."
+    )
+    against_it: tuple[str, ...] = Field(description="Why it cannot be chosen.")
+
+    @property
+    def metrics(self) -> dict[int, Metrics]:
+        """By seed."""
+        return {seed: result.metrics for seed, result in self.results.items()}
+
+
+def finalists(tried: Sequence[Tried], count: int) -> list[Tried]:
+    """The best trials that may be chosen, without the config as it is."""
+    allowed = [each for each in tried if each.number != OWN and not each.against_it]
+    return sorted(allowed, key=lambda each: -(each.score or 0.0))[:count]
+
+
+def run_finals(
+    search: Search,
+    bench: Bench,
+    entered: Sequence[Tried],
+    seeds: Sequence[int],
+    on_result: Callable[[Trial, TrialResult, bool], None],
+) -> tuple[dict[int, dict[int, TrialResult]], str | None]:
+    """Trains all with one seed, then with the next: what a budget cuts off stays paired.
+
+    Args:
+        search: Makes the trials.
+        bench: Runs them.
+        entered: The config as it is, then the finalists.
+        seeds: Further ones.
+        on_result: Called after each training, with whether it was known before.
+
+    Returns:
+        Results by number and seed, those of whole rounds; and the budget that was spent, if one
+        was.
+    """
+    found: dict[int, dict[int, TrialResult]] = {each.number: {} for each in entered}
+    for seed in seeds:
+        results = {}
+        for each in entered:
+            trial = search.trial(each.number, each.values, seed)
+            try:
+                result, reused = bench.result(trial)
+            except BudgetSpentError as spent:
+                return found, spent.budget
+            results[each.number] = result
+            on_result(trial, result, reused)
+        for number, result in results.items():
+            found[number][seed] = result
+    return found, None
+
+
+def judge(
+    search: Search,
+    found: Mapping[int, Mapping[int, TrialResult]],
+    constraints: Sequence[Bound],
+    confidence: float,
+) -> list[Final]:
+    """Every finalist against the config as it is, corrected for their number.
+
+    Args:
+        search: Whose aims.
+        found: Of `run_finals`.
+        constraints: Kept by the means over all seeds.
+        confidence: Of the intervals.
+    """
+    scores = {
+        number: {seed: score(each.metrics, search.aims) for seed, each in by_seed.items()}
+        for number, by_seed in found.items()
+    }
+    tests = {
+        number: against(OWN_NAME, by_seed, scores[OWN], 1, confidence)
+        for number, by_seed in scores.items()
+        if number != OWN
+    }
+    known = {number: test for number, test in tests.items() if test is not None}
+    holding = dict(zip(known, corrected([*known.values()], confidence), strict=True))
+    own = mean_metrics([each.metrics for each in found[OWN].values()])
+    finals = []
+    for number, by_seed in found.items():
+        reasons = [
+            f"seed {seed}: {result.problem}" for seed, result in by_seed.items() if result.problem
+        ]
+        means = mean_metrics([result.metrics for result in by_seed.values()])
+        values = [value for value in scores[number].values() if value is not None]
+        finals.append(
+            Final(
+                number=number,
+                results=dict(by_seed),
+                scores=scores[number],
+                mean=mean(scores[number].values()),
+                std=stdev(values) if len(values) > 1 else None,
+                against_own=holding.get(number),
+                against_it=tuple(reasons or broken(means, own, constraints)),
+            )
+        )
+    return finals
+
+
+def choose(finals: Sequence[Final]) -> Final | None:
+    """The one of the best mean among those that keep the constraints; None if none does."""
+    allowed = [each for each in finals if not each.against_it and each.mean is not None]
+    return max(allowed, key=lambda each: each.mean or 0.0, default=None)

@@ -1,0 +1,153 @@
+"""The search: the config as it is, then what is proposed from the results so far."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import Field, ValidationError
+
+from taskroute.pipeline.experiments.trials.keys import trial_key
+from taskroute.pipeline.experiments.tune.judging import aims_of, broken, score
+from taskroute.pipeline.experiments.tune.proposals import propose
+from taskroute.pipeline.experiments.tune.space import Point, point_of, space_of, values_of
+from taskroute.pipeline.experiments.tune.trials import Bench, BudgetSpentError, Trial, TrialResult
+from taskroute.schemas.base import Config
+from taskroute.schemas.errors import DataError
+from taskroute.schemas.recommender import ModelConfig, RecommenderConfig
+from taskroute.schemas.tuning import Tuning, with_values
+
+EXHAUSTED = "space"
+
+
+class Tried(Config):
+    """A trial of the search, and what it came to."""
+
+    number: int = Field(description="From 1, which is the config as it is.")
+    values: dict[str, Any] = Field(description="What differs from it, by path.")
+    result: TrialResult | None = Field(description="Null where these are impossible together.")
+    score: float | None = Field(description="Of the objective; null where it has none.")
+    against_it: tuple[str, ...] = Field(
+        description="Why it cannot be chosen: a problem, or each constraint that it breaks."
+    )
+
+
+@dataclass(frozen=True)
+class Searched:
+    """All trials in order, and what ended the search before its number of trials, if anything."""
+
+    tried: tuple[Tried, ...]
+    ended_by: str | None = None
+
+
+class Search:
+    """Makes trials of a config and judges them.
+
+    Args:
+        config: With its `tuning`.
+        tuning: That part.
+        digests: Of the log and the code.
+        bench: Runs the trials.
+    """
+
+    def __init__(
+        self,
+        config: RecommenderConfig,
+        tuning: Tuning,
+        digests: Mapping[str, str],
+        bench: Bench,
+    ):
+        self._config, self._tuning = config, tuning
+        self._digests, self._bench = digests, bench
+        self._model = config.part(ModelConfig)
+        self.aims = aims_of(tuning.objective, config.tasks)
+
+    def trial(self, number: int, values: Mapping[str, Any], seed: int | None = None) -> Trial:
+        """The trial of these values, with the config's own seed by default.
+
+        Raises:
+            ValidationError: If they are not possible together.
+        """
+        seed = self._config.training.seed if seed is None else seed
+        made = with_values(self._model, {**values, "training.seed": seed})
+        return Trial(number, seed, values, made, trial_key(made, self._config, self._digests))
+
+    def run(self, on_trial: Callable[[Tried, bool], None], num_finals: int) -> Searched:
+        """Tries what is wanted, or what the budget allows.
+
+        Args:
+            on_trial: Called after each trial, with whether it was known before.
+            num_finals: Trainings that come after the search, for which examples are kept back.
+        """
+        space = space_of(self._model, self._tuning)
+        tried: list[Tried] = []
+        points: list[Point | None] = []
+        point = point_of(self._model, space)
+        values: dict[str, Any] = {}
+        while True:
+            try:
+                found, reused = self._try(len(tried) + 1, values, tried, num_finals)
+            except BudgetSpentError as spent:
+                return Searched(tuple(tried), spent.budget)
+            tried.append(found)
+            if tried[0].score is None:
+                reasons = "; ".join(tried[0].against_it)
+                raise DataError(
+                    f"the config as it is cannot be judged: {reasons}; give `source.split` more "
+                    "validation rows, or `tuning.objective` other metrics"
+                )
+            points.append(point)
+            on_trial(found, reused)
+            if len(tried) == self._tuning.trials:
+                return Searched(tuple(tried))
+            point = propose(
+                space,
+                _known(points, tried),
+                [each for each in points if each is not None],
+                number=len(tried) + 1,
+                seed=self._tuning.seed,
+            )
+            if point is None:
+                return Searched(tuple(tried), EXHAUSTED)
+            values = values_of(space, point)
+
+    def _try(
+        self, number: int, values: dict[str, Any], tried: Sequence[Tried], num_finals: int
+    ) -> tuple[Tried, bool]:
+        result: TrialResult | None = None
+        found, reused = None, False
+        try:
+            trial = self.trial(number, values)
+        except ValidationError as error:
+            message = error.errors()[0]["msg"].removeprefix("Value error, ")
+            reasons: tuple[str, ...] = (f"impossible: {message}",)
+        else:
+            result, reused = self._bench.result(trial, num_finals)
+            found = None if result.problem else score(result.metrics, self.aims)
+            own = tried[0].result if tried else None
+            reasons = self.reasons(result, own or result)
+        made = Tried(number=number, values=values, result=result, score=found, against_it=reasons)
+        return made, reused
+
+    def reasons(self, result: TrialResult, own: TrialResult) -> tuple[str, ...]:
+        """Why a trial cannot be chosen, beside the result of the config as it is."""
+        if result.problem:
+            return (result.problem,)
+        if score(result.metrics, self.aims) is None:
+            return ("the objective is undefined",)
+        return tuple(broken(result.metrics, own.metrics, self._tuning.constraints))
+
+
+def _known(points: Sequence[Point | None], tried: Sequence[Tried]) -> list[tuple[Point, float]]:
+    """What the proposals learn from.
+
+    What breaks a constraint is no better than the worst that breaks none; where all break one, the
+    objective alone leads on. What came to nothing is as bad as the worst of all.
+    """
+    scores = [each.score for each in tried if each.score is not None]
+    ceiling = min((each.score or 0.0 for each in tried if not each.against_it), default=max(scores))
+    known = []
+    for point, each in zip(points, tried, strict=True):
+        if point is not None:
+            score = min(scores) if each.score is None else each.score
+            known.append((point, min(score, ceiling) if each.against_it else score))
+    return known

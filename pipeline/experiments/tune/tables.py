@@ -1,0 +1,185 @@
+"""A search on a screen of 80 columns: a line a trial, and the tables at its end."""
+
+from collections.abc import Mapping, Sequence
+from statistics import stdev
+from typing import Any
+
+import yaml
+from rich.console import Console
+from rich.table import Table
+
+from taskroute.pipeline.experiments.trials.cells import (
+    SHARE_DECIMALS,
+    WIDTH,
+    decimals,
+    difference,
+    plain_table,
+    print_words,
+    time_left,
+    with_spread,
+)
+from taskroute.pipeline.experiments.tune.record import MetricRecord, TuneRecord, means, objective
+from taskroute.pipeline.experiments.tune.search import EXHAUSTED, Tried
+from taskroute.pipeline.experiments.tune.trials import OWN, Trial, TrialResult
+
+_SHOWN_TRIALS = 5
+
+
+def trial_line(
+    tried: Tried, total: int, *, is_best: bool, reused: bool, seconds_left: float
+) -> str:
+    """One line on a trial of the search."""
+    head = f"  {tried.number:>3}/{total:<3} "
+    if tried.against_it and tried.number != OWN:
+        return shortened(head + tried.against_it[0])
+    what = "the config" if tried.number == OWN else "best" if is_best else ""
+    return f"{head}{shown(tried.score):>9}  {what:<11}{_effort(tried.result)}" + _left(
+        reused, seconds_left
+    )
+
+
+def final_line(
+    trial: Trial, result: TrialResult, score: float | None, *, reused: bool, seconds_left: float
+) -> str:
+    """One line on a training of a finalist."""
+    name = "config" if trial.number == OWN else f"trial {trial.number}"
+    head = f"  {name:<9}seed {trial.seed:<5}"
+    if result.problem:
+        return shortened(head + result.problem)
+    return f"{head}{shown(score):>9}  {_effort(result)}" + _left(reused, seconds_left)
+
+
+def shown(value: float | None) -> str:
+    """A score in as many decimals as tell one from another."""
+    if value is None:
+        return "undefined"
+    return f"{value:.{max(SHARE_DECIMALS, decimals(abs(value), 4))}f}"
+
+
+def shortened(line: str) -> str:
+    """A line that fits."""
+    return line if len(line) <= WIDTH else line[: WIDTH - 3] + "..."
+
+
+def _effort(result: TrialResult | None) -> str:
+    return f"{result.epochs:>3} epochs{result.seconds:>8.1f}s" if result else ""
+
+
+def _left(reused: bool, seconds: float) -> str:
+    if reused:
+        return "   reused"
+    if seconds <= 0:
+        return ""
+    return f"   {time_left(seconds)}"
+
+
+def print_record(record: TuneRecord, console: Console) -> None:
+    """Prints the best trials, what is chosen, and what is shown in words."""
+    console.print()
+    console.print(_trial_table(record))
+    for split in dict.fromkeys(row.split for row in record.metrics):
+        rows = [row for row in record.metrics if row.split == split]
+        console.print()
+        console.print(_metric_table(split, rows, record.chosen or OWN))
+    if record.chosen not in (None, OWN):
+        console.print()
+        console.print(_value_table(record.own_values, record.chosen_values, record))
+    print_words(console, notes(record), record.findings, unfinished(record))
+
+
+def notes(record: TuneRecord) -> list[str]:
+    """How to read the tables."""
+    lines = [f"objective: {objective(record)}."]
+    if record.finals:
+        lines.append(
+            "over seeds: mean ± standard deviation, on the validation split; less the config: mean "
+            f"of the differences, paired by seed, ± half of their {record.confidence:.0%} "
+            "interval; * leaves 0 out, also after Holm's correction; (*) only before it."
+        )
+    return lines
+
+
+def unfinished(record: TuneRecord) -> list[str]:
+    """What is still to be done, if anything."""
+    match record.ended_by:
+        case "minutes":
+            return [
+                f"the minutes are used up after {len(record.tried)} trials; the same command goes "
+                "on from here."
+            ]
+        case "examples":
+            return [
+                f"the budget of examples is used up after {len(record.tried)} trials; raise "
+                "`tuning.examples` to go on."
+            ]
+        case str(reason) if reason == EXHAUSTED:
+            return [f"the ranges hold no more than {len(record.tried)} trials."]
+    return []
+
+
+def _trial_table(record: TuneRecord) -> Table:
+    """The config and the best trials, those of the finals first."""
+    table = plain_table("trial", "search", "over seeds", "less config", "epochs", "s")
+    finals = {final.number: final for final in record.finals}
+
+    def order(tried: Tried) -> tuple[bool, float, float]:
+        final = finals.get(tried.number)
+        mean = final.mean if final and final.mean is not None else -1e9
+        return tried.number != OWN, -mean, -(tried.score or 0.0)
+
+    allowed = [each for each in record.tried if not each.against_it or each.number == OWN]
+    shown_trials = sorted(allowed, key=order)
+    for tried in shown_trials[: max(_SHOWN_TRIALS, len(finals))]:
+        final = finals.get(tried.number)
+        name = "config" if tried.number == OWN else str(tried.number)
+        table.add_row(
+            f"{name} <" if tried.number == record.chosen else name,
+            shown(tried.score),
+            with_spread(final.mean, final.std, SHARE_DECIMALS) if final else "",
+            difference(final.against_own, SHARE_DECIMALS) if final else "",
+            str(tried.result.epochs if tried.result else 0),
+            f"{tried.result.seconds if tried.result else 0:.0f}",
+        )
+    return table
+
+
+def _metric_table(split: str, rows: Sequence[MetricRecord], chosen: int) -> Table:
+    name = "config" if chosen == OWN else f"trial {chosen}"
+    table = plain_table(split, "", "config", name, "difference")
+    for row in rows:
+        own, ours = means(row)
+        spreads = [_spread(row.own_by_seed), _spread(row.chosen_by_seed)]
+        digits = SHARE_DECIMALS if abs(own or 0.0) < 10 else 2
+        table.add_row(
+            row.task,
+            row.metric,
+            with_spread(own, spreads[0], digits),
+            with_spread(ours, spreads[1], digits),
+            difference(row.against_own, digits),
+        )
+    return table
+
+
+def _spread(by_seed: Mapping[int, float | None]) -> float | None:
+    known = [value for value in by_seed.values() if value is not None]
+    return stdev(known) if len(known) > 1 else None
+
+
+def _value_table(own: Mapping[str, Any], chosen: Mapping[str, Any], record: TuneRecord) -> Table:
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    table.add_column("parameter", max_width=34, overflow="ellipsis", no_wrap=True)
+    for header in ("config", f"trial {record.chosen}"):
+        table.add_column(header, max_width=20, overflow="ellipsis", no_wrap=True)
+    for path in chosen:
+        table.add_row(path, _written(own[path]), _written(chosen[path]))
+    return table
+
+
+def _written(value: Any) -> str:
+    """As it would stand in a config; of a part, first what kind it is."""
+    if isinstance(value, float):
+        return f"{value:g}"
+    if isinstance(value, dict):
+        value = dict(sorted(value.items(), key=lambda item: item[0] != "kind"))
+    written = yaml.safe_dump(value, default_flow_style=True, width=10**6, sort_keys=False)
+    return written.removesuffix("\n...\n").strip()

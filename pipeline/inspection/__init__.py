@@ -1,0 +1,1 @@
+"""Views of a config, its log and this machine, before and after a run."""

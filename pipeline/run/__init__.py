@@ -1,0 +1,1 @@
+"""A run of the pipeline, its record and its commands."""

@@ -1,0 +1,137 @@
+"""`taskroute monitor`: what is other in the rows that a server sees than in those of the last run.
+
+No TensorFlow and no training: the serving log is counted in the cells that DayMonitor kept.
+"""
+
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pyarrow as pa
+from rich.console import Console
+from rich.markup import escape
+
+from taskroute.components.logs import log_files, log_reader
+from taskroute.components.logs.bad_rows import BadRowCounts
+from taskroute.components.logs.log_batch import RowCheck
+from taskroute.components.measures.day_records import (
+    DayChanges,
+    JudgedChange,
+    num_judged,
+    read_changes,
+    read_tables,
+)
+from taskroute.components.measures.judge import judge
+from taskroute.components.measures.rows import row_hashes
+from taskroute.components.measures.tables import (
+    ColumnPlan,
+    Tables,
+    add,
+    as_skew,
+    count_columns,
+    groups_of,
+)
+from taskroute.pipeline.run.alerts import alert_list, write_alerts
+from taskroute.pipeline.run.paths import RunPaths
+from taskroute.schemas.columns import feature_columns
+from taskroute.schemas.errors import ConfigError, DataError
+from taskroute.schemas.recommender import RecommenderConfig
+
+_CHANGES = "DayMonitor.changes"
+
+
+def monitor(config: RecommenderConfig, root: Path, serving_log: str) -> tuple[JudgedChange, ...]:
+    """Compares a serving log with the log of the last run, prints and writes the alerts.
+
+    Args:
+        config: That of the last run; the serving log has its features and its format.
+        root: The pipeline root.
+        serving_log: A file, or a pattern of files.
+
+    Returns:
+        All that was judged, alerts first.
+
+    Raises:
+        ConfigError: If no run has ended here, or it was of other features.
+        DataError: If the log cannot be read, or too many of its rows are bad.
+    """
+    paths = RunPaths(root.resolve(), config.name)
+    run, folder = _last_run(paths)
+    changes, tables = read_changes(folder), read_tables(folder)
+    found, num_rows = _count(config, changes, serving_log)
+    judged = judge(
+        {span: as_skew(of_span) for span, of_span in tables.items()},
+        serving_log,
+        as_skew(found),
+        config.monitoring,
+        changes.histograms,
+        config.evaluation.confidence,
+    )
+    facts = {
+        "name": config.name,
+        "run": run,
+        "made": datetime.now(UTC).isoformat(timespec="seconds"),
+        "now": serving_log,
+        "judged": num_judged(judged),
+        "note": "",
+        "changes": [change.model_dump(mode="json") for change in judged],
+    }
+    alerts = alert_list(judged)
+    write_alerts(paths.serving_alerts, facts, alerts)
+    console = Console(highlight=False)
+    console.print(f"[bold]{config.name}[/bold]: {num_rows:,} rows of {escape(serving_log)}")
+    for alert in alerts:
+        console.print(f"  [yellow]alert[/yellow] {escape(alert['sentence'])}", soft_wrap=True)
+    console.print(
+        f"{len(alerts)} alerts, {num_judged(judged)} changes judged; in {paths.serving_alerts}",
+        markup=False,
+        soft_wrap=True,
+    )
+    return judged
+
+
+def _last_run(paths: RunPaths) -> tuple[str, Path]:
+    """When it started, and the folder in which it kept what it counted."""
+    try:
+        record = json.loads(paths.last_run.read_bytes())
+        return record["started"], paths.root / record["artifacts"][_CHANGES]
+    except (OSError, ValueError, KeyError, TypeError):
+        raise ConfigError(
+            f"{paths.last_run}: names no run that came to DayMonitor; call `taskroute run` first, "
+            "or give its --root"
+        ) from None
+
+
+def _count(config: RecommenderConfig, changes: DayChanges, serving_log: str) -> tuple[Tables, int]:
+    """The tables of the serving log, and its rows."""
+    columns = feature_columns(config)
+    by_column = {histogram.column: histogram for histogram in changes.histograms}
+    for column in columns:
+        known = by_column.get(column.name)
+        if known is None or (known.terms is None) != (column.kind == "number"):
+            raise ConfigError(
+                f"the last run did not read the column '{column.name}' as this config does; run "
+                "the pipeline with it first"
+            )
+    plan = ColumnPlan(
+        histograms=tuple(by_column[column.name] for column in columns),
+        group_key=config.evaluation.group_key,
+    )
+    total: Tables = {}
+    bad, num_rows = BadRowCounts(), 0
+    for number, file in enumerate(log_files.list_files(serving_log)):
+        part, start = log_reader.Part(file), 0
+        for batch in log_reader.read_batches(part, columns, config.source.format):
+            check = RowCheck(batch)
+            good = check.convert(columns).filter(pa.array(check.is_good))
+            bad.add(check.bad_rows)
+            num_rows += batch.num_rows + len(batch.passed_over)
+            groups = groups_of(plan, good, row_hashes(number, start, good.num_rows))
+            start += good.num_rows
+            total = add([total, count_columns(plan, good, groups)])
+    if num_rows == bad.total:
+        raise DataError(
+            f"{serving_log}: its files hold no row that can be used; check --serving-log"
+        )
+    bad.refuse_above(config.source.max_bad_fraction, num_rows, serving_log)
+    return total, num_rows

@@ -1,0 +1,173 @@
+"""The page of a run on this machine.
+
+It is written by `run` after the stages and not by one of them: it shows their times and why one of
+them stopped the run, and a stage that is skipped because nothing changed would leave the page of
+an older run. A runner without `last_run.json` has the component RunReport, which makes the same
+page from artifacts alone.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import replace
+from importlib.metadata import version
+from pathlib import Path
+from platform import python_version
+from typing import Any
+
+from taskroute.components.measures.day_records import JudgedChange
+from taskroute.components.report.importance import Importance
+from taskroute.components.report.page import render
+from taskroute.components.report.report_data import ReportData, Stage, read_artifacts
+from taskroute.components.served import registry
+from taskroute.pipeline.run.paths import RunPaths
+from taskroute.pipeline.run.quiet import quiet
+from taskroute.schemas.errors import ConfigError, UserError
+from taskroute.schemas.recommender import RecommenderConfig
+from taskroute.schemas.whole_files import write_whole
+
+_LAST_RUN = "last_run.json"
+_PACKAGES = ("taskroute", "tensorflow", "tf-keras", "tensorflow-transform", "tfx", "apache-beam")
+
+# Artifact, and the folder in it: the model, the examples of the test split, the labels' graph.
+_FOR_IMPORTANCE = (
+    ("Trainer.model", "Format-Serving"),
+    ("LogExampleGen.examples", "Split-test"),
+    ("Transform.transform_graph", ""),
+)
+
+Record = Mapping[str, Any]
+
+
+def package_versions() -> dict[str, str]:
+    """Of what a run's result depends on, by name."""
+    return {"Python": python_version(), **{name: version(name) for name in _PACKAGES}}
+
+
+def write_page(record: Record, root: Path) -> Path:
+    """Writes the page of a run.
+
+    Args:
+        record: What `last_run.json` holds, or is about to.
+        root: The pipeline root.
+
+    Returns:
+        The file: `reports/` and the time of the start.
+
+    Raises:
+        UserError: If an artifact cannot be understood, or the page cannot be written.
+    """
+    return _write(read_run(record, root), _page_path(record, root))
+
+
+def report(run: Path, output: Path | None, importance_rows: int | None, repeats: int) -> Path:
+    """Makes the page of the last run again.
+
+    Args:
+        run: A pipeline root, or its last_run.json.
+        output: Where it goes; where the run put it by default.
+        importance_rows: Of the test split, to measure permutation importance on; None shows what
+            an earlier call has measured of this run, if any.
+        repeats: How often each column is dealt out anew for that.
+
+    Returns:
+        The file.
+
+    Raises:
+        UserError: If there is no run, or what it left cannot be understood or is gone.
+    """
+    path = run / _LAST_RUN if run.is_dir() else run
+    try:
+        record = json.loads(path.read_bytes())
+        root = path.resolve().parent
+        page = _page_path(record, root)
+        data = read_run(record, root)
+    except FileNotFoundError as error:
+        raise ConfigError(
+            f"{error.filename}: is not there; give a pipeline root in which a run has ended"
+        ) from None
+    except (KeyError, TypeError, ValueError):
+        raise ConfigError(
+            f"{path}: is not the record of a run of this version; run the pipeline again"
+        ) from None
+    if importance_rows is not None:
+        data = replace(data, importance=_measure(record, root, data, importance_rows, repeats))
+    return _write(data, output or page)
+
+
+def read_run(record: Record, root: Path) -> ReportData:
+    """What the page shows of a run; see `write_page`."""
+    config = RecommenderConfig.model_validate(record["config"])
+    data = read_artifacts(config, _folders(record, root))
+    pointer = registry.latest(root / "serving" / config.name)
+    found: dict[str, Any] = {
+        "started": record["started"],
+        "failed_stage": record["failed_stage"],
+        "error": record["error"],
+        "stages": tuple(Stage(**stage) for stage in record["stages"]),
+        "rows": record["rows"],
+        "spans": record["spans"],
+        "bad_rows": record["bad_rows"].get("reasons", {}),
+        "pushed_version": record["pushed_version"],
+        "serving_version": pointer.version if pointer else None,
+        "code_digest": record["code_digest"],
+        "versions": record["versions"],
+    }
+    found["serving_changes"] = _serving_changes(record, root)
+    measured = _importance_path(record, root)
+    if measured.is_file():
+        found["importance"] = Importance.model_validate_json(measured.read_bytes())
+    return replace(data, **found)
+
+
+def _serving_changes(record: Record, root: Path) -> tuple[JudgedChange, ...]:
+    """What `taskroute monitor` found in a serving log that it compared with this run's."""
+    path = RunPaths(root, record["name"]).serving_alerts
+    if not path.is_file():
+        return ()
+    found = json.loads(path.read_bytes())
+    if found["run"] != record["started"]:
+        return ()
+    return tuple(JudgedChange.model_validate(change) for change in found["changes"])
+
+
+def _folders(record: Record, root: Path) -> dict[str, str]:
+    """Those under the root are kept relative to it, so that a root can be moved."""
+    return {name: str(root / folder) for name, folder in record["artifacts"].items()}
+
+
+def _measure(
+    record: Record, root: Path, data: ReportData, num_rows: int, repeats: int
+) -> Importance:
+    folders = _folders(record, root)
+    paths = []
+    for output, inside in _FOR_IMPORTANCE:
+        path = Path(folders.get(output, ""), inside)
+        if output not in folders or not path.is_dir():
+            raise UserError(
+                f"{root}: the run left no {output}, which importance needs; run the pipeline again"
+            )
+        paths.append(path)
+    with quiet(root / "logs" / "importance.log", verbose=False):
+        from taskroute.components.report.exported_model import measure_importance
+
+        found = measure_importance(data.config, *paths, num_rows=num_rows, repeats=repeats)
+    write_whole(_importance_path(record, root), found.model_dump_json(indent=1) + "\n")
+    return found
+
+
+def _page_path(record: Record, root: Path) -> Path:
+    # As the log of the run is named; a colon is no part of a file name everywhere.
+    started = str(record["started"]).partition("+")[0].replace(":", "-")
+    return root / "reports" / f"{started}.html"
+
+
+def _importance_path(record: Record, root: Path) -> Path:
+    return _page_path(record, root).with_suffix(".importance.json")
+
+
+def _write(data: ReportData, path: Path) -> Path:
+    try:
+        write_whole(path, render(data))
+    except OSError as error:
+        raise UserError(f"{path}: the report cannot be written: {error.strerror}") from None
+    return path

@@ -1,0 +1,1 @@
+"""A log whose truth is known, and the demo on it."""

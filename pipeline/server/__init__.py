@@ -1,0 +1,1 @@
+"""Exported models served on a laptop."""

@@ -1,0 +1,166 @@
+"""Statistics from batches are those of TFX's StatisticsGen."""
+
+import json
+
+import numpy as np
+import pytest
+import tensorflow as tf
+import tensorflow_data_validation as tfdv
+from google.protobuf import text_format
+from tensorflow_metadata.proto.v0 import anomalies_pb2
+from tfx import types
+from tfx.components.statistics_gen import executor as stock
+from tfx.types import standard_artifacts
+
+from taskroute.components.example_files.shard_names import shard_name
+from taskroute.components.statistics_gen.component import StatisticsGen
+from taskroute.components.statistics_gen.executor import Executor
+from taskroute.schemas.log_schema import make_schema
+from taskroute.schemas.recommender import DataConfig
+
+DATA = DataConfig.model_validate(
+    {
+        "features": [
+            {"name": "user", "kind": "categorical", "hash_buckets": 10},
+            {"name": "tags", "kind": "multivalent", "vocabulary": {}},
+            {"name": "age", "kind": "dense"},
+            {"name": "nowhere", "kind": "dense"},
+        ],
+        "tasks": [{"name": "click", "label": {"column": "clicked"}}],
+    }
+)
+SPLITS = {"train": 700, "validation": 90}
+
+
+def to_example(number, random):
+    example = tf.train.Example()
+    feature = example.features.feature
+    for name in ("user", "tags", "age", "nowhere", "clicked"):
+        feature[name].SetInParent()
+    feature["clicked"].float_list.value.append(number % 3 == 0)
+    if number % 5:
+        feature["user"].bytes_list.value.append(b"u%d" % (random.integers(12) ** 2))
+        feature["age"].float_list.value.append(random.normal(30, 5))
+    tags = [b"a", "ü".encode(), b"c", b""][: number % 5]
+    if tags:
+        feature["tags"].bytes_list.value.extend(tags)
+    return example.SerializeToString()
+
+
+@pytest.fixture(scope="module")
+def examples(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("examples")
+    random = np.random.default_rng(0)
+    for split, count in SPLITS.items():
+        (folder / f"Split-{split}").mkdir()
+        for shard in range(2):
+            path = folder / f"Split-{split}" / f"data_tfrecord-0000{shard}-of-00002.gz"
+            with tf.io.TFRecordWriter(str(path), "GZIP") as writer:
+                for number in range(shard, count, 2):
+                    writer.write(to_example(number, random))
+    artifact = standard_artifacts.Examples()
+    artifact.uri, artifact.split_names = str(folder), json.dumps(list(SPLITS))
+    artifact.span = 7
+    return artifact
+
+
+def run(kind, examples, folder, properties):
+    statistics = standard_artifacts.ExampleStatistics()
+    statistics.uri = str(folder)
+    executor = kind(
+        kind.Context(beam_pipeline_args=["--runner=FnApiRunner", "--sdk_container_image=local"])
+    )
+    executor.Do({"examples": [examples]}, {"statistics": [statistics]}, properties)
+    return statistics
+
+
+def by_feature(statistics, split):
+    path = f"{statistics.uri}/Split-{split}/FeatureStats.pb"
+    (dataset,) = tfdv.load_stats_binary(path).datasets
+    return dataset.num_examples, {feature.path.step[0]: feature for feature in dataset.features}
+
+
+@pytest.fixture(scope="module")
+def ours(examples, tmp_path_factory):
+    properties = {"data": DATA.model_dump_json()}
+    return run(Executor, examples, tmp_path_factory.mktemp("ours"), properties)
+
+
+@pytest.fixture(scope="module")
+def theirs(examples, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("theirs")
+    return run(stock.Executor, examples, folder, {"exclude_splits": "[]"})
+
+
+@pytest.mark.parametrize("split", SPLITS)
+def test_the_statistics_of_every_column_are_tfxs(ours, theirs, split):
+    num_rows, mine = by_feature(ours, split)
+    assert num_rows == SPLITS[split]
+    _, expected = by_feature(theirs, split)
+    assert set(mine) == set(expected)
+    # A column without any value has no type in the log: TFX takes it for text, we for what it is.
+    without_values = expected.pop("nowhere").string_stats.common_stats.num_missing
+    assert without_values == mine["nowhere"].num_stats.common_stats.num_missing == num_rows
+    for name, feature in expected.items():
+        # Sums of floats in another order differ in their last digits.
+        for found in (mine[name], feature):
+            if found.HasField("num_stats"):
+                numbers = found.num_stats
+                numbers.mean, numbers.std_dev = round(numbers.mean, 6), round(numbers.std_dev, 6)
+        assert text_format.MessageToString(mine[name]) == text_format.MessageToString(feature)
+
+
+def test_a_column_without_any_value_is_an_anomaly(ours):
+    found = tfdv.validate_statistics(
+        tfdv.load_stats_binary(f"{ours.uri}/Split-train/FeatureStats.pb"), make_schema(DATA)
+    )
+    assert set(found.anomaly_info) == {"nowhere"}
+    assert found.anomaly_info["nowhere"].severity == anomalies_pb2.AnomalyInfo.ERROR
+
+
+def test_the_artifact_names_its_splits_and_its_span(ours):
+    assert json.loads(ours.split_names) == list(SPLITS)
+    assert ours.span == 7
+
+
+@pytest.fixture
+def three_days(tmp_path):
+    """Two splits of 10, 20 and 30 rows a day each."""
+    random = np.random.default_rng(0)
+    for split in ("train", "test"):
+        (tmp_path / f"Split-{split}").mkdir()
+        for index, (day, count) in enumerate((("30", 10), ("31", 20), ("29", 30))):
+            name = shard_name(index, 3, f"2026-01-{day}")
+            with tf.io.TFRecordWriter(str(tmp_path / f"Split-{split}" / name), "GZIP") as writer:
+                for number in range(count):
+                    writer.write(to_example(number, random))
+    artifact = standard_artifacts.Examples()
+    artifact.uri, artifact.split_names = str(tmp_path), '["train", "test"]'
+    return artifact
+
+
+def test_where_drift_is_limited_the_two_newest_spans_have_statistics(three_days, tmp_path):
+    limited = DATA.model_dump(mode="json", exclude_none=True)
+    limited["features"][0]["max_drift"] = 0.5
+    run(Executor, three_days, tmp_path / "out", {"data": json.dumps(limited)})
+    rows = {
+        file.parent.name: tfdv.load_stats_binary(str(file)).datasets[0].num_examples
+        for file in (tmp_path / "out").glob("*/FeatureStats.pb")
+    }
+    assert rows == {
+        "Split-train": 60,
+        "Split-test": 60,
+        "Span-2026-01-30": 20,
+        "Span-2026-01-31": 40,
+    }
+
+
+def test_where_drift_is_not_limited_only_splits_have_statistics(three_days, tmp_path):
+    run(Executor, three_days, tmp_path / "out", {"data": DATA.model_dump_json()})
+    folders = [file.parent.name for file in (tmp_path / "out").glob("*/FeatureStats.pb")]
+    assert sorted(folders) == ["Split-test", "Split-train"]
+
+
+def test_the_component_gives_statistics():
+    component = StatisticsGen(examples=types.Channel(type=standard_artifacts.Examples), data=DATA)
+    assert component.outputs["statistics"].type is standard_artifacts.ExampleStatistics
