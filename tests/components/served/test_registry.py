@@ -149,7 +149,7 @@ def test_a_version_appears_only_when_it_is_whole(model, destination, monkeypatch
 # The pushing process dies, as by SIGKILL, when it copies its second file.
 _KILLED_PUSH = """
 import os, shutil, sys
-from taskroute.components.model_pusher import registry
+from taskroute.components.served import registry
 copyfile, copied = shutil.copyfile, []
 def copy_and_die(source, target):
     copyfile(source, target)
@@ -356,7 +356,7 @@ def test_a_record_that_cannot_be_understood_stops_the_push(model, destination):
 # Pushes models in turn until it is killed.
 _PUSH_FOR_EVER = """
 import itertools, sys
-from taskroute.components.model_pusher import registry
+from taskroute.components.served import registry
 print("ready", flush=True)
 for source in itertools.cycle(sys.argv[2:]):
     registry.push(source, sys.argv[1], "demo", 3)

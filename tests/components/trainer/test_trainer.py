@@ -1,6 +1,7 @@
 """The Trainer's `run_fn` learns where the raw validation rows are."""
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from tfx import types
@@ -27,22 +28,48 @@ def raw_examples(tmp_path):
     return examples
 
 
+def make(**changes):
+    config = SimpleNamespace(model_dump_json=lambda: "{}")
+    arguments = {
+        "run_fn": "somewhere.run_fn",
+        "examples": _channel(standard_artifacts.Examples),
+        "raw_examples": _channel(standard_artifacts.Examples),
+        "transform_graph": _channel(standard_artifacts.TransformGraph),
+        "schema": _channel(standard_artifacts.Schema),
+        "hyperparameters": None,
+        "name": "demo",
+        "config": config,
+        "serving": config,
+        "checkpoint_folder": "root/training",
+    }
+    return Trainer(**arguments | changes)
+
+
+def options(component):
+    return json_utils.loads(component.exec_properties["custom_config"])
+
+
 def test_the_component_gives_a_model_and_its_run():
-    component = Trainer(
-        run_fn="somewhere.run_fn",
-        examples=_channel(standard_artifacts.Examples),
-        raw_examples=_channel(standard_artifacts.Examples),
-        transform_graph=_channel(standard_artifacts.TransformGraph),
-        schema=_channel(standard_artifacts.Schema),
-        hyperparameters=None,
-        custom_config={"name": "demo"},
-    )
+    component = make()
     outputs = {name: channel.type for name, channel in component.outputs.items()}
     assert outputs == {
         "model": standard_artifacts.Model,
         "model_run": standard_artifacts.ModelRun,
     }
     assert "raw_examples" in component.inputs
+
+
+def test_a_training_of_its_own_process_is_told_what_to_call_and_where_its_job_is():
+    assert make().exec_properties["run_fn"] == "somewhere.run_fn"
+    component = make(separate_process=True)
+    assert component.exec_properties["run_fn"] == "taskroute.components.trainer.apart.run_fn"
+    job = {"run_fn": "somewhere.run_fn", "job": "root/training/job.json"}
+    assert options(component)["apart"] == job
+
+
+def test_a_warm_start_names_the_serving_folder():
+    assert "warm_start" not in options(make())
+    assert options(make(warm_start_from="serving/demo"))["warm_start"] == "serving/demo"
 
 
 def test_the_raw_rows_are_added_to_what_run_fn_is_told(raw_examples, monkeypatch, tmp_path):
@@ -109,7 +136,7 @@ def test_what_another_config_has_left_is_removed(raw_examples, monkeypatch, tmp_
 
 def test_a_warm_start_goes_on_from_the_version_that_serves(raw_examples, monkeypatch, tmp_path):
     model, serving = tmp_path / "model", tmp_path / "serving"
-    config = {"warm_start": {"serving": str(serving), "state": "nothing"}}
+    config = {"warm_start": str(serving)}
     assert told(monkeypatch, config, raw_examples)["warm_start"] is None
     (model / "WarmStart").mkdir(parents=True)
     (model / "saved_model.pb").write_bytes(b"graph")

@@ -41,7 +41,7 @@ def test_a_model_that_does_not_serve_is_told_apart_from_one_that_is_no_better(
     ):
         module = ModuleType(name)
         vars(module).update(content)
-        monkeypatch.setitem(sys.modules, f"taskroute.pipeline.{name}", module)
+        monkeypatch.setitem(sys.modules, f"taskroute.pipeline.dag.{name}", module)
     evaluation = SimpleNamespace(
         model_dump=lambda mode: {"tasks": {}, "baseline": None, "slices": []}, blessed=blessed
     )

@@ -61,7 +61,7 @@ def test_what_is_served_is_told_in_a_line_each(capsys):
 
 def test_the_table_of_inputs_and_outputs_in_the_docs_is_what_the_demo_serves():
     """`taskroute describe examples/demo.yaml --signatures` makes it."""
-    root = Path(__file__).parents[2]
+    root = Path(__file__).parents[3]
     table = signature_table(load_config(root / "examples/demo.yaml"))
     assert table in (root / "docs/serving.md").read_text(encoding="utf-8")
 

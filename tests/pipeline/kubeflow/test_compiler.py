@@ -205,7 +205,7 @@ def test_a_training_goes_on_from_what_serves_where_that_is_asked(config_file, co
         parameters = found.pipeline_spec["root"]["dag"]["tasks"]["Trainer"]["inputs"]["parameters"]
         said.append(json.loads(parameters["custom_config"]["runtimeValue"]["constant"]))
     assert "warm_start" not in said[0]
-    assert said[1]["warm_start"]["serving"] == "/state/Shop_2/serving/Shop_2"
+    assert said[1]["warm_start"] == "/state/Shop_2/serving/Shop_2"
 
 
 def test_the_command_ends_in_one_sentence_and_writes_nothing(config_file, tmp_path):

@@ -21,7 +21,7 @@ def test_the_lock_of_a_run_that_was_killed_is_free(tmp_path):
     program = f"""
 import time
 from pathlib import Path
-from taskroute.pipeline.lock import locked
+from taskroute.pipeline.run.lock import locked
 with locked(Path({str(path)!r})):
     print("held", flush=True)
     time.sleep(60)

@@ -259,7 +259,7 @@ def test_the_smallest_logs_can_be_drawn(num_rows):
 
 
 def test_the_demo_config_reads_columns_of_the_log(small_log):
-    config = load_config(Path(__file__).parents[2] / "examples" / "demo.yaml")
+    config = load_config(Path(__file__).parents[3] / "examples" / "demo.yaml")
     numbers = {column.name for column in raw_columns(config) if column.kind == "number"}
     for column in raw_columns(config):
         kind = small_log.table.schema.field(column.name).type
@@ -268,7 +268,7 @@ def test_the_demo_config_reads_columns_of_the_log(small_log):
 
 
 def test_the_demo_config_reads_the_long_view_as_the_truth_means_it():
-    config = load_config(Path(__file__).parents[2] / "examples" / "demo.yaml")
+    config = load_config(Path(__file__).parents[3] / "examples" / "demo.yaml")
     labels = {task.name: task.label for task in config.tasks}
     assert labels["long_view"].column == "watch_seconds"
     assert labels["long_view"].at_least == LONG_VIEW_SECONDS

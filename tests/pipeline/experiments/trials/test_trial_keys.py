@@ -14,5 +14,8 @@ def test_digests_change_with_the_log_and_how_it_is_read():
 
 def test_the_digest_of_the_code_is_of_the_trainer_too():
     names = ("tune", "compare")
-    digests = {digests_of("", "", f"taskroute.pipeline.{name}.trainer")["code"] for name in names}
+    digests = {
+        digests_of("", "", f"taskroute.pipeline.experiments.{name}.trainer")["code"]
+        for name in names
+    }
     assert len(digests) == 2
