@@ -1,11 +1,11 @@
-"""The figures of docs/results.md: every trunk on public and sample logs, by `taskroute compare`.
+"""The figures of docs/research/results.md: every trunk on public and sample logs, by `taskroute compare`.
 
     python benchmarks/results.py run census_income_college --data DIR [--seeds 5] [--budget MINUTES]
     python benchmarks/results.py write
 
 `run` searches a route for mtnas first, then trains every trunk with every seed, under
 runs/results/NAME; it goes on where it was stopped. `write` puts the tables of what has been run
-into docs/results.md, between the marks that name them, and figures beside it.
+into docs/research/results.md, between the marks that name them, and figures beside it.
 """
 
 import argparse
@@ -34,8 +34,8 @@ from taskroute.schemas.trunks import MtnasTrunk, SnrAverTrunk, SnrTransTrunk
 from taskroute.schemas.whole_files import write_whole
 
 REPOSITORY = Path(__file__).parent.parent
-PAGE = REPOSITORY / "docs" / "results.md"
-FILES = REPOSITORY / "docs" / "results"
+PAGE = REPOSITORY / "docs" / "research" / "results.md"
+FILES = REPOSITORY / "docs" / "research" / "results"
 TRUNKS = (
     "single_task",
     "shared_bottom",

@@ -1,4 +1,4 @@
-"""docs/trunks.md tells every trunk: what, when, formula, figure."""
+"""docs/trunks.md describes every trunk: row, section, figure, formula, choice."""
 
 import re
 from typing import get_args
