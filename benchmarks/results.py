@@ -1,4 +1,4 @@
-"""The figures of docs/research/results.md: every trunk on public and sample logs, by `taskroute compare`.
+"""Figures of docs/research/results.md: trunks on public and sample logs, by `taskroute compare`.
 
     python benchmarks/results.py run census_income_college --data DIR [--seeds 5] [--budget MINUTES]
     python benchmarks/results.py write
