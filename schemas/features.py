@@ -1,7 +1,7 @@
 """What a feature is: how one column of the log becomes an input of the model."""
 
 from collections.abc import Iterable
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, PositiveInt, ValidationInfo, field_validator, model_validator
 
@@ -23,15 +23,12 @@ class Vocabulary(Config):
     oov_buckets: PositiveInt = Field(1, description="Ids shared, by hash, by all other terms.")
 
 
-_Distance = Annotated[float, Field(gt=0, le=1)]
+# Limits that features had in version 0.1.0, and the signals of `monitoring` that watch the same.
+MOVED_LIMITS = {"max_skew": "split_shift", "max_drift": "drift"}
 
 
 class _Feature(Config):
-    """What every feature has.
-
-    Distances are TFDV's, from 0, the same, to 1. Of text: the largest change of a value's share
-    among all values. Of numbers: the Jensen-Shannon divergence of their histograms.
-    """
+    """What every feature has."""
 
     column_kind: ClassVar[ColumnKind]
 
@@ -40,12 +37,14 @@ class _Feature(Config):
         default_factory=lambda fields: fields.get("name", ""),
         description="Column of the log; the feature's name by default.",
     )
-    max_skew: _Distance | None = Field(
-        None, description="The run stops where the test rows are further from the train rows."
-    )
-    max_drift: _Distance | None = Field(
-        None, description="The run stops where the newest span is further from the one before."
-    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_moved_limits(cls, fields: Any) -> Any:
+        """Reads features as models and runs of version 0.1.0 hold them; `load_config` refuses."""
+        if not isinstance(fields, dict):
+            return fields
+        return {name: value for name, value in fields.items() if name not in MOVED_LIMITS}
 
 
 class IdFeature(_Feature):

@@ -7,10 +7,7 @@ from taskroute.schemas.recommender import DataConfig
 
 
 def make_schema(config: DataConfig) -> schema_pb2.Schema:
-    """Says what a tf.Example of the log holds: bytes or floats, any of which may be missing.
-
-    Its comparators of skew and drift are the features' `max_skew` and `max_drift`.
-    """
+    """Says what a tf.Example of the log holds: bytes or floats, any of which may be missing."""
     schema = schema_pb2.Schema()
     for column in (*feature_columns(config), *label_columns(config)):
         _add_feature(schema, column)
@@ -22,23 +19,7 @@ def make_schema(config: DataConfig) -> schema_pb2.Schema:
     for feature in schema.feature:
         if feature.name in zero_one:
             feature.float_domain.min, feature.float_domain.max = 0.0, 1.0
-    by_name = {feature.name: feature for feature in schema.feature}
-    for reader in config.features:
-        column = by_name[reader.column]
-        _limit(column, column.skew_comparator, reader.max_skew)
-        _limit(column, column.drift_comparator, reader.max_drift)
     return schema
-
-
-def _limit(
-    column: schema_pb2.Feature, comparator: schema_pb2.FeatureComparator, limit: float | None
-) -> None:
-    """Sets the distance that a column may have; the smallest, where several features set one."""
-    if limit is None:
-        return
-    is_number = column.type == schema_pb2.FLOAT
-    norm = comparator.jensen_shannon_divergence if is_number else comparator.infinity_norm
-    norm.threshold = min(limit, norm.threshold) if norm.HasField("threshold") else limit
 
 
 def make_request_schema(config: DataConfig) -> schema_pb2.Schema:

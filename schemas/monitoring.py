@@ -1,80 +1,120 @@
-"""Which changes of the log, and of what the served model makes of it, are told."""
+"""Limits of changes: of the log, and of the served model's predictions on it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated, Any, Literal, get_args
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field, PositiveFloat
 
 from taskroute.schemas.base import Column, Config, Name
 from taskroute.schemas.features import Feature, IdFeature, ids_owner
 from taskroute.schemas.tasks import Task
 
-ColumnSignal = Literal["drift", "skew", "missing", "oov", "label_delay"]
+# drift: newest span from those before. split_shift: test split from train split. skew: serving log
+# from log, which the field calls training-serving skew.
+ColumnSignal = Literal["drift", "split_shift", "skew", "missing", "oov", "label_delay"]
 TaskSignal = Literal["label_rate", "prediction_mean", "prediction_drift", "calibration"]
 Signal = ColumnSignal | TaskSignal
 
-COLUMN_SIGNALS: tuple[str, ...] = get_args(ColumnSignal)
+COLUMN_SIGNALS: tuple[ColumnSignal, ...] = get_args(ColumnSignal)
+_SIGNALS: tuple[Signal, ...] = (*COLUMN_SIGNALS, *get_args(TaskSignal))
 
-_Threshold = Annotated[float, Field(gt=0)]
+# Signals that need no second span: of splits, or of a serving log.
+_WITHOUT_SPANS = ("split_shift", "skew", "missing")
+
+
+class Limit(Config):
+    """Threshold of a change; a number alone is a threshold that alerts and does not stop."""
+
+    threshold: PositiveFloat = Field(description="A change that is shown to be larger alerts.")
+    stop: bool = Field(False, description="The alert ends the run before it trains: exit code 3.")
+
+
+def _limit_of(value: Any) -> Any:
+    return value if isinstance(value, Limit | dict) else {"threshold": value}
+
+
+_Limit = Annotated[Limit, BeforeValidator(_limit_of, json_schema_input_type=PositiveFloat | Limit)]
+
+
+def _alerts_above(threshold: float, description: str) -> Any:
+    return Field(Limit(threshold=threshold), description=description)
 
 
 class Monitoring(Config):
-    """Changes that are told where they are larger; they stop nothing. None tells none.
+    """Limits of changes; a change beyond one alerts, and stops the run if the limit says so.
 
-    A change is that of the newest span from those before it in the window, or of a serving log
-    from the window. Thresholds come on top of what the spans show among themselves, and of what
-    chance may do: see `taskroute.components.measures.judge`.
+    A change is that of the newest span from those before it in the window, of the test split from
+    the train split, or of a serving log from the window. None watches none. Thresholds come on top
+    of what the spans show among themselves, and of what chance may do: see
+    `taskroute.components.measures.judge`.
     """
 
-    drift: _Threshold | None = Field(
-        0.02, description="Of a feature's values: their Jensen-Shannon divergence, 0 to 1."
+    drift: _Limit | None = _alerts_above(
+        0.02,
+        "Jensen-Shannon divergence of a feature's values, newest span from older ones: 0 to 1.",
     )
-    skew: _Threshold | None = Field(
-        0.02, description="Of a feature's values in a serving log: the same distance."
+    split_shift: _Limit | None = Field(
+        None, description="The same distance, test split from train split."
     )
-    missing: _Threshold | None = Field(
-        0.05, description="Of the share of rows without a value of the feature."
+    skew: _Limit | None = _alerts_above(
+        0.02, "Training-serving skew: the same distance, serving log from the log."
     )
-    oov: _Threshold | None = Field(
-        0.1, description="Of the share of a feature's terms that the served model does not know."
+    missing: _Limit | None = _alerts_above(
+        0.05, "Difference in the share of rows without a value of the feature."
     )
-    label_delay: _Threshold | None = Field(
-        0.05, description="Of the share of rows whose label, or weight, is not there yet."
+    oov: _Limit | None = _alerts_above(
+        0.1, "Difference in the share of a feature's terms that the served model does not know."
     )
-    label_rate: _Threshold | None = Field(
-        0.2, description="Of the mean label, relative to what it was."
+    label_delay: _Limit | None = _alerts_above(
+        0.05, "Difference in the share of rows whose label, or weight, is not there yet."
     )
-    prediction_mean: _Threshold | None = Field(
-        0.2, description="Of the served model's mean prediction, relative to what it was."
+    label_rate: _Limit | None = _alerts_above(0.2, "Relative change of the mean label.")
+    prediction_mean: _Limit | None = _alerts_above(
+        0.2, "Relative change of the served model's mean prediction."
     )
-    prediction_drift: _Threshold | None = Field(
-        0.02, description="Of its predictions: their Jensen-Shannon divergence, 0 to 1."
+    prediction_drift: _Limit | None = _alerts_above(
+        0.02, "Jensen-Shannon divergence of its predictions, 0 to 1."
     )
-    calibration: _Threshold | None = Field(
-        0.1, description="Of predicted over actual, relative to what it was."
+    calibration: _Limit | None = _alerts_above(0.1, "Relative change of predicted over actual.")
+    columns: dict[Column, dict[ColumnSignal, _Limit]] = Field(
+        default_factory=dict, description="Columns that have limits of their own."
     )
-    columns: dict[Column, dict[ColumnSignal, _Threshold]] = Field(
-        default_factory=dict, description="Columns that have thresholds of their own."
-    )
-    tasks: dict[Name, dict[TaskSignal, _Threshold]] = Field(
-        default_factory=dict, description="Tasks that have thresholds of their own."
+    tasks: dict[Name, dict[TaskSignal, _Limit]] = Field(
+        default_factory=dict, description="Tasks that have limits of their own."
     )
 
-    def threshold(self, signal: Signal, name: str) -> float | None:
-        """What a change of `signal` in a column or task may be; None where none is told."""
-        of_name = self.columns if signal in COLUMN_SIGNALS else self.tasks
-        own: Mapping[Any, float] = of_name.get(name, {})
-        general: float | None = getattr(self, signal)
+    def limit(self, signal: Signal, name: str) -> Limit | None:
+        """Limit of the changes of `signal` in a column or task; None where none is watched."""
+        by_name = self.columns if signal in COLUMN_SIGNALS else self.tasks
+        own: Mapping[Any, Limit] = by_name.get(name, {})
+        general: Limit | None = getattr(self, signal)
         return own.get(signal, general)
 
+    def stopping(self) -> Iterator[tuple[str, Signal]]:
+        """Path and signal of every limit that stops the run."""
+        own = [
+            (f"{place}.{name}.{signal}", signal, limit)
+            for place, by_name in (("columns", self.columns), ("tasks", self.tasks))
+            for name, limits in by_name.items()
+            for signal, limit in limits.items()
+        ]
+        general = [(signal, signal, getattr(self, signal)) for signal in _SIGNALS]
+        for path, signal, limit in general + own:
+            if limit is not None and limit.stop:
+                yield f"monitoring.{path}", signal
 
-def check_thresholds(
-    monitoring: Monitoring, features: Sequence[Feature], tasks: Sequence[Task]
+
+def check_limits(
+    monitoring: Monitoring,
+    features: Sequence[Feature],
+    tasks: Sequence[Task],
+    window_days: int | None,
 ) -> None:
-    """Refuses thresholds of what is not in the config.
+    """Refuses limits of what is not in the config, and stops that could never come.
 
     Raises:
-        ValueError: If a column or task is not there, or has no such signal.
+        ValueError: If a column or task is not there, or has no such signal, or if a limit that
+            stops compares spans and the window has no two.
     """
     readers = {feature.column for feature in features}
     with_terms = {
@@ -99,3 +139,9 @@ def check_thresholds(
     for name in monitoring.tasks:
         if name not in names:
             raise ValueError(f"monitoring.tasks.{name}: there is no such task")
+    for path, stopping in monitoring.stopping():
+        if stopping not in _WITHOUT_SPANS and (window_days or 0) < 2:
+            raise ValueError(
+                f"{path}.stop: compares the newest span of the log with those before it; give "
+                "`source.path` spans and `source.window_days` at least 2"
+            )

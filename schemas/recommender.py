@@ -1,7 +1,7 @@
 """The root config: one file says what is learned, from what, how, and what may be served."""
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Self, TypeVar
@@ -13,9 +13,9 @@ from taskroute.schemas.base import Config, Name
 from taskroute.schemas.embedding_tables import EmbeddingTable, embedded_width
 from taskroute.schemas.errors import ConfigError
 from taskroute.schemas.evaluation import BETTER, METRICS, Evaluation, Metric
-from taskroute.schemas.features import DenseFeature, Feature, IdFeature, missing_key
+from taskroute.schemas.features import MOVED_LIMITS, DenseFeature, Feature, IdFeature, missing_key
 from taskroute.schemas.interactions import DotInteraction, Interaction
-from taskroute.schemas.monitoring import Monitoring, check_thresholds
+from taskroute.schemas.monitoring import Monitoring, check_limits
 from taskroute.schemas.push import Push
 from taskroute.schemas.routes import load_route
 from taskroute.schemas.runtime import Runtime
@@ -228,18 +228,8 @@ class RecommenderConfig(ModelConfig):
         return self
 
     @model_validator(mode="after")
-    def _drift_has_two_spans(self) -> Self:
-        for index, feature in enumerate(self.features):
-            if feature.max_drift is not None and (self.source.window_days or 0) < 2:
-                raise ValueError(
-                    f"features[{index}].max_drift: compares the newest span of the log with the "
-                    "one before; give `source.path` spans and `source.window_days` at least 2"
-                )
-        return self
-
-    @model_validator(mode="after")
-    def _thresholds_are_of_what_is_there(self) -> Self:
-        check_thresholds(self.monitoring, self.features, self.tasks)
+    def _limits_are_of_what_is_there(self) -> Self:
+        check_limits(self.monitoring, self.features, self.tasks, self.source.window_days)
         return self
 
     @model_validator(mode="after")
@@ -346,6 +336,7 @@ def load_config(path: str | Path) -> RecommenderConfig:
         raise ConfigError(f"{path}{line}: is not valid YAML: {problem}") from None
     if not isinstance(content, dict):
         raise ConfigError(f"{path}: must hold a mapping of fields, such as `name: demo`")
+    _refuse_moved_limits(path, content)
     try:
         return RecommenderConfig.model_validate(_with_route(content, Path(path).parent))
     except ValidationError as error:
@@ -357,6 +348,23 @@ def load_config(path: str | Path) -> RecommenderConfig:
         if first["type"] == "extra_forbidden":
             message = _no_such_field(str(first["loc"][-1]))
         raise ConfigError(f"{path}: {place}{': ' if place else ''}{message}{tail}") from None
+
+
+def _refuse_moved_limits(path: str | Path, content: Mapping[str, Any]) -> None:
+    """Names the limit of `monitoring` that takes the place of `max_skew` and `max_drift`."""
+    features = content.get("features")
+    for index, feature in enumerate(features if isinstance(features, list) else ()):
+        for old, signal in MOVED_LIMITS.items():
+            limit = feature.get(old) if isinstance(feature, dict) else None
+            if limit is None:
+                continue
+            column = feature.get("column", feature.get("name"))
+            threshold = limit if feature.get("kind") in ("dense", "bucket") else 0.02
+            raise ConfigError(
+                f"{path}: features[{index}].{old}: is a limit of `monitoring` now; write "
+                f"`monitoring: {{columns: {{{column}: {{{signal}: {{threshold: {threshold}, stop: "
+                "true}}}}` (of text, too, it is now a Jensen-Shannon divergence)"
+            )
 
 
 def _no_such_field(name: str) -> str:

@@ -1,1 +1,1 @@
-"""Stage that stops a run whose log breaks its schema or moved too far."""
+"""Stage that stops a run whose log breaks its schema."""

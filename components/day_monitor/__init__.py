@@ -1,5 +1,5 @@
-"""DayMonitor: what changed in the newest span of the log, and in what the served model makes of it.
+"""DayMonitor: changes of the newest span, of the test split, and of the served model's predictions.
 
 Read in this order: `tables` (what is counted), `change` (how far two tables are from each other),
-`judge` (which changes are told).
+`judge` (which changes alert).
 """

@@ -36,11 +36,12 @@ class DayMonitorSpec(component_spec.ComponentSpec):
 
 
 class DayMonitor(base_beam_component.BaseBeamComponent):
-    """Compares the newest span of the log with those before it; alerts, and stops nothing.
+    """Compares the newest span of the log with those before it, and the test with the train split.
 
-    Of the log it compares values, missing values and labels; of the model that serves, if that was
-    trained before the newest span, unknown terms, predictions and calibration. What it counted is
-    kept, so that a serving log can be compared with it.
+    Of the log it compares values, missing values and labels; of the served model, if that was
+    trained before the newest span, unknown terms, predictions and calibration. It only writes what
+    it found: ChangeGate stops the run. What it counted is kept, so that a serving log can be
+    compared with it.
     """
 
     SPEC_CLASS = DayMonitorSpec
@@ -64,7 +65,7 @@ class DayMonitor(base_beam_component.BaseBeamComponent):
             statistics: StatisticsGen's: histograms have the cells of the train split's.
             transform_graph: `TransformGraph` that makes the labels and the weights.
             data: Says which columns and tasks there are.
-            monitoring: The thresholds.
+            monitoring: Limits of changes.
             group_key: Column of the unit that is independent of others, as in an evaluation.
             confidence: Of all alerts together.
             serving: Folder of the model's versions; "" where there is none.

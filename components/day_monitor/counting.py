@@ -20,23 +20,28 @@ from taskroute.components.measures.scoring import (
     task_rows,
 )
 from taskroute.components.measures.tables import (
+    SPLIT_SIGNALS,
     ColumnPlan,
     Tables,
     add,
     count_columns,
     count_task,
     groups_of,
+    select,
 )
 from taskroute.schemas.columns import RawColumn
 from taskroute.schemas.tasks import Task
+
+# The test split is compared with the train split.
+SHIFTED_SPLITS = ("train", "test")
 
 _LOG = logging.getLogger(__name__)
 
 # What a served model may raise that is of another version, or of other columns.
 _CANNOT_SCORE = (OSError, ValueError, KeyError, tf.errors.OpError)
 
-# Name of a span, number of the file, its path.
-Shard = tuple[str, int, str]
+# Name of the span, None of a file without one in a log of spans; split; number of the file; path.
+Shard = tuple[str | None, str, int, str]
 
 
 @dataclass(frozen=True)
@@ -63,7 +68,7 @@ class CountingPlan:
 def count(
     pipeline: beam.Pipeline, plan: CountingPlan, shards: Sequence[Shard], folder: Path
 ) -> None:
-    """Adds to `pipeline` what counts shards and writes the tables of each span into a folder."""
+    """Adds to `pipeline` what counts shards and writes the tables of spans and splits."""
     _ = (
         pipeline
         | "Shards" >> beam.Create(list(shards))
@@ -76,7 +81,7 @@ def count(
 
 
 class _CountShard(beam.DoFn):
-    """Gives the tables of a shard behind the name of its span."""
+    """Gives the tables of a shard behind the names of its span and of its split."""
 
     def __init__(self, plan: CountingPlan):
         super().__init__()
@@ -84,7 +89,7 @@ class _CountShard(beam.DoFn):
         self._tasks: _TaskCounter | None = None
 
     def process(self, shard: Shard) -> Iterator[tuple[str, Tables]]:
-        span, number, path = shard
+        span, split, number, path = shard
         plan = self._plan
         if plan.tasks and self._tasks is None:
             self._tasks = _TaskCounter(plan)
@@ -94,6 +99,10 @@ class _CountShard(beam.DoFn):
             start += batch.num_rows
             groups = groups_of(plan.counted, batch, rows)
             tables = count_columns(plan.counted, batch, groups)
+            if split in SHIFTED_SPLITS:
+                yield split, select(tables, SPLIT_SIGNALS)
+            if span is None:
+                continue
             if self._tasks is not None:
                 tables |= self._tasks.count(records, rows, groups)
             yield span, tables

@@ -9,15 +9,10 @@ from tfx import types
 from tfx.dsl.components.base import base_beam_executor
 from tfx.types import artifact_utils
 
-from taskroute.components.day_monitor.counting import CountingPlan, Shard, count
+from taskroute.components.day_monitor.counting import SHIFTED_SPLITS, CountingPlan, Shard, count
 from taskroute.components.day_monitor.served import NOT_COMPARED, Served, read_served
 from taskroute.components.example_files.shard_names import span_of
-from taskroute.components.measures.day_records import (
-    DayChanges,
-    JudgedChange,
-    read_tables,
-    write_changes,
-)
+from taskroute.components.measures.day_records import DayChanges, read_tables, write_changes
 from taskroute.components.measures.histogram import read_histograms
 from taskroute.components.measures.judge import judge
 from taskroute.components.measures.tables import (
@@ -50,7 +45,7 @@ MOST_ROWS = 500_000
 
 
 class Executor(base_beam_executor.BaseBeamExecutor):
-    """Counts every span of the window and compares the newest with those before it."""
+    """Compares the newest span of the window with those before it, and test with train split."""
 
     def Do(  # noqa: N802
         self,
@@ -73,7 +68,7 @@ class Executor(base_beam_executor.BaseBeamExecutor):
         folder.mkdir(parents=True, exist_ok=True)
 
         shards = _shards(examples)
-        spans = in_order({span for span, _, _ in shards})
+        spans = in_order({span for span, *_ in shards if span is not None})
         served: Served | None = None
         note = "nothing was compared: the log has fewer than two spans"
         if len(spans) > 1:
@@ -95,21 +90,21 @@ class Executor(base_beam_executor.BaseBeamExecutor):
         )
         with self._make_beam_pipeline() as pipeline:
             count(pipeline, plan, shards, folder)
-        tables = read_tables(folder)
+        counted = read_tables(folder)
+        tables = {span: counted[span] for span in spans}
         if served is not None and not has_predictions(tables):
             note = f"{NOT_COMPARED}: version {served.version} cannot score these rows"
             served = None
             tables = {span: without_model(of_span) for span, of_span in tables.items()}
-        changes: tuple[JudgedChange, ...] = ()
-        if len(spans) > 1:
-            changes = judge(
-                {span: tables[span] for span in spans[:-1]},
-                spans[-1],
-                tables[spans[-1]],
-                Monitoring.model_validate_json(exec_properties[MONITORING_KEY]),
-                histograms,
-                exec_properties[CONFIDENCE_KEY],
-            )
+        train, test = SHIFTED_SPLITS
+        since = {span: tables[span] for span in spans[:-1]}
+        changes = judge(
+            {**since, train: counted.get(train, {})},
+            {spans[-1]: tables[spans[-1]], test: counted.get(test, {})},
+            Monitoring.model_validate_json(exec_properties[MONITORING_KEY]),
+            histograms,
+            exec_properties[CONFIDENCE_KEY],
+        )
         found = DayChanges(
             now=spans[-1] if len(spans) > 1 else None,
             rows={span: num_rows(tables[span]) for span in spans},
@@ -123,18 +118,17 @@ class Executor(base_beam_executor.BaseBeamExecutor):
 
 
 def _shards(examples: types.Artifact) -> list[Shard]:
-    """Those of all splits: a span's rows may be in any. Where some have spans, only those."""
+    """Shards of all splits; where some have spans, the others are compared as splits only."""
     files = [
-        file
+        (split, file)
         for split in artifact_utils.decode_split_names(examples.split_names)
         for file in sorted(tf.io.gfile.glob(f"{artifact_utils.get_split_uri([examples], split)}/*"))
     ]
-    spans = [span_of(file) for file in files]
-    has_spans = any(spans)
+    spans = [span_of(file) for _, file in files]
+    without = None if any(spans) else NO_SPAN
     return [
-        ((span or NO_SPAN).lstrip("0") or "0", number, file)
-        for number, (span, file) in enumerate(zip(spans, files, strict=True))
-        if span or not has_spans
+        ((span.lstrip("0") or "0") if span else without, split, number, file)
+        for number, (span, (split, file)) in enumerate(zip(spans, files, strict=True))
     ]
 
 

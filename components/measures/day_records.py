@@ -45,6 +45,7 @@ class JudgedChange(Config):
         ordinary: The largest of the same changes among the spans that are compared with.
         threshold: How much more than ordinary it may be.
         alert: Whether it is shown to be more.
+        stop: Whether an alert of it ends the run.
         moved: Of a column's values, those whose share moved most.
     """
 
@@ -60,11 +61,17 @@ class JudgedChange(Config):
     ordinary: NonNegativeFloat
     threshold: PositiveFloat
     alert: bool
+    stop: bool = False
     moved: str = ""
 
     @property
     def about(self) -> Literal["column", "task"]:
         return "column" if self.signal in COLUMN_SIGNALS else "task"
+
+    @property
+    def signal_name(self) -> str:
+        """Name of the signal for people: `skew` alone could mean that of splits."""
+        return "training-serving skew" if self.signal == "skew" else self.signal
 
     @property
     def limit(self) -> float:
@@ -94,7 +101,7 @@ class JudgedChange(Config):
             )
         moved = f"; {self.moved}" if self.moved else ""
         return (
-            f"{self.signal} of {self.about} '{self.name}': {what}{moved} ({self.now} against "
+            f"{self.signal_name} of {self.about} '{self.name}': {what}{moved} ({self.now} against "
             f"{self.since})"
         )
 
@@ -128,6 +135,7 @@ class JudgedChange(Config):
             **{field: getattr(self, field) for field in fields},
             "value": self.levels.get(self.now),
             "threshold": self.threshold,
+            "stop": self.stop,
             "sentence": self.sentence,
         }
 

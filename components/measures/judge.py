@@ -23,19 +23,24 @@ from taskroute.components.measures.change import Change, change, level
 from taskroute.components.measures.day_records import JudgedChange
 from taskroute.components.measures.histogram import Histogram
 from taskroute.components.measures.tables import MEASURES, Key, Tables
-from taskroute.schemas.monitoring import Monitoring
+from taskroute.schemas.errors import DataError
+from taskroute.schemas.monitoring import Limit, Monitoring
 
 Table = npt.NDArray[np.float64]
+
+# Signals whose tables have the cells of a column's histogram.
+_OF_VALUES = ("drift", "split_shift", "skew")
 
 
 @dataclass(frozen=True)
 class _Compared:
-    """The tables of one signal of a column or task, and what lies between them."""
+    """Tables of one signal of a column or task, by name of their rows, and the change."""
 
     key: Key
-    threshold: float
+    limit: Limit
     since: Mapping[str, Table]
-    now: Table
+    now: str
+    table: Table
     found: Change
     ordinary: float
 
@@ -46,28 +51,29 @@ class _Compared:
 
 def judge(
     since: Mapping[str, Tables],
-    now: str,
-    tables: Tables,
+    now: Mapping[str, Tables],
     monitoring: Monitoring,
     histograms: Sequence[Histogram],
     confidence: float,
 ) -> tuple[JudgedChange, ...]:
-    """Every change that has a threshold: alerts first, then those that come nearest to one.
+    """Every change that has a limit: alerts first, then those that come nearest to one.
+
+    A table is compared with all of `since` that have one of its signal and name.
 
     Args:
-        since: Tables by span that is compared with, oldest first.
-        now: Name of the span, or of the log, that is compared.
-        tables: Its tables.
-        monitoring: The thresholds.
-        histograms: Say which values moved.
-        confidence: Of all that is judged here, together.
+        since: Tables by span, or split, that is compared with, oldest first.
+        now: Tables by span, split or log that is compared.
+        monitoring: The limits.
+        histograms: Cells of the columns, which name the values that moved.
+        confidence: Confidence of all that is judged here, together.
     """
-    compared = list(_compare(since, tables, monitoring))
+    compared = [
+        one for name, tables in now.items() for one in _compare(since, name, tables, monitoring)
+    ]
     num_judged = sum(one.found.spread is not None for one in compared)
     shared = 1 - (1 - confidence) / max(num_judged, 1)
-    window = " to ".join(dict.fromkeys((next(iter(since)), list(since)[-1])))
     by_column = {histogram.column: histogram for histogram in histograms}
-    judged = [_judge(one, window, now, by_column, shared) for one in compared]
+    judged = [_judge(one, by_column, shared) for one in compared]
     return tuple(
         sorted(
             judged,
@@ -76,55 +82,66 @@ def judge(
     )
 
 
+def refuse_changes(changes: Iterable[JudgedChange]) -> None:
+    """Passes, or raises the first alert whose limit has `stop: true`.
+
+    Raises:
+        DataError: Names the column or task, the change, the limit and where to raise it.
+    """
+    for one in changes:
+        if one.alert and one.stop:
+            raise DataError(
+                f"{one.sentence}: its limit has `stop: true`; look at the log, or raise "
+                f"`monitoring.{one.about}s.{one.name}.{one.signal}` if the change is meant"
+            )
+
+
 def _compare(
-    since: Mapping[str, Tables], tables: Tables, monitoring: Monitoring
+    since: Mapping[str, Tables], now: str, tables: Tables, monitoring: Monitoring
 ) -> Iterator[_Compared]:
-    for key, now in tables.items():
+    for key, table in tables.items():
         signal, name = key
-        threshold = monitoring.threshold(signal, name)
-        of_key = {span: of_span[key] for span, of_span in since.items() if key in of_span}
-        if threshold is None or not of_key:
+        limit = monitoring.limit(signal, name)
+        earlier = {span: counted[key] for span, counted in since.items() if key in counted}
+        if limit is None or not earlier:
             continue
-        measure, total = MEASURES[signal], _sum(of_key.values())
-        # Of a single span there are no others, and one of few rows says nothing.
-        among = (change(measure, total - one, one) for one in of_key.values())
+        measure, total = MEASURES[signal], _sum(earlier.values())
+        # A single span has no others, and one of few rows says nothing.
+        among = (change(measure, total - one, one) for one in earlier.values())
         ordinary = max((abs(one.value) for one in among if one.spread is not None), default=0.0)
-        yield _Compared(key, threshold, of_key, now, change(measure, total, now), ordinary)
+        yield _Compared(key, limit, earlier, now, table, change(measure, total, table), ordinary)
 
 
-def _judge(
-    one: _Compared,
-    window: str,
-    now: str,
-    histograms: Mapping[str, Histogram],
-    confidence: float,
-) -> JudgedChange:
+def _judge(one: _Compared, histograms: Mapping[str, Histogram], confidence: float) -> JudgedChange:
     signal, name = one.key
-    measure = MEASURES[signal]
-    levels = {span: level(measure, table) for span, table in {**one.since, now: one.now}.items()}
+    measure, spans = MEASURES[signal], list(one.since)
+    levels = {
+        span: level(measure, table) for span, table in {**one.since, one.now: one.table}.items()
+    }
     low = high = None
     if one.found.spread is not None:
         low, high = one.found.spread.interval(one.found.value, confidence)
     judged = JudgedChange(
         signal=signal,
         name=name,
-        since=window,
-        now=now,
+        since=" to ".join(dict.fromkeys((spans[0], spans[-1]))),
+        now=one.now,
         before=level(measure, one.all_since),
         levels={span: value for span, value in levels.items() if value is not None},
         change=one.found.value if np.isfinite(one.found.value) else None,
         low=low,
         high=high,
         ordinary=one.ordinary,
-        threshold=one.threshold,
+        threshold=one.limit.threshold,
+        stop=one.limit.stop,
         alert=False,
-        moved=_what_moved(histograms[name], one) if signal in ("drift", "skew") else "",
+        moved=_what_moved(histograms[name], one) if signal in _OF_VALUES else "",
     )
     return judged.model_copy(update={"alert": judged.shown > judged.limit})
 
 
 def _what_moved(histogram: Histogram, one: _Compared) -> str:
-    before, after = (counts.sum(axis=0) for counts in (one.all_since, one.now))
+    before, after = (counts.sum(axis=0) for counts in (one.all_since, one.table))
     if not before.sum() or not after.sum():
         return ""
     before, after = before / before.sum(), after / after.sum()

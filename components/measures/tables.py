@@ -28,6 +28,7 @@ NO_SPAN = "the log"
 
 MEASURES: dict[Signal, Measure] = {
     "drift": "distribution",  # values of a feature's column, in the cells of its histogram
+    "split_shift": "distribution",
     "skew": "distribution",
     "missing": "share",  # rows without a value, rows
     "oov": "share",  # terms that the served model does not know, terms
@@ -38,6 +39,9 @@ MEASURES: dict[Signal, Measure] = {
     "calibration": "ratio",  # predictions and labels of the rows that have one, by weight
 }
 
+# Signals whose tables say how far values are apart, by the two sets of rows that are compared.
+SPLIT_SIGNALS: Mapping[Signal, Signal] = {"drift": "split_shift"}
+SERVING_SIGNALS: Mapping[Signal, Signal] = {"drift": "skew", "missing": "missing"}
 
 _OF_THE_MODEL: tuple[Signal, ...] = ("oov", "prediction_mean", "prediction_drift", "calibration")
 
@@ -141,9 +145,8 @@ def add(tables: Iterable[Tables]) -> Tables:
     return total
 
 
-def as_skew(tables: Tables) -> Tables:
-    """Those that a serving log has, too: of values, whose distance is called skew, and missing."""
-    signals: dict[Signal, Signal] = {"drift": "skew", "missing": "missing"}
+def select(tables: Tables, signals: Mapping[Signal, Signal]) -> Tables:
+    """Tables of some signals, each under the name that its change has in another comparison."""
     return {
         (signals[signal], name): table
         for (signal, name), table in tables.items()

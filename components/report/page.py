@@ -115,7 +115,6 @@ def _context(data: ReportData) -> dict[str, Any]:
         "feature_columns": tables.column_rows(
             [one for one in data.columns if one.column not in label_columns], splits
         ),
-        "shifts": sorted(data.shifts, key=lambda shift: -shift["distance"] / shift["limit"]),
         **_changes(data),
         **_training(data, names),
         "lineage": list(_lineage(data)),
@@ -164,14 +163,19 @@ def _calibration(data: ReportData) -> dict[str, Any]:
 
 
 def _changes(data: ReportData) -> dict[str, Any]:
-    """Alerts apart from the rest, and how levels went from span to span."""
+    """Alerts, every change, and levels from span to span."""
     changes = data.changes.changes if data.changes else ()
+    days = [one for one in changes if one.signal != "split_shift"]
+    splits = [one for one in changes if one.signal == "split_shift"]
     drawn = [one for one in changes if one.alert or one.signal == "label_rate"]
     plots = [figures.level_plot(one) for one in drawn]
     return {
         "changes_note": _sentence(data.changes.note) if data.changes and data.changes.note else "",
-        "alerts": tables.change_rows([one for one in changes if one.alert]),
-        "all_changes": tables.change_rows(changes),
+        "alerts": tables.change_rows([one for one in days if one.alert]),
+        "all_changes": tables.change_rows(days),
+        "days_before": days[0].since if days else "",
+        "split_alerts": sum(one.alert for one in splits),
+        "split_shifts": tables.change_rows(splits),
         "num_judged": num_judged(changes),
         "level_plots": [one for one in plots if one is not None][:_MOST_LEVELS_DRAWN],
         "serving_alerts": tables.change_rows([one for one in data.serving_changes if one.alert]),

@@ -22,8 +22,6 @@ from taskroute.schemas.recommender import RecommenderConfig
 from taskroute.schemas.serving import ModelInfo
 from taskroute.schemas.source import SPLITS
 
-# As `taskroute.components.anomaly_gate.component` names it; that module imports TFX.
-_SHIFTS_FILE = "shifts.json"
 _MODEL_INFO = "Format-Serving/assets.extra/model_info.json"
 _TRAINING = "training.json"
 
@@ -55,7 +53,6 @@ class ReportData:
         bad_rows: How many rows were left out, by reason.
         bad_row_examples: One row of each reason, as far as one was found soon.
         columns: Statistics of the log's columns.
-        shifts: What AnomalyGate measured: objects with the fields of its `Shift`.
         changes: What DayMonitor compared and found.
         serving_changes: What `taskroute monitor` found in a serving log since.
         training: What the Trainer wrote of its model: `training.json`.
@@ -80,7 +77,6 @@ class ReportData:
     bad_rows: Mapping[str, int] = field(default_factory=dict)
     bad_row_examples: Mapping[str, BadRow] = field(default_factory=dict)
     columns: Sequence[ColumnStatistics] = ()
-    shifts: Sequence[Mapping[str, Any]] = ()
     changes: DayChanges | None = None
     serving_changes: Sequence[JudgedChange] = ()
     training: Mapping[str, Any] | None = None
@@ -108,8 +104,6 @@ def read_artifacts(config: RecommenderConfig, folders: Mapping[str, str]) -> Rep
     found: dict[str, Any] = {}
     if folder := _existing(folders, "StatisticsGen.statistics"):
         found["columns"] = read_column_statistics(folder, SPLITS)
-    if folder := _existing(folders, "AnomalyGate.shifts"):
-        found["shifts"] = tuple(json.loads((folder / _SHIFTS_FILE).read_bytes()))
     if folder := _existing(folders, "DayMonitor.changes"):
         found["changes"] = read_changes(folder)
     if folder := _existing(folders, "LogExampleGen.quarantine"):

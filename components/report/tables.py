@@ -255,7 +255,7 @@ def change_rows(changes: Sequence[JudgedChange]) -> list[Row]:
             interval = f"{one.signed(one.low)} to {one.signed(one.high)}"
         rows.append(
             {
-                "signal": one.signal.replace("_", " "),
+                "signal": one.signal_name.replace("_", " "),
                 "about": one.about,
                 "name": one.name,
                 "before": one.level(one.before),
@@ -266,6 +266,7 @@ def change_rows(changes: Sequence[JudgedChange]) -> list[Row]:
                 "limit": one.amount(one.limit),
                 "share": round(min(one.shown / one.limit, 1.0), 4),
                 "alert": one.alert,
+                "stops": one.alert and one.stop,
                 "moved": one.moved,
             }
         )

@@ -38,7 +38,6 @@ class ReportPage(Artifact):
 def RunReport(  # noqa: N802 - a component is named like a class
     quarantine: InputArtifact[Quarantine],
     statistics: InputArtifact[ExampleStatistics],
-    shifts: InputArtifact[ExampleAnomalies],
     changes: InputArtifact[ExampleAnomalies],
     model: InputArtifact[Model],
     model_run: InputArtifact[ModelRun],
@@ -54,7 +53,6 @@ def RunReport(  # noqa: N802 - a component is named like a class
     Args:
         quarantine: LogExampleGen's.
         statistics: StatisticsGen's.
-        shifts: AnomalyGate's.
         changes: DayMonitor's.
         model: Trainer's.
         model_run: The same.
@@ -68,7 +66,6 @@ def RunReport(  # noqa: N802 - a component is named like a class
     inputs = {
         "LogExampleGen.quarantine": quarantine,
         "StatisticsGen.statistics": statistics,
-        "AnomalyGate.shifts": shifts,
         "DayMonitor.changes": changes,
         "Trainer.model": model,
         "Trainer.model_run": model_run,

@@ -14,7 +14,6 @@ from tfx.dsl.components.base import base_beam_executor
 from tfx.types import artifact_utils
 
 from taskroute.components.example_files.reader import read_batches
-from taskroute.components.example_files.shard_names import span_of
 from taskroute.schemas.columns import RawColumn, raw_columns
 from taskroute.schemas.recommender import DataConfig
 
@@ -25,12 +24,9 @@ DATA_KEY = "data"
 # Where TFX and TFDV look for the statistics of a split.
 STATISTICS_FILE = "FeatureStats.pb"
 
-# Drift is measured between the newest span and the one before.
-_SPANS_COMPARED = 2
-
 
 class Executor(base_beam_executor.BaseBeamExecutor):
-    """Computes statistics of every split, and of the two newest spans where drift is limited."""
+    """Computes statistics of every split."""
 
     def Do(  # noqa: N802
         self,
@@ -43,7 +39,7 @@ class Executor(base_beam_executor.BaseBeamExecutor):
         Args:
             input_dict: `examples`, raw.
             output_dict: `statistics`, gets FeatureStats.pb in a folder `Split-<name>` for each
-                split and in a folder `Span-<name>` for each span.
+                split.
             exec_properties: `data`, a `DataConfig` as JSON.
         """
         data = DataConfig.model_validate_json(exec_properties[DATA_KEY])
@@ -54,21 +50,12 @@ class Executor(base_beam_executor.BaseBeamExecutor):
             folder = artifact_utils.get_split_uri([examples], split)
             files = sorted(tf.io.gfile.glob(f"{folder}/*"))
             shards += [(f"{statistics.uri}/Split-{split}", file) for file in files]
-        if any(feature.max_drift is not None for feature in data.features):
-            shards += _newest_spans(shards, statistics.uri)
         for target in dict.fromkeys(target for target, _ in shards):
             tf.io.gfile.makedirs(target)
         with self._make_beam_pipeline() as pipeline:
             compute_statistics(pipeline, shards, raw_columns(data))
         statistics.split_names = examples.split_names
         statistics.span = examples.span
-
-
-def _newest_spans(shards: Sequence[tuple[str, str]], uri: str) -> list[tuple[str, str]]:
-    """The shards of the newest spans, whatever their split, behind a folder for each span."""
-    by_span = [(span_of(file), file) for _, file in shards]
-    newest = sorted({span for span, _ in by_span if span is not None})[-_SPANS_COMPARED:]
-    return [(f"{uri}/Span-{span}", file) for span, file in by_span if span in newest]
 
 
 def compute_statistics(

@@ -10,6 +10,7 @@ from tfx.types.channel import union
 
 from taskroute.components.anomaly_gate.component import AnomalyGate
 from taskroute.components.architecture_search.component import ArchitectureSearch
+from taskroute.components.change_gate.component import ChangeGate
 from taskroute.components.day_monitor.component import DayMonitor
 from taskroute.components.log_example_gen.component import LogExampleGen
 from taskroute.components.log_schema_gen.component import LogSchemaGen
@@ -99,9 +100,7 @@ def create_stages(
     statistics_gen = StatisticsGen(examples=examples, data=data)
     statistics = statistics_gen.outputs["statistics"]
     validator = ExampleValidator(statistics=statistics, schema=schema)
-    anomaly_gate = AnomalyGate(
-        anomalies=validator.outputs["anomalies"], statistics=statistics, schema=schema
-    )
+    anomaly_gate = AnomalyGate(anomalies=validator.outputs["anomalies"])
     transform = Transform(
         examples=examples, schema=schema, preprocessing_fn=PREPROCESSING_FN, data=data
     )
@@ -120,6 +119,9 @@ def create_stages(
         # Without days there is no newest day that the served version could be asked about.
         serving=serving if (source.window_days or 0) > 1 else "",
     )
+    gates = []
+    if any(signal != "skew" for _, signal in config.monitoring.stopping()):
+        gates.append(ChangeGate(changes=monitor.outputs["changes"]))
     searches = []
     if config.trunk.needs_search:
         search = ArchitectureSearch(
@@ -144,6 +146,8 @@ def create_stages(
         warm_start_from=serving if warm_start else None,
         separate_process=config.training.strategy != "one",
     )
+    for gate in gates:
+        (searches or [trainer])[0].add_upstream_node(gate)
     model = trainer.outputs["model"]
     evaluator = TaskEvaluator(
         examples=examples,
@@ -168,7 +172,7 @@ def create_stages(
     # DayMonitor compares with the version that is served until then.
     pusher.add_upstream_node(monitor)
     stages = [log, schema_gen, statistics_gen, validator, anomaly_gate, transform, monitor]
-    stages += [*searches, trainer, evaluator, *checks, pusher]
+    stages += [*gates, *searches, trainer, evaluator, *checks, pusher]
     _set_cache_keys(stages, data_fingerprint, paths.serving)
     return stages
 

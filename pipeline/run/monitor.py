@@ -1,4 +1,4 @@
-"""`taskroute monitor`: what is other in the rows that a server sees than in those of the last run.
+"""`taskroute monitor`: training-serving skew, of the rows that a server sees from the last run's.
 
 No TensorFlow and no training: the serving log is counted in the cells that DayMonitor kept.
 """
@@ -21,15 +21,16 @@ from taskroute.components.measures.day_records import (
     read_changes,
     read_tables,
 )
-from taskroute.components.measures.judge import judge
+from taskroute.components.measures.judge import judge, refuse_changes
 from taskroute.components.measures.rows import row_hashes
 from taskroute.components.measures.tables import (
+    SERVING_SIGNALS,
     ColumnPlan,
     Tables,
     add,
-    as_skew,
     count_columns,
     groups_of,
+    select,
 )
 from taskroute.pipeline.run.alerts import alert_list, write_alerts
 from taskroute.pipeline.run.paths import RunPaths
@@ -53,16 +54,16 @@ def monitor(config: RecommenderConfig, root: Path, serving_log: str) -> tuple[Ju
 
     Raises:
         ConfigError: If no run has ended here, or it was of other features.
-        DataError: If the log cannot be read, or too many of its rows are bad.
+        DataError: If the log cannot be read, or too many of its rows are bad, or, with all
+            written, if a change is beyond a limit that has `stop: true`.
     """
     paths = RunPaths(root.resolve(), config.name)
     run, folder = _last_run(paths)
     changes, tables = read_changes(folder), read_tables(folder)
     found, num_rows = _count(config, changes, serving_log)
     judged = judge(
-        {span: as_skew(of_span) for span, of_span in tables.items()},
-        serving_log,
-        as_skew(found),
+        {span: select(counted, SERVING_SIGNALS) for span, counted in tables.items()},
+        {serving_log: select(found, SERVING_SIGNALS)},
         config.monitoring,
         changes.histograms,
         config.evaluation.confidence,
@@ -87,6 +88,7 @@ def monitor(config: RecommenderConfig, root: Path, serving_log: str) -> tuple[Ju
         markup=False,
         soft_wrap=True,
     )
+    refuse_changes(judged)
     return judged
 
 

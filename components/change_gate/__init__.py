@@ -1,0 +1,1 @@
+"""Stage that stops a run whose data changed beyond a limit that stops."""
