@@ -6,6 +6,8 @@ from typing import Self
 from pydantic import Field, ValidationError
 
 from taskroute.schemas.base import Config, Name
+from taskroute.schemas.recommender import ModelConfig
+from taskroute.schemas.serving import Serving
 
 # Beside the SavedModel within the model's artifact: no server reads it.
 WARM_START_FOLDER = "WarmStart"
@@ -37,3 +39,11 @@ class WarmStartRecord(Config):
             return cls.model_validate_json(Path(folder, RECORD_FILE).read_bytes())
         except (OSError, ValidationError):
             return None
+
+    def is_of(self, config: ModelConfig, serving: Serving) -> bool:
+        """Whether the model was trained with these settings, in the words of any version."""
+        try:
+            given = ModelConfig.model_validate_json(self.config)
+            return (given, Serving.model_validate_json(self.serving)) == (config, serving)
+        except ValidationError:
+            return False

@@ -176,7 +176,7 @@ def _changes(data: ReportData) -> dict[str, Any]:
         "days_before": days[0].since if days else "",
         "split_alerts": sum(one.alert for one in splits),
         "split_shifts": tables.change_rows(splits),
-        "num_judged": num_judged(changes),
+        "num_judged": num_judged(days),
         "level_plots": [one for one in plots if one is not None][:_MOST_LEVELS_DRAWN],
         "serving_alerts": tables.change_rows([one for one in data.serving_changes if one.alert]),
         "all_serving_changes": tables.change_rows(data.serving_changes),

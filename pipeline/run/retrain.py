@@ -191,11 +191,13 @@ def _already_trained(
     config: RecommenderConfig, paths: RunPaths, facts: Mapping[str, Any]
 ) -> dict[str, Any] | None:
     """The verdict where a model of this config and window was pushed before."""
-    given = config.part(ModelConfig).model_dump_json(), config.serving.model_dump_json()
+    model_config = config.part(ModelConfig)
     span = (facts["first_span"], facts["last_span"])
     for version, folder in registry.warm_starts(paths.serving).items():
         record = WarmStartRecord.read(folder)
-        if record is None or (record.config, record.serving) != given or record.data_span != span:
+        if record is None or record.data_span != span:
+            continue
+        if not record.is_of(model_config, config.serving):
             continue
         message = f"already trained: version {version} is of this config and span"
         if version not in registry.versions(paths.serving):

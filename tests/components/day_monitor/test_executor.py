@@ -61,7 +61,7 @@ def world(tmp_path_factory):
     return folder
 
 
-def run(world, folder):
+def run(world, folder, **monitoring):
     artifacts = {
         "examples": standard_artifacts.Examples(),
         "statistics": standard_artifacts.ExampleStatistics(),
@@ -81,7 +81,7 @@ def run(world, folder):
         {"changes": [changes]},
         {
             "data": DATA.model_dump_json(),
-            "monitoring": Monitoring().model_dump_json(),
+            "monitoring": Monitoring(**monitoring).model_dump_json(),
             "group_key": "",
             "confidence": 0.95,
             "serving": "",
@@ -96,7 +96,7 @@ def test_a_log_without_spans_is_counted_for_a_serving_log_to_be_compared_with(wo
     assert changes.changes == ()
     assert "fewer than two spans" in changes.note
     assert changes.rows == {NO_SPAN: 1000}
-    (counted,) = tables.values()
+    counted = tables[NO_SPAN]
     sums = {key: table.sum(axis=0).tolist() for key, table in counted.items()}
     assert sums["missing", "age"] == [100, 1000]
     assert sums["label_delay", "clicked"] == [0, 1000]
@@ -105,6 +105,21 @@ def test_a_log_without_spans_is_counted_for_a_serving_log_to_be_compared_with(wo
     assert sums["drift", "device"] == [*(expected[term.encode()] for term in terms), 0]
     assert np.asarray(sums["drift", "age"]).sum() == 900
     assert not any(signal in ("label_rate", "oov") for signal, _ in sums)
+
+
+def test_the_test_split_is_compared_with_the_train_split_where_that_is_asked_for(world, tmp_path):
+    own = {"columns": {"age": {"split_shift": {"threshold": 0.1, "stop": True}}}}
+    changes, tables = run(world, tmp_path, **own)
+    (shift,) = changes.changes
+    assert (shift.signal, shift.name, shift.since, shift.now) == (
+        *("split_shift", "age"),
+        *("train", "test"),
+    )
+    # Both splits hold 0 to 49 alike, but for every tenth.
+    assert shift.change == pytest.approx(0, abs=0.02)
+    assert (shift.stop, shift.alert) == (True, False)
+    assert tables["test"]["split_shift", "age"].sum() == 90
+    assert set(tables["train"]) == {("split_shift", "age"), ("split_shift", "device")}
 
 
 def test_of_many_rows_one_in_so_many_is_counted(world, tmp_path, monkeypatch):
@@ -122,7 +137,8 @@ def test_rows_of_no_span_are_not_compared_where_others_have_one(tmp_path):
         (folder / name).touch()
     examples = standard_artifacts.Examples()
     examples.uri, examples.split_names = str(tmp_path), '["train"]'
-    assert [span for span, _, _ in executor._shards(examples)] == ["9", "10"]
+    shards = [(span, split) for span, split, _, _ in executor._shards(examples)]
+    assert shards == [("9", "train"), ("10", "train"), (None, "train")]
 
 
 def test_the_component_gives_changes():

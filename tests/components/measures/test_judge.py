@@ -38,7 +38,8 @@ class Log:
     def judged(self, now, since=None, monitoring=None, **changes):
         since = since or [self.day() for _ in range(4)]
         days = {f"2026-01-{day:02}": tables for day, tables in enumerate(since, start=1)}
-        return judge(days, "2026-01-09", now, monitoring or Monitoring(**changes), HISTOGRAMS, 0.95)
+        monitoring = monitoring or Monitoring(**changes)
+        return judge(days, {"2026-01-09": now}, monitoring, HISTOGRAMS, 0.95)
 
 
 def alerts(judged):
@@ -108,6 +109,38 @@ def test_a_signal_without_a_threshold_is_not_judged():
     log = Log()
     found = log.judged(log.day(tv=0.5), drift=None)
     assert {one.signal for one in found} == {"missing", "label_rate", "calibration"}
+
+
+def test_a_limit_that_stops_is_judged_like_one_that_does_not():
+    log = Log()
+    now, days = log.day(tv=0.5), [log.day() for _ in range(4)]
+    own = {"columns": {"device": {"drift": {"threshold": 0.02, "stop": True}}}}
+    stops, alerts_only = log.judged(now, days, **own), log.judged(now, days)
+    assert {one.signal: one.stop for one in stops}["drift"]
+    assert not any(one.stop for one in alerts_only)
+    assert [one.model_copy(update={"stop": False}) for one in stops] == list(alerts_only)
+
+
+def test_splits_are_compared_with_splits_and_spans_with_spans():
+    log = Log()
+    days = {"2026-01-01": log.day(), "2026-01-02": log.day()}
+    train, test = (
+        {("split_shift", "device"): log.day(tv=tv)["drift", "device"]} for tv in (0.2, 0.5)
+    )
+    judged = judge(
+        {**days, "train": train},
+        {"2026-01-03": log.day(), "test": test},
+        Monitoring(split_shift=0.05),
+        HISTOGRAMS,
+        0.95,
+    )
+    (alert,) = [one for one in judged if one.alert]
+    assert (alert.signal, alert.since, alert.now) == ("split_shift", "train", "test")
+    # Shares 0.5, 0.2, 0.3 become 0.2, 0.5, 0.3: by hand 0.0958 bits.
+    assert alert.change == pytest.approx(0.0958, abs=0.006)
+    assert "'tv': 5" in alert.moved
+    (drift,) = [one for one in judged if one.signal == "drift"]
+    assert (drift.since, drift.now) == ("2026-01-01 to 2026-01-02", "2026-01-03")
 
 
 def test_alerts_come_first_and_then_what_came_nearest():

@@ -9,15 +9,17 @@ from taskroute.components.measures.histogram import Histogram
 from taskroute.components.measures.jackknife import NUM_GROUPS
 from taskroute.components.measures.rows import row_hashes
 from taskroute.components.measures.tables import (
+    SERVING_SIGNALS,
+    SPLIT_SIGNALS,
     ColumnPlan,
     add,
-    as_skew,
     count_columns,
     count_task,
     groups_of,
     has_predictions,
     in_order,
     num_rows,
+    select,
     without_model,
 )
 
@@ -117,10 +119,15 @@ def test_without_a_model_only_labels_are_counted():
 
 
 def test_a_serving_log_is_compared_by_values_and_missing_ones():
-    assert set(as_skew(counted())) == {
+    assert set(select(counted(), SERVING_SIGNALS)) == {
         *(("skew", name) for name in ("tags", "age")),
         *(("missing", name) for name in ("tags", "age")),
     }
+
+
+def test_splits_are_compared_by_values():
+    shifts = select(counted(), SPLIT_SIGNALS)
+    assert set(shifts) == {("split_shift", "tags"), ("split_shift", "age")}
 
 
 def test_rows_are_counted_once():

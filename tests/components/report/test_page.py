@@ -70,6 +70,16 @@ DRIFT = MISSING.model_copy(
 RATE = MISSING.model_copy(
     update={"signal": "label_rate", "name": "click", "low": None, "high": None, "alert": False}
 )
+SPLIT_SHIFT = DRIFT.model_copy(
+    update={
+        "signal": "split_shift",
+        "name": "age",
+        "since": "train",
+        "now": "test",
+        "alert": True,
+        "stop": True,
+    }
+)
 SKEW = DRIFT.model_copy(update={"signal": "skew", "now": EVIL, "alert": True})
 
 
@@ -147,17 +157,13 @@ def data():
             ColumnStatistics("device", "train", 2400, 24, num_distinct=3),
             ColumnStatistics("clicked", "train", 2400, 0, mean=0.25),
         ),
-        shifts=(
-            {"column": "device", "rule": "max_skew", "since": "train", "now": "test"}
-            | {"distance": 0.3, "limit": 0.2, "finding": EVIL},
-        ),
         changes=DayChanges(
             now="2026-01-03",
             rows={"2026-01-03": 300},
             every=1,
             served_version=3,
             note="",
-            changes=(MISSING, DRIFT, RATE),
+            changes=(MISSING, SPLIT_SHIFT, DRIFT, RATE),
             histograms=(),
         ),
         serving_changes=(SKEW,),

@@ -4,10 +4,8 @@ import json
 
 from tfx.types import standard_artifacts
 
-from taskroute.components.anomaly_gate import component as anomaly_gate
 from taskroute.components.artifact_types import Quarantine
 from taskroute.components.measures.records import Measurements, Verdict, write_evaluation
-from taskroute.components.report import report_data
 from taskroute.components.run_report.component import PAGE_FILE, ReportPage, RunReport
 from taskroute.components.served.check import REPORT_FILE
 
@@ -28,15 +26,10 @@ TRAINING = {
 }
 
 
-def test_the_file_of_shifts_is_named_as_the_gate_names_it():
-    assert report_data._SHIFTS_FILE == anomaly_gate.SHIFTS_FILE
-
-
 def test_artifacts_alone_make_a_page(tmp_path):
     kinds = {
         "quarantine": Quarantine,
         "statistics": standard_artifacts.ExampleStatistics,
-        "shifts": standard_artifacts.ExampleAnomalies,
         "changes": standard_artifacts.ExampleAnomalies,
         "model": standard_artifacts.Model,
         "model_run": standard_artifacts.ModelRun,
@@ -54,7 +47,6 @@ def test_artifacts_alone_make_a_page(tmp_path):
     artifacts["quarantine"].set_int_custom_property("num_rows_not_json", 7)
     artifacts["pushed_model"].set_int_custom_property("pushed", 1)
     artifacts["pushed_model"].set_string_custom_property("pushed_version", "3")
-    (tmp_path / "shifts" / "shifts.json").write_text("[]")
     nothing = {"now": None, "rows": {"all": 9}, "every": 1, "served_version": None}
     nothing |= {"note": "nothing was compared", "changes": [], "histograms": []}
     (tmp_path / "changes" / "changes.json").write_text(json.dumps(nothing))

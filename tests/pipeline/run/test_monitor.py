@@ -115,6 +115,17 @@ def test_thresholds_are_those_of_the_config(root):
     assert compare(root, draw(9, tv=0.6), own) == set()
 
 
+def test_a_limit_that_stops_ends_the_command_when_all_is_written(root):
+    own = {"monitoring": {"columns": {"device": {"skew": {"threshold": 0.02, "stop": True}}}}}
+    assert compare(root, draw(9), own) == set()
+    with pytest.raises(DataError) as error:
+        compare(root, draw(9, tv=0.6), own)
+    assert "training-serving skew of column 'device'" in str(error.value)
+    assert "raise `monitoring.columns.device.skew`" in str(error.value)
+    (alert,) = json.loads((root / "serving_alerts.json").read_text())["alerts"]
+    assert (alert["signal"], alert["stop"]) == ("skew", True)
+
+
 def test_rows_that_cannot_be_used_are_bounded_as_in_the_source(root):
     table = draw(9)
     age = table["age"].cast(pa.string()).to_pylist()
