@@ -98,7 +98,7 @@ def test_a_general_limit_and_one_of_a_task_may_stop():
     ],
 )
 def test_a_stop_that_could_never_come_is_refused(tmp_path, monitoring, path):
-    with pytest.raises(ConfigError, match="`source.window_days` at least 2") as error:
+    with pytest.raises(ConfigError, match=r"`source.window_days` at least 2") as error:
         load(tmp_path, monitoring)
     assert f"{path}: compares the newest span" in str(error.value)
 

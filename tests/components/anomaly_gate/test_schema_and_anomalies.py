@@ -1,6 +1,5 @@
 """The schema made from the config, and the gate that stops at what breaks it."""
 
-
 import pytest
 from google.protobuf import text_format
 from tensorflow_metadata.proto.v0 import anomalies_pb2, schema_pb2

@@ -112,11 +112,13 @@ def test_the_test_split_is_compared_with_the_train_split_where_that_is_asked_for
     changes, tables = run(world, tmp_path, **own)
     (shift,) = changes.changes
     assert (shift.signal, shift.name, shift.since, shift.now) == (
-        *("split_shift", "age"),
-        *("train", "test"),
+        "split_shift",
+        "age",
+        "train",
+        "test",
     )
-    # Both splits hold 0 to 49 alike, but for every tenth.
-    assert shift.change == pytest.approx(0, abs=0.02)
+    # Both splits hold 0 to 49 alike; the distance of 90 rows is 0 but for chance.
+    assert shift.change == pytest.approx(0, abs=0.05)
     assert (shift.stop, shift.alert) == (True, False)
     assert tables["test"]["split_shift", "age"].sum() == 90
     assert set(tables["train"]) == {("split_shift", "age"), ("split_shift", "device")}

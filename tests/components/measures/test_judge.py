@@ -138,7 +138,7 @@ def test_splits_are_compared_with_splits_and_spans_with_spans():
     assert (alert.signal, alert.since, alert.now) == ("split_shift", "train", "test")
     # Shares 0.5, 0.2, 0.3 become 0.2, 0.5, 0.3: by hand 0.0958 bits.
     assert alert.change == pytest.approx(0.0958, abs=0.006)
-    assert "'tv': 5" in alert.moved
+    assert alert.moved.startswith(("'tv': ", "'phone': "))
     (drift,) = [one for one in judged if one.signal == "drift"]
     assert (drift.since, drift.now) == ("2026-01-01 to 2026-01-02", "2026-01-03")
 

@@ -163,7 +163,7 @@ def data():
             every=1,
             served_version=3,
             note="",
-            changes=(MISSING, SPLIT_SHIFT, DRIFT, RATE),
+            changes=(MISSING, DRIFT, RATE, SPLIT_SHIFT),
             histograms=(),
         ),
         serving_changes=(SKEW,),
@@ -229,7 +229,7 @@ def test_the_verdict_is_the_first_thing_after_the_name(html):
     assert headings[:2] == ["feed", "Blessed and pushed as version 4"]
     assert headings[2:] == [
         *("Metrics of each task", "Calibration", "Slices", "What the predictions rest on"),
-        *("Stages", "Data", "Rows left out", "Labels", "Skew and drift", "Changes"),
+        *("Stages", "Data", "Rows left out", "Labels", "Changes", "Split shift"),
         *(
             "Serving log",
             "Learning curves",
@@ -309,6 +309,22 @@ def test_alerts_are_told_before_all_that_was_judged(html):
     assert section.count('<span class="warn-word">alert</span>') == 4  # each in both of its tables
     assert "too few rows" in section
     assert '<td class="n">25.0%</td>' in section
+
+
+def test_the_test_split_is_shown_beside_the_train_split_and_what_it_stops(data):
+    html = page.render(data)
+    section = html[html.index("<h3>Split shift</h3>") : html.index("<h3>Serving log</h3>")]
+    assert "1 alert</span>: the test split against the train split." in section
+    assert '<span class="bad-word">stops the run</span>' in section
+    assert ">split shift<small>column age</small>" in section
+    assert '<td class="n">0.220</td>' in section
+    assert '<td class="n">0.060<small>ordinary 0.010</small></td>' in section
+    only = data.changes.model_copy(update={"now": None, "changes": (SPLIT_SHIFT,), "note": "none"})
+    assert "<h3>Split shift</h3>" in page.render(replace(data, changes=only, serving_changes=()))
+
+
+def test_skew_is_named_as_that_of_training_and_serving(data):
+    assert ">training-serving skew<small>" in page.render(data)
 
 
 def test_a_day_without_an_alert_or_without_a_day_before_says_so(data):

@@ -59,6 +59,24 @@ def test_every_stage_of_ours_has_a_digest(stages):
         assert ("code_digest" in stage.exec_properties) != (name in NOT_OURS), name
 
 
+@pytest.mark.parametrize("kind", ["mtnas", "shared_bottom"])
+def test_a_change_that_may_stop_the_run_does_so_before_anything_is_trained(tmp_path, kind):
+    stop = {"threshold": 0.1, "stop": True}
+    changes = {"monitoring": {"split_shift": stop}}
+    if kind == "shared_bottom":
+        changes["trunk"] = {"kind": kind}
+    stages = make_stages(tmp_path, **changes)
+    first = stages["ArchitectureSearch" if kind == "mtnas" else "Trainer"]
+    assert stages["ChangeGate"] in first.upstream_nodes
+    assert stages["ChangeGate"].upstream_nodes == {stages["DayMonitor"]}
+
+
+def test_without_a_change_that_may_stop_the_run_no_stage_waits_for_one(stages, tmp_path):
+    assert "ChangeGate" not in stages
+    skew = {"monitoring": {"skew": {"threshold": 0.1, "stop": True}}}
+    assert "ChangeGate" not in make_stages(tmp_path, **skew)
+
+
 def test_a_closure_holds_every_module_that_python_loads(stages):
     names = {
         name for id_, stage in stages.items() if id_ not in NOT_OURS for name in entries(stage)

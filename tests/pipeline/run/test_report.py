@@ -29,17 +29,20 @@ RECORD = {
     },
     "code_digest": "0123",
     "versions": {"Python": "3.11"},
-    "artifacts": {"AnomalyGate.shifts": "artifacts/shifts"},
+    "artifacts": {"DayMonitor.changes": "artifacts/changes"},
 }
 
 
 @pytest.fixture
 def root(tmp_path):
     folder = tmp_path / "root"
-    (folder / "artifacts" / "shifts").mkdir(parents=True)
-    shift = {"column": "age", "rule": "max_skew", "since": "train", "now": "test"}
-    shift |= {"distance": 0.125, "limit": 0.5, "finding": ""}
-    (folder / "artifacts" / "shifts" / "shifts.json").write_text(json.dumps([shift]))
+    (folder / "artifacts" / "changes").mkdir(parents=True)
+    shift = {"signal": "split_shift", "name": "age", "since": "train", "now": "test"}
+    shift |= {"before": None, "levels": {}, "change": 0.125, "low": 0.1, "high": 0.15}
+    shift |= {"ordinary": 0.0, "threshold": 0.5, "alert": False}
+    changes = {"now": None, "rows": {}, "every": 1, "served_version": None, "note": "none"}
+    changes |= {"changes": [shift], "histograms": []}
+    (folder / "artifacts" / "changes" / "changes.json").write_text(json.dumps(changes))
     (folder / "last_run.json").write_text(json.dumps(RECORD))
     return folder
 
@@ -65,7 +68,7 @@ def test_the_page_of_a_stopped_run_says_where_and_why(root):
 def test_a_root_that_was_moved_keeps_its_artifacts(root, tmp_path):
     moved = tmp_path / "elsewhere"
     shutil.move(root, moved)
-    assert "0.1250" in report(moved, None, None, 3).read_text()
+    assert "0.125" in report(moved, None, None, 3).read_text()
 
 
 @pytest.mark.parametrize("content", ["", "[]", "{}", '{"started": "now", "config": {}}'])
