@@ -37,7 +37,7 @@ _Limit = Annotated[Limit, BeforeValidator(_limit_of, json_schema_input_type=Posi
 
 
 def _alerts_above(threshold: float, description: str) -> Any:
-    return Field(Limit(threshold=threshold), description=description)
+    return Field(threshold, validate_default=True, description=description)
 
 
 class Monitoring(Config):

@@ -50,8 +50,8 @@ class World:
         path = self.log(2)
         log = pq.read_table(path)
         place = log.column_names.index("device")
-        halves = ["tv" if row % 2 else one for row, one in enumerate(log["device"].to_pylist())]
-        pq.write_table(log.set_column(place, "device", pa.array(halves)), path)
+        tv = pa.array(["tv"] * log.num_rows)
+        pq.write_table(log.set_column(place, "device", tv), path)
 
     def log(self, day):
         return self.folder / "log" / self.days[day] / "log.parquet"
@@ -92,7 +92,7 @@ def test_an_ordinary_day_passes_the_gate(world):
     _, verdict, stages = world.retrain(1, device={"drift": STOP})
     assert (verdict["outcome"], world.serves) == ("pushed", 1)
     assert stages.index("DayMonitor") < stages.index("ChangeGate") < stages.index("Trainer")
-    assert world.alerts == set()
+    assert not [alert for alert in world.alerts if alert[1] == "device"]
 
 
 def test_a_day_that_moved_beyond_a_limit_that_stops_is_refused_before_training(world):
