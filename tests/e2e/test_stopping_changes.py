@@ -16,7 +16,7 @@ from taskroute.pipeline.cli.main import cli
 from taskroute.pipeline.sample_log.sample_files import write_sample_days
 from taskroute.pipeline.sample_log.sample_log import SampleLogSpec, make_sample_log
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 
 CONFIG = {
     "name": "feed",
