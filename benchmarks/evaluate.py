@@ -26,9 +26,9 @@ import tensorflow_transform.beam as tft_beam
 from tensorflow_transform.tf_metadata import dataset_metadata, schema_utils
 from tfx.types import standard_artifacts
 
-from taskroute.components.measures.records import read_evaluation
 from taskroute.components.task_evaluator import executor
 from taskroute.schemas.evaluation import Evaluation
+from taskroute.schemas.evaluation_record import Measurements
 from taskroute.schemas.tasks import Label, Task
 
 BEAM_ARGS = ["--runner=FnApiRunner", "--sdk_container_image=local"]
@@ -126,7 +126,7 @@ def run_ours(folder: Path) -> tuple[float, dict]:
         properties,
     )
     seconds = time.perf_counter() - start
-    measured, _ = read_evaluation(evaluation.uri)
+    measured = Measurements.read(evaluation.uri)
     aucs = {("", name): task.values["auc"] for name, task in measured.tasks.items()}
     for found in measured.slices:
         for name, task in found.tasks.items():

@@ -14,10 +14,11 @@ from sklearn.metrics import roc_auc_score
 
 from taskroute.components.measures.binary import BinaryStatistics
 from taskroute.components.measures.jackknife import student_t
-from taskroute.components.measures.records import Baseline, MeasuredTask, Measurements, measure
 from taskroute.components.measures.rows import make_rows
+from taskroute.components.measures.task_metrics import measure
 from taskroute.components.task_evaluator.gate import judge
 from taskroute.schemas.evaluation import Gate
+from taskroute.schemas.evaluation_record import Baseline, MeasuredTask, Measurements
 
 # Rows, positive rate, distance of the classes in standard deviations.
 CASES = ((2000, 0.1, 1.0), (2000, 0.5, 0.5), (300, 0.1, 1.0), (1000, 0.02, 1.0), (5000, 0.01, 2.5))
@@ -82,7 +83,6 @@ def refusals(repeats: int, num_tasks: int) -> float:
             num_examples=2000,
             seconds=0.0,
             baseline=baseline,
-            tasks={task: compared[task].candidate for task in tasks},
             compared=compared,
         )
         refused += not judge(gates, measurements).blessed

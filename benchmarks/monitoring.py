@@ -29,7 +29,6 @@ import pyarrow.compute as pc
 import yaml
 
 from taskroute.components.logs import spans
-from taskroute.components.measures.day_records import JudgedChange, read_changes
 from taskroute.pipeline.dag.local_runner import StageRun, run_stages
 from taskroute.pipeline.dag.pipeline import create_pipeline
 from taskroute.pipeline.run.monitor import monitor
@@ -38,6 +37,7 @@ from taskroute.pipeline.run.retrain import retrain
 from taskroute.pipeline.run.run import log_fingerprint
 from taskroute.pipeline.sample_log.sample_files import write_sample_log
 from taskroute.pipeline.sample_log.sample_log import SampleLog, SampleLogSpec, make_sample_log
+from taskroute.schemas.change_record import DayChanges, JudgedChange
 from taskroute.schemas.recommender import RecommenderConfig, load_config
 
 _WINDOW_DAYS = 7
@@ -290,7 +290,7 @@ class _World:
             with redirect_stdout(sys.stderr):
                 run_stages(pipeline, lambda name: None, stop_after_day_monitor)
         except _Compared as compared:
-            return read_changes(compared.folder).changes
+            return DayChanges.read(compared.folder).changes
         raise RuntimeError("the pipeline has no DayMonitor")
 
     def _write(self, day: str, table: pa.Table) -> None:

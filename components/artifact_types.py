@@ -1,4 +1,4 @@
-"""The artifact that holds the rows which could not be used."""
+"""Artifacts of types that TFX does not have."""
 
 from tfx.types.artifact import Artifact
 
@@ -12,3 +12,9 @@ class Quarantine(Artifact):
 
     # TFX compiles no custom type for Kubeflow whose name is not like this.
     TYPE_NAME = "taskroute.Quarantine"
+
+
+class ReportPage(Artifact):
+    """A folder that holds the page of a run."""
+
+    TYPE_NAME = "taskroute.ReportPage"

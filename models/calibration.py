@@ -5,13 +5,13 @@ Shape letters: B rows, N bins, K knots.
 """
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
 from taskroute.models.ranker import MultiTaskRanker
 from taskroute.schemas.serving import Calibration
+from taskroute.schemas.training_record import CalibrationFit, TaskCalibration
 
 _BINS, _LARGEST_LOGIT = 8192, 20.0
 _LEAST_SLOPE = 0.05
@@ -75,7 +75,7 @@ class LogitSums:
 
 def fit_calibrations(
     ranker: MultiTaskRanker, validation: tf.data.Dataset, calibration: Calibration
-) -> dict[str, dict[str, Any]]:
+) -> dict[str, TaskCalibration]:
     """Makes `ranker` predict calibrated probabilities.
 
     Args:
@@ -84,9 +84,8 @@ def fit_calibrations(
         calibration: Decides how.
 
     Returns:
-        By calibrated task its `method`, its number of `knots`, and, `before` and `after`, on
-        validation: `calibration`, the mean prediction over the mean label, None without a positive
-        row, and `log_loss`. A task of which validation has no row stays as it is and is left out.
+        Corrections by calibrated task. A task of which validation has no row stays as it is and is
+        left out.
     """
     binary = [task for task in ranker.tasks if task.kind == "binary"]
     tasks = [task for task in binary if calibration.of(task.name) != "none"]
@@ -106,12 +105,12 @@ def fit_calibrations(
         method = calibration.of(task.name)
         rise = fit_platt(*points) if method == "platt" else fit_isotonic(*points)
         maps[task.name] = rise
-        found[task.name] = {
-            "method": method,
-            "knots": len(rise.knots),
-            "before": _fit_of(*points),
-            "after": _fit_of(_mapped(rise, points[0]), *points[1:]),
-        }
+        found[task.name] = TaskCalibration(
+            method=method,
+            knots=len(rise.knots),
+            before=_fit_of(*points),
+            after=_fit_of(_mapped(rise, points[0]), *points[1:]),
+        )
     ranker.calibrations = maps
     return found
 
@@ -222,16 +221,14 @@ def pool_adjacent_violators(positives: np.ndarray, weights: np.ndarray) -> np.nd
     return np.repeat(rates, [int(count) for *_, count in blocks])
 
 
-def _fit_of(
-    logits: np.ndarray, weights: np.ndarray, positives: np.ndarray
-) -> dict[str, float | None]:
+def _fit_of(logits: np.ndarray, weights: np.ndarray, positives: np.ndarray) -> CalibrationFit:
     """How well logits tell the labels; values of bins."""
     losses = weights * np.logaddexp(0, logits) - positives * logits
     total = positives.sum()
-    return {
-        "calibration": float(weights @ _sigmoid(logits) / total) if total else None,
-        "log_loss": float(losses.sum() / weights.sum()),
-    }
+    return CalibrationFit(
+        calibration=float(weights @ _sigmoid(logits) / total) if total else None,
+        log_loss=float(losses.sum() / weights.sum()),
+    )
 
 
 def _mapped(chosen: LogitMap, logits: np.ndarray) -> np.ndarray:

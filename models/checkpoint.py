@@ -6,11 +6,13 @@ the optimizer's state after the last epoch and after the best one.
 
 import json
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 
 import tensorflow as tf
 
 from taskroute.models.distribution import own_folder
 from taskroute.models.ranker import MultiTaskRanker
+from taskroute.schemas.whole_files import write_whole
 
 _PROGRESS_FILE = "progress.json"
 
@@ -61,10 +63,7 @@ class Checkpoints:
         """Keeps the state after `progress.epochs`, and that after the best epoch."""
         tf.io.gfile.makedirs(self._write_to)
         self._checkpoint.write(f"{self._write_to}/{_name(progress.epochs)}")
-        path = f"{self._write_to}/{_PROGRESS_FILE}"
-        with tf.io.gfile.GFile(f"{path}.tmp", "w") as file:
-            file.write(json.dumps(asdict(progress)))
-        tf.io.gfile.rename(f"{path}.tmp", path, overwrite=True)
+        write_whole(Path(self._write_to, _PROGRESS_FILE), json.dumps(asdict(progress)))
         kept = {_name(progress.epochs), _name(progress.best_epoch)}
         for name in tf.io.gfile.listdir(self._write_to):
             if name.startswith("epoch-") and name.partition(".")[0] not in kept:

@@ -1,26 +1,13 @@
 """What a ranker costs: parameters and arithmetic, part by part."""
 
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
 
 import tf_keras as keras
 
 from taskroute.models.layers.compact_trunk import CompactTrunk
-from taskroute.models.layers.interaction import Interaction
 from taskroute.models.layers.trunk import Trunk
 from taskroute.models.ranker import MultiTaskRanker
-
-
-@dataclass(frozen=True)
-class PartCost:
-    """One part of a ranker.
-
-    `parameters` counts trained scalars; `macs` counts the multiply-accumulates of its products for
-    one row at inference. A lookup is no product.
-    """
-
-    part: str
-    parameters: int
-    macs: int
+from taskroute.schemas.training_record import PartCost
 
 
 def describe(
@@ -32,23 +19,20 @@ def describe(
         ranker: Built.
         trunk: What is in the place of the ranker's own trunk, such as a compacted one.
     """
-    towers, heads, trunk = ranker.towers, ranker.heads, trunk or ranker.trunk
+    trunk = trunk or ranker.trunk
+    interactions = {"interaction": ranker.interaction} if ranker.interaction.macs() else {}
+    towers = {f"tower {name}": tower for name, tower in ranker.towers.items()}
+    heads = {f"head {name}": head for name, head in ranker.heads.items()}
     parts = [
-        PartCost("embedding", _parameters(ranker.embedding), ranker.embedding.macs()),
-        *_of_interaction(ranker.interaction),
-        PartCost("trunk", trunk.parameters(), trunk.macs()),
-        *(PartCost(f"tower {name}", _parameters(x), x.macs()) for name, x in towers.items()),
-        *(PartCost(f"head {name}", _parameters(x), x.macs()) for name, x in heads.items()),
+        *_costs({"embedding": ranker.embedding, **interactions}),
+        PartCost(part="trunk", parameters=trunk.parameters(), macs=trunk.macs()),
+        *_costs({**towers, **heads}),
     ]
-    total = PartCost("total", sum(x.parameters for x in parts), sum(x.macs for x in parts))
-    return (*parts, total)
+    parameters, macs = (sum(getattr(x, key) for x in parts) for key in ("parameters", "macs"))
+    return (*parts, PartCost(part="total", parameters=parameters, macs=macs))
 
 
-def _of_interaction(layer: Interaction) -> list[PartCost]:
-    """Nothing of one that does nothing."""
-    cost = PartCost("interaction", _parameters(layer), layer.macs())
-    return [cost] if cost.macs else []
-
-
-def _parameters(layer: keras.layers.Layer) -> int:
-    return sum(weight.shape.num_elements() for weight in layer.trainable_weights)
+def _costs(layers: Mapping[str, keras.layers.Layer]) -> Iterator[PartCost]:
+    for name, layer in layers.items():
+        scalars = sum(weight.shape.num_elements() for weight in layer.trainable_weights)
+        yield PartCost(part=name, parameters=scalars, macs=layer.macs())

@@ -14,6 +14,7 @@ import logging
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -35,6 +36,7 @@ from taskroute.schemas.routes import (
 from taskroute.schemas.search import SearchConfig
 from taskroute.schemas.tasks import Task
 from taskroute.schemas.trunks import MtnasTrunk
+from taskroute.schemas.whole_files import write_whole
 
 _LOG = logging.getLogger(__name__)
 
@@ -390,10 +392,7 @@ class _Search:
         content = io.BytesIO()
         text = json.dumps(state).encode()
         np.savez(content, state=np.frombuffer(text, np.uint8), **arrays)
-        beside = f"{self.checkpoint}.tmp"
-        with tf.io.gfile.GFile(beside, "wb") as file:
-            file.write(content.getvalue())
-        tf.io.gfile.rename(beside, self.checkpoint, overwrite=True)
+        write_whole(Path(self.checkpoint), content.getvalue())
 
     def _resume(self) -> None:
         if self.checkpoint is None or not tf.io.gfile.exists(self.checkpoint):

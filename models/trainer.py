@@ -1,10 +1,8 @@
 """Entry point of TFX Trainer. TFX reloads this module, so it defines functions only."""
 
 import hashlib
-import json
 from collections.abc import Mapping
 from dataclasses import asdict
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -33,7 +31,8 @@ from taskroute.schemas.features import BucketFeature, DenseFeature, IdFeature, i
 from taskroute.schemas.recommender import DataConfig, ModelConfig
 from taskroute.schemas.routes import SearchResult
 from taskroute.schemas.serving import ModelInfo, RawExamples, ScoreDifference, Serving
-from taskroute.schemas.warm_start import WARM_START_FOLDER, WARM_STARTED_FILE, WarmStartRecord
+from taskroute.schemas.training_record import RoutingTable, TaskCalibration, TrainingRecord
+from taskroute.schemas.warm_start import WARM_START_FOLDER, WarmStartOutcome, WarmStartRecord
 
 if TYPE_CHECKING:
     from tfx.components.trainer.fn_args_utils import FnArgs
@@ -114,9 +113,8 @@ def leave_warm_start(
     model = fn_args.serving_model_dir.rstrip("/").rpartition("/")[0]
     write_warm_start(f"{model}/{WARM_START_FOLDER}", ranker, ids, record)
     if started is not None:
-        content = json.dumps({**asdict(started), "sentence": started.sentence}, indent=1)
-        Path(fn_args.model_run_dir).mkdir(parents=True, exist_ok=True)
-        (Path(fn_args.model_run_dir) / WARM_STARTED_FILE).write_text(content, encoding="utf-8")
+        outcome = WarmStartOutcome(**asdict(started), sentence=started.sentence)
+        outcome.write(fn_args.model_run_dir)
 
 
 def with_found_route(config: ModelConfig, found: Mapping[str, Any] | None) -> ModelConfig:
@@ -267,31 +265,29 @@ def write_summary(
     history: dict[str, list[float]],
     log_dir: str,
     served: ServedRanker | None = None,
-    calibration: Mapping[str, Any] | None = None,
+    calibration: Mapping[str, TaskCalibration] | None = None,
     differences: Mapping[str, ScoreDifference] | None = None,
 ) -> None:
     """Writes `training.json`: learning curves, best epoch, cost by part, routes, what is served."""
-    routes = [
-        {
-            "name": matrix.name,
-            "upper": matrix.upper,
-            "lower": matrix.lower,
-            "values": matrix.values.numpy().tolist(),
-        }
-        for matrix in ranker.trunk.routing()
-    ]
     losses = history["val_loss"]
-    summary = {
-        "epochs": len(losses),
-        "best_epoch": losses.index(min(losses)) + 1,
-        "history": history,
-        "cost": [asdict(part) for part in describe(ranker)],
-        "served_cost": [asdict(part) for part in describe(ranker, served and served.trunk)],
-        "routing": routes,
-        "guarded_tasks": ranker.trunk.guarded_tasks(),
-        "calibration": dict(calibration or {}),
-        "score_differences": {name: gap.model_dump() for name, gap in (differences or {}).items()},
-        "saved_bytes": served.saved_bytes if served else 0,
-    }
-    Path(log_dir).mkdir(parents=True, exist_ok=True)
-    (Path(log_dir) / "training.json").write_text(json.dumps(summary, indent=1), encoding="utf-8")
+    record = TrainingRecord(
+        epochs=len(losses),
+        best_epoch=losses.index(min(losses)) + 1,
+        history=history,
+        cost=describe(ranker),
+        served_cost=describe(ranker, served and served.trunk),
+        routing=[
+            RoutingTable(
+                name=matrix.name,
+                upper=matrix.upper,
+                lower=matrix.lower,
+                values=matrix.values.numpy().tolist(),
+            )
+            for matrix in ranker.trunk.routing()
+        ],
+        guarded_tasks=ranker.trunk.guarded_tasks(),
+        calibration=dict(calibration or {}),
+        score_differences=dict(differences or {}),
+        saved_bytes=served.saved_bytes if served else 0,
+    )
+    record.write(log_dir)

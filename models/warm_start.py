@@ -31,7 +31,7 @@ from taskroute.schemas.analysis import (
 from taskroute.schemas.embedding_tables import EmbeddingTable
 from taskroute.schemas.features import BucketFeature, Feature, IdFeature
 from taskroute.schemas.recommender import DataConfig, ModelConfig
-from taskroute.schemas.warm_start import RECORD_FILE, VARIABLES_FILE, WarmStartRecord
+from taskroute.schemas.warm_start import VARIABLES_FILE, WarmStartRecord
 
 _LOG = logging.getLogger(__name__)
 
@@ -124,8 +124,7 @@ def write_warm_start(
         shape_and_slices=[""] * len(variables),
         tensors=[variable.read_value() for variable in variables.values()],
     )
-    with tf.io.gfile.GFile(f"{folder}/{RECORD_FILE}", "w") as file:
-        file.write(record.model_dump_json(indent=1) + "\n")
+    record.write(folder)
 
 
 def warm_start(
@@ -144,7 +143,7 @@ def warm_start(
     """
     if folder is None:
         return None
-    record = WarmStartRecord.read(folder)
+    record = WarmStartRecord.find(folder)
     old = None if record is None else _read_config(record.trained)
     if record is None or old is None:
         _LOG.warning("%s: holds no warm start that can be understood; starting afresh", folder)

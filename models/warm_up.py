@@ -8,13 +8,11 @@ import numpy as np
 import tensorflow as tf
 from tensorflow_serving.apis import prediction_log_pb2
 
-from taskroute.schemas.serving import ModelInfo
+from taskroute.schemas.serving import BATCHING_FILE, ModelInfo
 
 # TensorFlow Serving replays this file, of TFRecords of PredictionLog, before it serves a model.
 REQUESTS_FILE = "tf_serving_warmup_requests"
 SCORES_FILE = "warmup_scores.json"
-INFO_FILE = "model_info.json"
-BATCHING_FILE = "batching_parameters.txt"
 
 
 def request_rows(patterns: Sequence[str], count: int, columns: Sequence[str]) -> list[bytes]:
@@ -72,7 +70,7 @@ def write_serving_files(
                 writer.write(log.SerializeToString(deterministic=True))
     content = {name: values.numpy().astype(float).tolist() for name, values in scores.items()}
     (folder / SCORES_FILE).write_text(json.dumps(content), encoding="utf-8")
-    (folder / INFO_FILE).write_text(info.model_dump_json(indent=1) + "\n", encoding="utf-8")
+    info.write(path)
     (folder / BATCHING_FILE).write_text(
         _batching_parameters(info.serving.batch_sizes), encoding="utf-8"
     )

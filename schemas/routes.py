@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import (
     Field,
@@ -16,6 +16,7 @@ from pydantic import (
 
 from taskroute.schemas.base import Config
 from taskroute.schemas.errors import ConfigError
+from taskroute.schemas.record import Record
 
 # What the gate of a block reads: the trunk's input, or the mean of the sub-networks it selects.
 Query = Literal["input", "lower"]
@@ -95,8 +96,10 @@ class RandomControl(Config):
     best: ShareRoute
 
 
-class SearchResult(Config):
-    """All that a search leaves behind: what `route.json` holds."""
+class SearchResult(Record):
+    """Result of a search: the route, and how it was found."""
+
+    FILE: ClassVar[str] = "route.json"
 
     route: ShareRoute
     policy: Literal["reinforce", "random"]

@@ -1,10 +1,17 @@
 """How a trained ranker is served: its scores, the bits it is held in, and its batch sizes."""
 
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from pydantic import Field, PositiveInt, field_validator, model_validator
 
 from taskroute.schemas.base import Config, Name
+from taskroute.schemas.record import Record
+
+# The SavedModel in the artifact of a model, as TFX names it.
+SAVED_MODEL_FOLDER = "Format-Serving"
+
+# In a SavedModel, and beside the versions of a served one: what a server may batch.
+BATCHING_FILE = "batching_parameters.txt"
 
 # The output of every signature that holds the fused score, where there is one.
 SCORE = "score"
@@ -99,11 +106,14 @@ class ScoreDifference(Config):
     mean: float
 
 
-class ModelInfo(Config):
-    """What an exported model says of itself: `assets.extra/model_info.json`.
+class ModelInfo(Record):
+    """Description of an exported model, in its SavedModel.
 
     Its version is the name of its folder, which the push gives it.
     """
+
+    FILE: ClassVar[str] = "assets.extra/model_info.json"
+    REMEDY: ClassVar[str] = "train again"
 
     name: Name
     config_digest: str = Field(description="Of all that decides the weights but the data.")

@@ -1,29 +1,28 @@
-"""What lies beside an exported model so that a later training can go on from it."""
+"""The files of a warm start: the state that a later training goes on from, and what it took."""
 
-from pathlib import Path
-from typing import Self
+from typing import ClassVar
 
-from pydantic import Field, ValidationError
+from pydantic import Field, NonNegativeInt, ValidationError
 
-from taskroute.schemas.base import Config, Name
+from taskroute.schemas.base import Name
 from taskroute.schemas.recommender import ModelConfig
+from taskroute.schemas.record import Record
 from taskroute.schemas.serving import Serving
 
 # Beside the SavedModel within the model's artifact: no server reads it.
 WARM_START_FOLDER = "WarmStart"
 
-# In the training's own folder: what it started from.
-WARM_STARTED_FILE = "warm_start.json"
-
-RECORD_FILE = "record.json"
 VARIABLES_FILE = "variables"
 
 
-class WarmStartRecord(Config):
-    """`WarmStart/record.json`. Beside it: the vocabularies, and a TensorFlow checkpoint, variables.
+class WarmStartRecord(Record):
+    """Record of the model; beside it lie the vocabularies and a TensorFlow checkpoint, variables.
 
     Texts, because a config of another version of this program may be no config of this one.
     """
+
+    FILE: ClassVar[str] = "record.json"
+    REMEDY: ClassVar[str] = "train again"
 
     config: str = Field(description="The ModelConfig that was given, as JSON.")
     trained: str = Field(description="The same, with the route that was found for its trunk.")
@@ -32,14 +31,6 @@ class WarmStartRecord(Config):
     num_ids: dict[Name, int] = Field(description="By feature that has ids.")
     boundaries: dict[Name, tuple[float, ...]] = Field(description="By bucket feature.")
 
-    @classmethod
-    def read(cls, folder: str | Path) -> Self | None:
-        """The record in a folder; None where there is none that can be understood."""
-        try:
-            return cls.model_validate_json(Path(folder, RECORD_FILE).read_bytes())
-        except (OSError, ValidationError):
-            return None
-
     def is_of(self, config: ModelConfig, serving: Serving) -> bool:
         """Whether the model was trained with these settings, in the words of any version."""
         try:
@@ -47,3 +38,25 @@ class WarmStartRecord(Config):
             return (given, Serving.model_validate_json(self.serving)) == (config, serving)
         except ValidationError:
             return False
+
+
+class WarmStartOutcome(Record):
+    """Parts that a warm start took over, in the training's own folder; the rest is fresh.
+
+    Attributes:
+        rows: Rows of embedding tables.
+        rows_taken: Number of them that have the values they had.
+        weights: Weights other than tables.
+        weights_taken: Number of them that were taken over.
+        reasons: Reasons why not all.
+        sentence: All of it in a sentence.
+    """
+
+    FILE: ClassVar[str] = "warm_start.json"
+
+    rows: NonNegativeInt
+    rows_taken: NonNegativeInt
+    weights: NonNegativeInt
+    weights_taken: NonNegativeInt
+    reasons: tuple[str, ...]
+    sentence: str

@@ -18,9 +18,6 @@ SEARCH_FN_KEY = "search_fn"
 CONFIG_KEY = "config"
 CHECKPOINT_FOLDER_KEY = "checkpoint_folder"
 
-# Trainer takes the only file of the artifact, whatever its name.
-ROUTE_FILE = "route.json"
-
 
 class Executor(base_executor.BaseExecutor):
     """Calls the function that searches, and writes what it found."""
@@ -53,10 +50,9 @@ class Executor(base_executor.BaseExecutor):
             transform_graph_path=artifact_utils.get_single_uri(input_dict[TRANSFORM_GRAPH_KEY]),
             checkpoint=str(checkpoint),
         )
-        SearchResult.model_validate_json(found)
-        folder = Path(artifact_utils.get_single_uri(output_dict[HYPERPARAMETERS_KEY]))
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / ROUTE_FILE).write_text(found, encoding="utf-8")
+        # Trainer takes the only file of the artifact, whatever its name.
+        result = SearchResult.model_validate_json(found)
+        result.write(artifact_utils.get_single_uri(output_dict[HYPERPARAMETERS_KEY]))
         checkpoint.unlink(missing_ok=True)
 
 

@@ -8,8 +8,8 @@ from tfx.dsl.component.experimental.annotations import InputArtifact
 from tfx.dsl.component.experimental.decorators import component
 from tfx.types.standard_artifacts import ExampleAnomalies
 
-from taskroute.components.measures.day_records import read_changes
 from taskroute.components.measures.judge import refuse_changes
+from taskroute.schemas.change_record import DayChanges
 
 
 @component
@@ -24,4 +24,4 @@ def ChangeGate(  # noqa: N802 - a component is named like a class
     Raises:
         DataError: Names the column or task, the distance and the limit.
     """
-    refuse_changes(read_changes(changes.uri).changes)
+    refuse_changes(DayChanges.read(changes.uri).changes)

@@ -12,7 +12,7 @@ from tfx.types import artifact_utils
 from taskroute.components.day_monitor.counting import SHIFTED_SPLITS, CountingPlan, Shard, count
 from taskroute.components.day_monitor.served import NOT_COMPARED, Served, read_served
 from taskroute.components.example_files.shard_names import span_of
-from taskroute.components.measures.day_records import DayChanges, read_tables, write_changes
+from taskroute.components.measures.day_records import read_tables
 from taskroute.components.measures.histogram import read_histograms
 from taskroute.components.measures.judge import judge
 from taskroute.components.measures.tables import (
@@ -23,9 +23,11 @@ from taskroute.components.measures.tables import (
     num_rows,
     without_model,
 )
+from taskroute.schemas.change_record import DayChanges
 from taskroute.schemas.columns import feature_columns, label_columns, raw_columns
 from taskroute.schemas.monitoring import Monitoring
 from taskroute.schemas.recommender import DataConfig
+from taskroute.schemas.statistics_files import split_statistics
 
 EXAMPLES_KEY = "examples"
 STATISTICS_KEY = "statistics"
@@ -36,9 +38,6 @@ MONITORING_KEY = "monitoring"
 GROUP_KEY = "group_key"
 CONFIDENCE_KEY = "confidence"
 SERVING_KEY = "serving"
-
-# Where StatisticsGen leaves those of the train split.
-_TRAIN_STATISTICS = "Split-train/FeatureStats.pb"
 
 # Of the window that are counted: more make a change no clearer, and each is scored.
 MOST_ROWS = 500_000
@@ -74,7 +73,7 @@ class Executor(base_beam_executor.BaseBeamExecutor):
         if len(spans) > 1:
             served, note = read_served(exec_properties[SERVING_KEY], data.features, spans[-1])
         read_by_features = {column.name for column in feature_columns(data)}
-        histograms = read_histograms(Path(statistics, _TRAIN_STATISTICS), read_by_features)
+        histograms = read_histograms(split_statistics(statistics, "train"), read_by_features)
         plan = CountingPlan(
             columns=raw_columns(data),
             counted=ColumnPlan(
@@ -114,7 +113,7 @@ class Executor(base_beam_executor.BaseBeamExecutor):
             changes=changes,
             histograms=histograms,
         )
-        write_changes(folder, found)
+        found.write(folder)
 
 
 def _shards(examples: types.Artifact) -> list[Shard]:

@@ -7,7 +7,6 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-from pydantic import ValidationError
 
 from taskroute.components.logs.hashes import hash_texts
 from taskroute.components.logs.spans import number_of
@@ -17,8 +16,6 @@ from taskroute.schemas.features import Feature, IdFeature, ids_owner
 from taskroute.schemas.serving import ModelInfo
 
 NOT_COMPARED = "unknown terms, predictions and calibration were not compared"
-
-_INFO_FILE = "assets.extra/model_info.json"
 
 
 @dataclass(frozen=True)
@@ -44,12 +41,8 @@ def read_served(
     if baseline is None:
         return None, f"{NOT_COMPARED}: nothing serves yet"
     folder = Path(baseline.path)
-    try:
-        info = ModelInfo.model_validate_json((folder / _INFO_FILE).read_bytes())
-    except (OSError, ValidationError):
-        why = f"version {baseline.version} does not say what it was trained on"
-        return None, f"{NOT_COMPARED}: {why}"
-    if info.data_span is None:
+    info = ModelInfo.find(folder)
+    if info is None or info.data_span is None:
         why = f"version {baseline.version} does not say what it was trained on"
         return None, f"{NOT_COMPARED}: {why}"
     if number_of(info.data_span[1]) >= number_of(newest):

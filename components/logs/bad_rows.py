@@ -5,11 +5,15 @@ import uuid
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, get_args
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
 
 import numpy as np
 
 from taskroute.schemas.errors import DataError
+from taskroute.schemas.quarantine import RowsLeftOut
+
+if TYPE_CHECKING:
+    from tfx.types import Artifact
 
 Reason = Literal[
     "uneven_row",  # a CSV row with more or fewer columns than the header
@@ -160,3 +164,16 @@ class BadRowWriter:
         lines = [json.dumps(row._asdict(), ensure_ascii=False) + "\n" for row in rows]
         with (self._folder / self.file).open("a", encoding="utf-8") as file:
             file.writelines(lines)
+
+
+def rows_left_out(quarantine: "Artifact") -> RowsLeftOut:
+    """Counts of the bad rows in LogExampleGen's quarantine."""
+    return RowsLeftOut(
+        rows=quarantine.get_int_custom_property("num_rows"),
+        reasons={
+            reason: quarantine.get_int_custom_property(f"num_rows_{reason}")
+            for reason in REASONS
+            if quarantine.has_custom_property(f"num_rows_{reason}")
+        },
+        folder=quarantine.uri,
+    )

@@ -8,7 +8,6 @@ Shape letters: G jackknife groups, C cells, R replicates: all rows first, then w
 """
 
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -16,13 +15,9 @@ import numpy.typing as npt
 from taskroute.components.measures.estimates import with_and_without
 from taskroute.components.measures.jackknife import Spread, spread
 from taskroute.components.measures.ranking import ratio
+from taskroute.schemas.change_record import Measure
 
 Array = npt.NDArray[np.float64]
-
-# share: a part of a whole; its change is a difference. ratio: of two sums; its change is relative.
-# distribution: counts by cell; its change is a distance.
-Measure = Literal["share", "ratio", "distribution"]
-
 
 # Rows of a group, or of what is counted in them. With five groups that would hold so many, none at
 # all is by chance once in 3 million.

@@ -5,16 +5,15 @@ million terms is counted by its most frequent ones and all others together.
 """
 
 from pathlib import Path
-from typing import Self
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
-from pydantic import FiniteFloat
 from tensorflow_metadata.proto.v0 import statistics_pb2
 
-from taskroute.schemas.base import Config
+from taskroute.components.measures.statistics_file import read_statistics
+from taskroute.schemas.change_record import Histogram
 
 # Beside one cell for all other terms.
 _MOST_TERMS = 63
@@ -27,75 +26,44 @@ _LOGIT_STEP, _LOGIT_LIMIT = 0.5, 10.0
 _PER_OCTAVE, _OCTAVES = 4, 20
 
 
-class Histogram(Config):
-    """The cells of a column: of texts its most frequent terms and the rest, of numbers deciles.
-
-    Attributes:
-        column: Of the log.
-        terms: Of texts, the most frequent first; all others share the last cell.
-        boundaries: Of numbers, rising; a cell holds its lower boundary and not its upper one.
-    """
-
-    column: str
-    terms: tuple[str, ...] | None = None
-    boundaries: tuple[FiniteFloat, ...] = ()
-
-    @classmethod
-    def from_statistics(cls, feature: statistics_pb2.FeatureNameStatistics) -> Self:
-        """The cells that TFDV's statistics of a column suggest."""
-        column = feature.path.step[0]
-        if feature.WhichOneof("stats") == "string_stats":
-            buckets = feature.string_stats.rank_histogram.buckets[:_MOST_TERMS]
-            return cls(column=column, terms=tuple(bucket.label for bucket in buckets))
-        quantiles = statistics_pb2.Histogram.QUANTILES
-        inner = [
-            bucket.high_value
-            for histogram in feature.num_stats.histograms
-            if histogram.type == quantiles
-            for bucket in histogram.buckets[:-1]
-        ]
-        return cls(column=column, boundaries=tuple(np.unique(inner).tolist()))
-
-    @property
-    def num_cells(self) -> int:
-        return len(self.boundaries if self.terms is None else self.terms) + 1
-
-    def cells(self, values: pa.Array) -> npt.NDArray[np.int64]:
-        """(V,) the cell of each value; binary or float32 (V,)."""
-        if self.terms is None:
-            return np.searchsorted(self.boundaries, np.asarray(values), side="right")
-        terms = pa.array([term.encode() for term in self.terms], pa.binary())
-        found = pc.index_in(values, value_set=terms)
-        return np.asarray(pc.fill_null(found, len(self.terms))).astype(np.int64)
-
-    def name(self, cell: int) -> str:
-        """What a cell holds, for people."""
-        if self.terms is not None:
-            return f"'{self.terms[cell]}'" if cell < len(self.terms) else "all other terms"
-        ends = self.boundaries
-        if not ends:
-            return "all values"
-        if cell == 0:
-            return f"below {ends[0]:.4g}"
-        if cell == len(ends):
-            return f"{ends[-1]:.4g} and more"
-        return f"{ends[cell - 1]:.4g} to {ends[cell]:.4g}"
-
-
-def read_histograms(statistics: str | Path, columns: set[str]) -> tuple[Histogram, ...]:
-    """The cells of columns, in the order of the statistics.
+def read_histograms(statistics: Path, columns: set[str]) -> tuple[Histogram, ...]:
+    """Histograms of columns, in the order of the statistics.
 
     Args:
-        statistics: A FeatureStats.pb of TFDV.
-        columns: Which of its columns.
+        statistics: A file of StatisticsGen.
+        columns: Names of the columns.
     """
-    found = statistics_pb2.DatasetFeatureStatisticsList.FromString(Path(statistics).read_bytes())
     return tuple(
-        Histogram.from_statistics(feature)
-        for dataset in found.datasets
+        make_histogram(feature)
+        for dataset in read_statistics(statistics).datasets
         for feature in dataset.features
         if feature.path.step and feature.path.step[0] in columns
     )
+
+
+def make_histogram(feature: statistics_pb2.FeatureNameStatistics) -> Histogram:
+    """The cells that TFDV's statistics of a column suggest."""
+    column = feature.path.step[0]
+    if feature.WhichOneof("stats") == "string_stats":
+        buckets = feature.string_stats.rank_histogram.buckets[:_MOST_TERMS]
+        return Histogram(column=column, terms=tuple(bucket.label for bucket in buckets))
+    quantiles = statistics_pb2.Histogram.QUANTILES
+    inner = [
+        bucket.high_value
+        for histogram in feature.num_stats.histograms
+        if histogram.type == quantiles
+        for bucket in histogram.buckets[:-1]
+    ]
+    return Histogram(column=column, boundaries=tuple(np.unique(inner).tolist()))
+
+
+def cells_of(histogram: Histogram, values: pa.Array) -> npt.NDArray[np.int64]:
+    """(V,) the cell of each value; binary or float32 (V,)."""
+    if histogram.terms is None:
+        return np.searchsorted(histogram.boundaries, np.asarray(values), side="right")
+    terms = pa.array([term.encode() for term in histogram.terms], pa.binary())
+    places = pc.index_in(values, value_set=terms)
+    return np.asarray(pc.fill_null(places, len(terms))).astype(np.int64)
 
 
 def prediction_cells(

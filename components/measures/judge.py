@@ -20,9 +20,8 @@ import numpy as np
 import numpy.typing as npt
 
 from taskroute.components.measures.change import Change, change, level
-from taskroute.components.measures.day_records import JudgedChange
-from taskroute.components.measures.histogram import Histogram
-from taskroute.components.measures.tables import MEASURES, Key, Tables
+from taskroute.components.measures.tables import Key, Tables
+from taskroute.schemas.change_record import MEASURES, Histogram, JudgedChange
 from taskroute.schemas.errors import DataError
 from taskroute.schemas.monitoring import Limit, Monitoring
 

@@ -8,12 +8,13 @@ from typing import Any
 import apache_beam as beam
 
 from taskroute.components.measures.binary import BinaryStatistics
-from taskroute.components.measures.records import MeasuredTask, Statistics, measure
 from taskroute.components.measures.regression import RegressionStatistics
 from taskroute.components.measures.rows import TaskRows
 from taskroute.components.measures.scoring import Scorer, ScoringPlan, SliceKey
+from taskroute.components.measures.task_metrics import Statistics, measure
 from taskroute.schemas.base import Config
 from taskroute.schemas.errors import DataError, UserError
+from taskroute.schemas.evaluation_record import MeasuredTask
 
 _REFUSED = "refused"
 

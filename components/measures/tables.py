@@ -14,9 +14,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from taskroute.components.logs.hashes import hash_texts
-from taskroute.components.measures.change import Measure
-from taskroute.components.measures.histogram import Histogram, prediction_cells
+from taskroute.components.measures.histogram import cells_of, prediction_cells
 from taskroute.components.measures.jackknife import NUM_GROUPS
+from taskroute.schemas.change_record import Histogram
 from taskroute.schemas.monitoring import Signal
 
 Key = tuple[Signal, str]
@@ -25,19 +25,6 @@ Groups = npt.NDArray[np.int64]
 
 # The name under which the rows of a log without spans are counted.
 NO_SPAN = "the log"
-
-MEASURES: dict[Signal, Measure] = {
-    "drift": "distribution",  # values of a feature's column, in the cells of its histogram
-    "split_shift": "distribution",
-    "skew": "distribution",
-    "missing": "share",  # rows without a value, rows
-    "oov": "share",  # terms that the served model does not know, terms
-    "label_delay": "share",  # rows whose label or weight is not there, rows
-    "label_rate": "ratio",  # labels, their weight
-    "prediction_mean": "ratio",  # predictions, rows
-    "prediction_drift": "distribution",  # predictions of all rows
-    "calibration": "ratio",  # predictions and labels of the rows that have one, by weight
-}
 
 # Signals whose tables say how far values are apart, by the two sets of rows that are compared.
 SPLIT_SIGNALS: Mapping[Signal, Signal] = {"drift": "split_shift"}
@@ -91,7 +78,7 @@ def count_columns(plan: ColumnPlan, batch: pa.RecordBatch, groups: Groups) -> Ta
         lengths = _lengths(lists)
         values, of_value = lists.flatten(), np.repeat(groups, lengths)
         tables["missing", name] = _part_and_whole(lengths == 0, groups)
-        tables["drift", name] = _by_cell(histogram.cells(values), of_value, histogram.num_cells)
+        tables["drift", name] = _by_cell(cells_of(histogram, values), of_value, histogram.num_cells)
         if name in plan.vocabularies:
             is_known = _is_in(hash_texts(values), plan.vocabularies[name])
             tables["oov", name] = _part_and_whole(~is_known, of_value)

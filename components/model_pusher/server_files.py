@@ -6,12 +6,12 @@
 Both speak of the folder as a container sees it that has it at /models/<name>.
 """
 
-import os
-import uuid
 from pathlib import Path
 
+from taskroute.schemas.serving import BATCHING_FILE
+from taskroute.schemas.whole_files import write_whole
+
 MODELS_FILE = "models.config"
-BATCHING_FILE = "batching_parameters.txt"
 
 _MODELS = """\
 model_config_list {{
@@ -28,13 +28,7 @@ model_config_list {{
 def write_server_files(destination: str | Path, model_name: str, version: int) -> None:
     """Writes both files anew for a version that was pushed; the second only if it brings one."""
     destination = Path(destination)
-    _replace(destination / MODELS_FILE, _MODELS.format(name=model_name))
+    write_whole(destination / MODELS_FILE, _MODELS.format(name=model_name))
     brought = destination / str(version) / "assets.extra" / BATCHING_FILE
     if brought.is_file():
-        _replace(destination / BATCHING_FILE, brought.read_text(encoding="utf-8"))
-
-
-def _replace(path: Path, text: str) -> None:
-    incoming = path.with_name(f".incoming-{uuid.uuid4().hex}")
-    incoming.write_text(text, encoding="utf-8")
-    os.replace(incoming, path)
+        write_whole(destination / BATCHING_FILE, brought.read_bytes())

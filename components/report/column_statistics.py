@@ -1,4 +1,4 @@
-"""What the statistics of a run say of the log's columns. Read without TensorFlow."""
+"""Statistics of the log's columns, read without TensorFlow."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,8 +6,8 @@ from pathlib import Path
 
 from tensorflow_metadata.proto.v0 import statistics_pb2
 
-# As `batch_statistics_gen.executor` and TFX name them; that module imports TensorFlow.
-_STATISTICS_FILE = "FeatureStats.pb"
+from taskroute.components.measures.statistics_file import read_statistics
+from taskroute.schemas.statistics_files import split_statistics
 
 
 @dataclass(frozen=True)
@@ -40,11 +40,10 @@ def read_column_statistics(folder: Path, splits: Sequence[str]) -> tuple[ColumnS
     """
     found = []
     for split in splits:
-        path = folder / f"Split-{split}" / _STATISTICS_FILE
+        path = split_statistics(folder, split)
         if not path.is_file():
             continue
-        parsed = statistics_pb2.DatasetFeatureStatisticsList.FromString(path.read_bytes())
-        for dataset in parsed.datasets:
+        for dataset in read_statistics(path).datasets:
             found += [
                 _column(feature, split, dataset.num_examples)
                 for feature in dataset.features

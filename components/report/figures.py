@@ -2,13 +2,13 @@
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
 
 from markupsafe import Markup
 
-from taskroute.components.measures.day_records import JudgedChange
-from taskroute.components.measures.records import MeasuredTask, TaskMetrics
 from taskroute.components.report.plot import Axis, Series, legend, number, plot
+from taskroute.schemas.change_record import JudgedChange
+from taskroute.schemas.evaluation_record import MeasuredTask, TaskMetrics
+from taskroute.schemas.training_record import TrainingRecord
 
 # Of the signals that have a level.
 _LEVEL_UNITS = {
@@ -90,14 +90,14 @@ def curves_legend() -> Markup:
     return legend(_CURVES)
 
 
-def learning_curves(training: Mapping[str, Any], tasks: Mapping[str, str]) -> Iterator[Markup]:
+def learning_curves(training: TrainingRecord, tasks: Mapping[str, str]) -> Iterator[Markup]:
     """The loss of all tasks, and then of each, on train and validation rows after each epoch.
 
     Args:
-        training: `training.json`.
+        training: The Trainer's record.
         tasks: Their names, with the unit of their loss.
     """
-    history = training["history"]
+    history = training.history
     wanted = {"all tasks": ("loss", "weighted sum of losses")}
     wanted |= {task: (f"{task}_loss", unit) for task, unit in tasks.items()}
     for title, (key, unit) in wanted.items():
@@ -108,7 +108,7 @@ def learning_curves(training: Mapping[str, Any], tasks: Mapping[str, str]) -> It
             if (points := [one for one in enumerate(curve, start=1) if math.isfinite(one[1])])
         ]
         if series:
-            best = training["best_epoch"]
+            best = training.best_epoch
             validation = dict(series[-1].points)
             first, last = validation[min(validation)], validation[max(validation)]
             words = (
@@ -142,13 +142,11 @@ def level_plot(change: JudgedChange) -> Markup | None:
     )
 
 
-def open_routes(training: Mapping[str, Any]) -> Markup | None:
+def open_routes(training: TrainingRecord) -> Markup | None:
     """Open routes of each routing matrix after each epoch; None where no trunk counts them."""
-    history = training["history"]
-    names = _route_counts(history)
     series = [
-        Series(name.partition("/")[2], place, list(enumerate(history[name], start=1)))
-        for place, name in enumerate(names)
+        Series(name.partition("/")[2], place, list(enumerate(training.history[name], start=1)))
+        for place, name in enumerate(_route_counts(training))
     ]
     if not series:
         return None
@@ -161,22 +159,19 @@ def open_routes(training: Mapping[str, Any]) -> Markup | None:
         series,
         _epochs(series),
         Axis("routes above 0 (number)", (0, *_all_y(series)), whole=True),
-        mark=(training["best_epoch"], "kept"),
+        mark=(training.best_epoch, "kept"),
     )
 
 
-def open_routes_legend(training: Mapping[str, Any]) -> Markup:
+def open_routes_legend(training: TrainingRecord) -> Markup:
     """Of `open_routes`: how many routes each matrix has."""
-    sizes = {
-        matrix["name"]: len(matrix["upper"]) * len(matrix["lower"])
-        for matrix in training["routing"]
-    }
-    names = [name.partition("/")[2] for name in _route_counts(training["history"])]
+    sizes = {matrix.name: matrix.num_routes for matrix in training.routing}
+    names = [name.partition("/")[2] for name in _route_counts(training)]
     return legend(f"{name} (of {sizes[name]})" if name in sizes else name for name in names)
 
 
-def _route_counts(history: Mapping[str, Any]) -> list[str]:
-    return [name for name in history if name.startswith("open_routes/")]
+def _route_counts(training: TrainingRecord) -> list[str]:
+    return [name for name in training.history if name.startswith("open_routes/")]
 
 
 def _epochs(series: Sequence[Series]) -> Axis:

@@ -19,10 +19,10 @@ from taskroute.components.measures.binary import BinaryStatistics
 from taskroute.components.measures.estimates import Estimates, with_and_without
 from taskroute.components.measures.jackknife import NUM_GROUPS, spread
 from taskroute.components.measures.ranking import ratio
-from taskroute.components.measures.records import Difference, Interval
 from taskroute.components.measures.rows import Kind, TaskRows
 from taskroute.schemas.base import Config
 from taskroute.schemas.evaluation import BETTER, Metric
+from taskroute.schemas.evaluation_record import Difference, Interval
 
 METRIC: dict[Kind, Metric] = {"binary": "auc", "regression": "mae"}
 

@@ -13,11 +13,11 @@ import jinja2
 import yaml
 from markupsafe import Markup
 
-from taskroute.components.measures.day_records import num_judged
 from taskroute.components.report import figures, tables
 from taskroute.components.report.plot import number
 from taskroute.components.report.report_data import ReportData
 from taskroute.components.report.routing_figure import routing_figure
+from taskroute.schemas.change_record import num_judged
 
 # More lines than a person can follow; the page has the numbers all the same.
 _MOST_ROUTES_DRAWN = 4000
@@ -187,16 +187,8 @@ def _training(data: ReportData, tasks: list[str]) -> dict[str, Any]:
     training = data.training
     if training is None:
         return {}
-    matrices = training["routing"]
-    counts = [
-        (
-            matrix["name"],
-            sum(value > 0 for row in matrix["values"] for value in row),
-            len(matrix["upper"]) * len(matrix["lower"]),
-        )
-        for matrix in matrices
-    ]
-    drawn = sum(routes for _, _, routes in counts) <= _MOST_ROUTES_DRAWN
+    matrices = training.routing
+    drawn = sum(matrix.num_routes for matrix in matrices) <= _MOST_ROUTES_DRAWN
     units = {
         task.name: _LOSS_UNITS[task.kind]
         + (f" of {task.label.transform}" if task.label.transform != "none" else "")
@@ -205,13 +197,12 @@ def _training(data: ReportData, tasks: list[str]) -> dict[str, Any]:
     return {
         "curves_legend": figures.curves_legend(),
         "curves": list(figures.learning_curves(training, units)),
-        "route_counts": counts,
         # Escapes what it is given; its only markup is its own.
         "routing": Markup(routing_figure(matrices, tasks)) if drawn else None,  # noqa: S704
         "similarity": tables.similarity_rows(training, tasks),
         "open_routes": figures.open_routes(training),
         "open_routes_legend": figures.open_routes_legend(training),
-        "costs": list(zip(training["cost"], training["served_cost"], strict=True)),
+        "costs": list(zip(training.cost, training.served_cost, strict=True)),
     }
 
 

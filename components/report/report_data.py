@@ -1,8 +1,8 @@
-"""What the report of a run shows, as plain data, and how it is read from artifacts.
+"""Data of a run's report, read from artifacts without TensorFlow.
 
-Read without TensorFlow. What no artifact holds (times, exit code, why a run stopped), who ran the
-stages adds with `dataclasses.replace`: so the same page serves a run on this machine, which knows
-all of it, and a component on Kubeflow, whose own pages show times.
+Times, the exit code and why a run stopped are in no artifact: the runner of the stages adds them
+with `dataclasses.replace`. So the same page serves a run on this machine, which knows all of it,
+and a component on Kubeflow, whose own pages show times.
 """
 
 import json
@@ -13,58 +13,48 @@ from pathlib import Path
 from typing import Any
 
 from taskroute.components.logs.bad_rows import BadRow
-from taskroute.components.measures.day_records import DayChanges, JudgedChange, read_changes
-from taskroute.components.measures.records import Measurements, Verdict, read_evaluation
 from taskroute.components.report.column_statistics import ColumnStatistics, read_column_statistics
 from taskroute.components.report.importance import Importance
-from taskroute.components.served.check import ServingReport, read_report
+from taskroute.schemas.change_record import DayChanges, JudgedChange
+from taskroute.schemas.evaluation_record import Measurements, Verdict
 from taskroute.schemas.recommender import RecommenderConfig
-from taskroute.schemas.serving import ModelInfo
+from taskroute.schemas.run_record import Stage
+from taskroute.schemas.serving import SAVED_MODEL_FOLDER, ModelInfo
+from taskroute.schemas.serving_check import ServingReport
 from taskroute.schemas.source import SPLITS
-
-_MODEL_INFO = "Format-Serving/assets.extra/model_info.json"
-_TRAINING = "training.json"
+from taskroute.schemas.training_record import TrainingRecord
 
 # Rows of the quarantine that are read for an example of each reason.
 _BAD_ROWS_READ = 5000
 
 
 @dataclass(frozen=True)
-class Stage:
-    """A finished stage; `rows` is None where it reads none."""
-
-    name: str
-    seconds: float
-    cached: bool
-    rows: int | None
-
-
-@dataclass(frozen=True)
 class ReportData:
-    """What is known of a run; a part that it did not come to is empty or None.
+    """Facts of a run; a part that it did not come to is empty or None.
 
     Attributes:
-        config: What was to be learned.
+        config: The run's config.
         started: Time of the start, in UTC.
-        failed_stage: Where the run stopped, and `error` why; both None where it did not.
-        stages: Finished ones, in their order.
-        rows: By split.
+        failed_stage: Stage at which the run stopped; None where it did not.
+        error: Reason why it stopped.
+        stages: Finished stages, in their order.
+        rows: Rows by split.
         spans: `first_span`, `last_span` and `missing_spans` of the log.
-        bad_rows: How many rows were left out, by reason.
+        bad_rows: Number of rows that were left out, by reason.
         bad_row_examples: One row of each reason, as far as one was found soon.
         columns: Statistics of the log's columns.
-        changes: What DayMonitor compared and found.
-        serving_changes: What `taskroute monitor` found in a serving log since.
-        training: What the Trainer wrote of its model: `training.json`.
-        model: What the exported model says of itself.
-        measurements: Of candidate and baseline on the test split.
+        changes: Changes that DayMonitor judged.
+        serving_changes: Changes that `taskroute monitor` has judged in a serving log since.
+        training: The Trainer's record.
+        model: Description of the exported model.
+        measurements: Metrics of candidate and baseline on the test split.
         verdict: Whether the candidate may be served.
         serving_check: Whether it serves.
-        importance: Of the columns, where that was asked for.
+        importance: Importance of the columns, where it was measured.
         pushed_version: The version that the candidate became.
-        serving_version: The version that serves when the page is made.
-        code_digest: Of this package.
-        versions: Of the packages that did the work.
+        serving_version: The version that is served when the page is made.
+        code_digest: Digest of this package.
+        versions: Versions of the packages that did the work.
     """
 
     config: RecommenderConfig
@@ -79,7 +69,7 @@ class ReportData:
     columns: Sequence[ColumnStatistics] = ()
     changes: DayChanges | None = None
     serving_changes: Sequence[JudgedChange] = ()
-    training: Mapping[str, Any] | None = None
+    training: TrainingRecord | None = None
     model: ModelInfo | None = None
     measurements: Measurements | None = None
     verdict: Verdict | None = None
@@ -92,34 +82,34 @@ class ReportData:
 
 
 def read_artifacts(config: RecommenderConfig, folders: Mapping[str, str]) -> ReportData:
-    """What the artifacts of a run hold.
+    """Reads the artifacts of a run.
 
     Args:
-        config: The run's.
-        folders: By `STAGE.OUTPUT`, e.g. `Trainer.model_run`; what is not among them is left out.
+        config: The run's config.
+        folders: Folders by `STAGE.OUTPUT`, e.g. `Trainer.model_run`; others are left out.
 
     Raises:
-        DataError: If an evaluation cannot be understood.
+        DataError: If a record in them cannot be understood.
     """
     found: dict[str, Any] = {}
     if folder := _existing(folders, "StatisticsGen.statistics"):
         found["columns"] = read_column_statistics(folder, SPLITS)
     if folder := _existing(folders, "DayMonitor.changes"):
-        found["changes"] = read_changes(folder)
+        found["changes"] = DayChanges.read(folder)
     if folder := _existing(folders, "LogExampleGen.quarantine"):
         found["bad_row_examples"] = _bad_row_examples(folder)
     if folder := _existing(folders, "Trainer.model_run"):
-        found["training"] = json.loads((folder / _TRAINING).read_bytes())
+        found["training"] = TrainingRecord.read(folder)
     folder = _existing(folders, "Trainer.model")
-    if folder and (folder / _MODEL_INFO).is_file():
-        info = ModelInfo.model_validate_json((folder / _MODEL_INFO).read_bytes())
+    info = ModelInfo.find(folder / SAVED_MODEL_FOLDER) if folder else None
+    if info is not None:
         found |= {"model": info, "rows": info.num_rows}
         if info.data_span is not None:
             found["spans"] = dict(zip(("first_span", "last_span"), info.data_span, strict=True))
     if folder := _existing(folders, "TaskEvaluator.evaluation"):
-        found["measurements"], found["verdict"] = read_evaluation(folder)
+        found["measurements"], found["verdict"] = Measurements.read(folder), Verdict.read(folder)
     if folder := _existing(folders, "ServingCheck.blessing"):
-        found["serving_check"] = read_report(folder)
+        found["serving_check"] = ServingReport.read(folder)
     return ReportData(config, **found)
 
 

@@ -3,7 +3,8 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
-from typing import Any
+
+from taskroute.schemas.training_record import RoutingTable
 
 # Colour-blind safe (Okabe and Ito, 2008), of enough contrast on white and on near black.
 _TASK_COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#b8860b", "#56a4d9", "#8a6fd1")
@@ -36,22 +37,21 @@ class _Node:
     width: float
 
 
-def routing_figure(matrices: Sequence[Mapping[str, Any]], tasks: Sequence[str]) -> str:
+def routing_figure(matrices: Sequence[RoutingTable], tasks: Sequence[str]) -> str:
     """Draws routing matrices as one SVG: columns of sub-networks, bottom layer left, tasks right.
 
     A line is as wide as its route is open, and pale where it is closed. A sub-network carries a dot
     in the colour of each task that it reaches, and is dashed where it reaches none.
 
     Args:
-        matrices: Bottom up, each with `upper` and `lower` names and `values` in [0, 1], as
-            `training.json` holds them. An upper part is a task or a lower part of the next matrix.
+        matrices: Routing matrices, bottom up. An upper part is a task or a lower part of the next.
         tasks: Names of the tasks.
 
     Returns:
         An SVG element, for a file of its own or within a page; it follows the reader's light or
         dark scheme.
     """
-    columns = [tuple(matrix["lower"]) for matrix in matrices] + [tuple(tasks)]
+    columns = [tuple(matrix.lower) for matrix in matrices] + [tuple(tasks)]
     nodes = _place(columns)
     used = _tasks_by_part(matrices, columns)
     width = max(node.x + node.width for node in nodes.values()) + _MARGIN
@@ -69,7 +69,7 @@ def routing_figure(matrices: Sequence[Mapping[str, Any]], tasks: Sequence[str]) 
 
 
 def _tasks_by_part(
-    matrices: Sequence[Mapping[str, Any]], columns: Sequence[Sequence[str]]
+    matrices: Sequence[RoutingTable], columns: Sequence[Sequence[str]]
 ) -> dict[_Part, tuple[str, ...]]:
     """The tasks that each part reaches through open routes, in their order."""
     tasks = columns[-1]
@@ -78,19 +78,17 @@ def _tasks_by_part(
         above = _column_above(matrices, columns, place)
         for index, lower in enumerate(columns[place]):
             used[place, lower] = set()
-            for upper, values in zip(
-                matrices[place]["upper"], matrices[place]["values"], strict=True
-            ):
+            for upper, values in zip(matrices[place].upper, matrices[place].values, strict=True):
                 if values[index] > 0:
                     used[place, lower] |= used[above, upper]
     return {part: tuple(task for task in tasks if task in by) for part, by in used.items()}
 
 
 def _column_above(
-    matrices: Sequence[Mapping[str, Any]], columns: Sequence[Sequence[str]], place: int
+    matrices: Sequence[RoutingTable], columns: Sequence[Sequence[str]], place: int
 ) -> int:
     """The column of a matrix's upper parts: the next one, or the tasks."""
-    return place + 1 if set(matrices[place]["upper"]) <= set(columns[place + 1]) else len(matrices)
+    return place + 1 if set(matrices[place].upper) <= set(columns[place + 1]) else len(matrices)
 
 
 def _place(columns: Sequence[Sequence[str]]) -> dict[_Part, _Node]:
@@ -110,7 +108,7 @@ def _place(columns: Sequence[Sequence[str]]) -> dict[_Part, _Node]:
 
 
 def _edges(
-    matrices: Sequence[Mapping[str, Any]],
+    matrices: Sequence[RoutingTable],
     columns: Sequence[Sequence[str]],
     nodes: Mapping[_Part, _Node],
 ) -> list[str]:
@@ -118,8 +116,8 @@ def _edges(
     closed, opened = [], []
     for place, matrix in enumerate(matrices):
         above = _column_above(matrices, columns, place)
-        for upper, values in zip(matrix["upper"], matrix["values"], strict=True):
-            for lower, value in zip(matrix["lower"], values, strict=True):
+        for upper, values in zip(matrix.upper, matrix.values, strict=True):
+            for lower, value in zip(matrix.lower, values, strict=True):
                 path = _path(nodes[place, lower], nodes[above, upper])
                 if value > 0:
                     stroke = max(1.0, _MAX_STROKE * min(value, 1.0))

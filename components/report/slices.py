@@ -2,13 +2,13 @@
 
 from dataclasses import dataclass
 
-from taskroute.components.measures.records import (
+from taskroute.schemas.evaluation import BETTER
+from taskroute.schemas.evaluation_record import (
     Difference,
     MeasuredSlice,
     Measurements,
     TaskMetrics,
 )
-from taskroute.schemas.evaluation import BETTER
 
 # By kind of task: what its slices are ranked by.
 RANKED_BY = {"binary": "auc", "regression": "mae"}

@@ -1,10 +1,17 @@
 """The rows of the page's tables, as text: what a person reads of each figure."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
-from taskroute.components.measures.day_records import JudgedChange
-from taskroute.components.measures.records import (
+from taskroute.components.report.column_statistics import ColumnStatistics
+from taskroute.components.report.importance import Importance
+from taskroute.components.report.plot import number
+from taskroute.components.report.report_data import ReportData
+from taskroute.components.report.slices import RANKED_BY, worst_first
+from taskroute.components.report.task_similarity import task_similarity
+from taskroute.schemas.change_record import JudgedChange
+from taskroute.schemas.evaluation import BETTER, METRICS
+from taskroute.schemas.evaluation_record import (
     Difference,
     Interval,
     MeasuredTask,
@@ -12,14 +19,8 @@ from taskroute.components.measures.records import (
     TaskMetrics,
     Verdict,
 )
-from taskroute.components.report.column_statistics import ColumnStatistics
-from taskroute.components.report.importance import Importance
-from taskroute.components.report.plot import number
-from taskroute.components.report.report_data import ReportData
-from taskroute.components.report.slices import RANKED_BY, worst_first
-from taskroute.components.report.task_similarity import task_similarity
-from taskroute.schemas.evaluation import BETTER, METRICS
 from taskroute.schemas.tasks import Task
+from taskroute.schemas.training_record import TrainingRecord
 
 Row = dict[str, Any]
 
@@ -304,11 +305,11 @@ def _losses(importance: Importance, task: str) -> Iterator[Difference]:
             yield loss
 
 
-def similarity_rows(training: Mapping[str, Any], tasks: Sequence[str]) -> list[Row]:
+def similarity_rows(training: TrainingRecord, tasks: Sequence[str]) -> list[Row]:
     """A row a task; none where there is only one."""
     if len(tasks) < 2:
         return []
-    table = task_similarity(training["routing"], tasks)
+    table = task_similarity(training.routing, tasks)
     return [
         {"task": task, "values": values.tolist()} for task, values in zip(tasks, table, strict=True)
     ]

@@ -1,14 +1,15 @@
 """How alike what two tasks read of a trunk is."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
 
+from taskroute.schemas.training_record import RoutingTable
+
 
 def task_similarity(
-    matrices: Sequence[Mapping[str, Any]], tasks: Sequence[str]
+    matrices: Sequence[RoutingTable], tasks: Sequence[str]
 ) -> npt.NDArray[np.float64]:
     """(T, T), from 0 where two tasks share nothing to 1 where they read the same.
 
@@ -16,16 +17,16 @@ def task_similarity(
     routes; the similarity of two tasks is the cosine of what they read, the mean over the layers.
 
     Args:
-        matrices: Bottom up, as `training.json` holds them; those of the last are the tasks'.
+        matrices: Routing matrices, bottom up; the rows of the last are the tasks.
         tasks: Names of the tasks.
     """
     above: dict[str, npt.NDArray[np.float64]] = dict(zip(tasks, np.eye(len(tasks)), strict=True))
     cosines = []
     for matrix in reversed(matrices):
         # (upper, T): how much each task reads of each upper part, which may be a task itself.
-        upper = np.stack([above[name] for name in matrix["upper"]])
-        lower = np.abs(np.asarray(matrix["values"], np.float64)).T @ upper
-        above = {**above, **dict(zip(matrix["lower"], lower, strict=True))}
+        upper = np.stack([above[name] for name in matrix.upper])
+        lower = np.abs(np.asarray(matrix.values, np.float64)).T @ upper
+        above = {**above, **dict(zip(matrix.lower, lower, strict=True))}
         lengths = np.linalg.norm(lower, axis=0)
         units = lower / np.where(lengths > 0, lengths, 1.0)
         cosines.append(units.T @ units)

@@ -1,4 +1,4 @@
-"""RunReport: the page from artifacts alone, for a runner that keeps no `last_run.json`.
+"""RunReport: the page of a run, for a runner that keeps no `last_run.json`.
 
 A run on this machine does not have this stage: `taskroute.pipeline.run.report` says why.
 """
@@ -8,7 +8,6 @@ from pathlib import Path
 
 from tfx.dsl.component.experimental.annotations import InputArtifact, OutputArtifact, Parameter
 from tfx.dsl.component.experimental.decorators import component
-from tfx.types.artifact import Artifact
 from tfx.types.standard_artifacts import (
     ExampleAnomalies,
     ExampleStatistics,
@@ -19,19 +18,14 @@ from tfx.types.standard_artifacts import (
     PushedModel,
 )
 
-from taskroute.components.artifact_types import Quarantine
-from taskroute.components.logs.bad_rows import REASONS
+from taskroute.components.artifact_types import Quarantine, ReportPage
+from taskroute.components.logs.bad_rows import rows_left_out
 from taskroute.components.report.page import render
 from taskroute.components.report.report_data import read_artifacts
 from taskroute.schemas.recommender import RecommenderConfig
+from taskroute.schemas.whole_files import write_whole
 
 PAGE_FILE = "report.html"
-
-
-class ReportPage(Artifact):
-    """A folder that holds PAGE_FILE."""
-
-    TYPE_NAME = "ReportPage"
 
 
 @component
@@ -45,22 +39,22 @@ def RunReport(  # noqa: N802 - a component is named like a class
     infra_blessing: InputArtifact[InfraBlessing],
     pushed_model: InputArtifact[PushedModel],
     config: Parameter[str],
-    code_digest: Parameter[str],
+    product_digest: Parameter[str],
     report: OutputArtifact[ReportPage],
 ) -> None:
-    """Writes the page of a run; times of stages are on the runner's own pages.
+    """Writes the page of a run, without times of stages: the runner's own pages show them.
 
     Args:
-        quarantine: LogExampleGen's.
-        statistics: StatisticsGen's.
-        changes: DayMonitor's.
-        model: Trainer's.
-        model_run: The same.
-        evaluation: TaskEvaluator's.
-        infra_blessing: ServingCheck's.
-        pushed_model: ModelPusher's.
+        quarantine: Bad rows of LogExampleGen.
+        statistics: Output of StatisticsGen.
+        changes: Output of DayMonitor.
+        model: Output of Trainer.
+        model_run: The Trainer's record.
+        evaluation: Output of TaskEvaluator.
+        infra_blessing: Output of ServingCheck.
+        pushed_model: Output of ModelPusher.
         config: A `RecommenderConfig` as JSON.
-        code_digest: Of this package.
+        product_digest: Digest of this whole package, which the page names.
         report: Receives PAGE_FILE.
     """
     inputs = {
@@ -74,11 +68,6 @@ def RunReport(  # noqa: N802 - a component is named like a class
     }
     folders = {name: artifact.uri for name, artifact in inputs.items()}
     data = read_artifacts(RecommenderConfig.model_validate_json(config), folders)
-    counts: dict[str, int] = {
-        reason: quarantine.get_int_custom_property(f"num_rows_{reason}")
-        for reason in REASONS
-        if quarantine.has_custom_property(f"num_rows_{reason}")
-    }
     baseline = data.measurements.baseline if data.measurements else None
     serving = baseline.version if baseline else None
     pushed = None
@@ -86,11 +75,9 @@ def RunReport(  # noqa: N802 - a component is named like a class
         serving = pushed = int(pushed_model.get_string_custom_property("pushed_version"))
     data = replace(
         data,
-        bad_rows=counts,
+        bad_rows=rows_left_out(quarantine).reasons,
         pushed_version=pushed,
         serving_version=serving,
-        code_digest=code_digest,
+        code_digest=product_digest,
     )
-    folder = Path(report.uri)
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / PAGE_FILE).write_text(render(data), encoding="utf-8")
+    write_whole(Path(report.uri, PAGE_FILE), render(data))

@@ -1,9 +1,9 @@
-"""What a candidate is compared with: the model that serves when the evaluation runs."""
+"""The baseline: the version that is served when an evaluation runs."""
 
 from pathlib import Path
 
-from taskroute.components.measures.records import Baseline
 from taskroute.components.served import registry
+from taskroute.schemas.evaluation_record import Baseline
 
 
 def read_baseline(serving: str | Path) -> Baseline | None:

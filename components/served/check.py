@@ -1,21 +1,15 @@
-"""Runs the probe in a process of its own, and what it reports."""
+"""Runs the probe of a served model in a process of its own."""
 
-import json
 import os
 import signal
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
-from typing import Literal
 
-from pydantic import Field
-
-from taskroute.schemas.base import Config
 from taskroute.schemas.recommender import RecommenderConfig
 from taskroute.schemas.serving import SCORE, ModelInfo, Serving
-
-REPORT_FILE = "serving_check.json"
+from taskroute.schemas.serving_check import Check, Contract, OutputKind, ServingReport
 
 # What the child may see of our environment: nothing that leads to our code.
 _KEPT_VARIABLES = ("PATH", "HOME", "TMPDIR", "LD_LIBRARY_PATH", "CUDA_VISIBLE_DEVICES")
@@ -23,59 +17,8 @@ _MAX_SECONDS = 900
 _PROBE = Path(__file__).with_name("probe.py")
 
 
-OutputKind = Literal["binary", "regression", "score"]
-
-
-class Contract(Config):
-    """What a served model must give."""
-
-    outputs: dict[str, OutputKind]
-    batch_sizes: tuple[int, ...]
-    tolerance: float = Field(1e-5, description="Of warm-up scores, relative to 1 or to the score.")
-    xla: bool = Field(False, description="Whether the model may ask for XLA.")
-    signatures: tuple[str, ...] = ("serving_default", "raw_features", "transformed_features")
-    gpu_signature: str = "transformed_features"
-
-
-class Check(Config):
-    """One thing tried; `detail` says what is wrong where it did not pass."""
-
-    name: str
-    passed: bool
-    detail: str
-
-
-class Latency(Config):
-    """Percentiles of the time of one call in this machine, one call at a time."""
-
-    signature: str
-    batch_size: int
-    calls: int
-    p50_ms: float
-    p95_ms: float
-    p99_ms: float
-
-
-class ServingReport(Config):
-    """What `serving_check.json` holds."""
-
-    checks: tuple[Check, ...]
-    latency: tuple[Latency, ...] = ()
-    facts: dict[str, str | int | float] = {}
-
-    @property
-    def passed(self) -> bool:
-        return all(check.passed for check in self.checks)
-
-    @property
-    def summary(self) -> str:
-        """What is wrong, or that nothing is."""
-        failed = [f"{check.name}: {check.detail}" for check in self.checks if not check.passed]
-        return "; ".join(failed) or "every check passed"
-
-
 def contract_of(config: RecommenderConfig) -> Contract:
-    """What the model of `config` must give."""
+    """The contract of the model of a config."""
     outputs: dict[str, OutputKind] = {
         name: task.kind for task in config.tasks for name in task.outputs
     }
@@ -83,7 +26,7 @@ def contract_of(config: RecommenderConfig) -> Contract:
 
 
 def contract_of_info(info: ModelInfo) -> Contract:
-    """What a model says that it gives."""
+    """The contract that a model says it keeps."""
     outputs: dict[str, OutputKind] = {
         **dict.fromkeys(info.binary_tasks, "binary"),
         **dict.fromkeys(info.regression_tasks, "regression"),
@@ -125,12 +68,7 @@ def check_model(folder: str | Path, contract: Contract) -> ServingReport:
             return _interrupted(output.decode(errors="replace"), f"no end in {_MAX_SECONDS} s")
         if ended.returncode:
             return _interrupted(ended.stdout, _cause(ended))
-        return ServingReport.model_validate(json.loads(report_file.read_text()))
-
-
-def read_report(folder: str | Path) -> ServingReport:
-    """What a ServingCheck left in its blessing."""
-    return ServingReport.model_validate_json(Path(folder, REPORT_FILE).read_bytes())
+        return ServingReport.model_validate_json(report_file.read_bytes())
 
 
 def _interrupted(output: str, cause: str) -> ServingReport:

@@ -3,7 +3,7 @@
     <destination>/7/               a SavedModel; TensorFlow Serving sees a whole one or none
     <destination>/LATEST_BLESSED.json
     <destination>/.record.json     the last version ever used, and what was rolled back
-    <destination>/.lock            held by the push or rollback that is under way
+    <destination>/.lock            locked by the push or rollback that is under way
     <destination>/.warm_start/7/   what a training needs to go on from version 7; kept as long as it
 
 A version is copied beside its place, synced to disk and renamed into it; the pointer follows. A
@@ -13,7 +13,6 @@ next push removes what others have left under them.
 """
 
 import contextlib
-import fcntl
 import hashlib
 import os
 import shutil
@@ -26,6 +25,8 @@ from pydantic import AwareDatetime, NonNegativeInt, ValidationError
 
 from taskroute.schemas.base import Config
 from taskroute.schemas.errors import UserError
+from taskroute.schemas.locks import locked
+from taskroute.schemas.whole_files import sync, write_whole
 
 POINTER_FILE = "LATEST_BLESSED.json"
 _RECORD_FILE = ".record.json"
@@ -87,38 +88,36 @@ def push(
     source, destination = Path(source_dir), Path(destination)
     if not (source / "saved_model.pb").is_file():
         raise UserError(f"{source}: is no SavedModel, it lacks saved_model.pb; train again")
-    with _changing(destination, "pushed"):
-        destination.mkdir(parents=True, exist_ok=True)
-        with _locked(destination):
-            _remove_leftovers(destination)
-            digest = _digest(source)
-            serving, record = latest(destination), _read_record(destination)
-            if digest in record.rolled_back:
-                raise UserError(
-                    f"{source}: this model was version {record.rolled_back[digest]} and was rolled "
-                    f"back; train another, or take it out of {destination / _RECORD_FILE}"
-                )
-            held = versions(destination)
-            if serving and serving.model_digest == digest and serving.version in held:
-                return serving.version
-            pointed = serving.version if serving else 0
-            # A push that was killed between the version and the pointer is finished.
-            if held and held[-1] > pointed and _digest(destination / str(held[-1])) == digest:
-                version = held[-1]
-            else:
-                version = max((*held, pointed, record.last_version)) + 1
-                with _copied(source, destination) as copy:
-                    # Before the version appears: whatever happens next, its number is used.
-                    used = record.model_copy(update={"last_version": version})
-                    _replace(destination / _RECORD_FILE, used)
-                    if warm_start is not None and Path(warm_start).is_dir():
-                        _copy_warm_start(Path(warm_start), destination, version)
-                    os.rename(copy, destination / str(version))
-                _sync(destination)
-            _point_to(destination, model_name, version, digest)
-            for old in versions(destination)[:-keep_versions]:
-                _take_away(destination / str(old))
-            _prune_warm_starts(destination)
+    with _changing(destination, "pushed"), _locked(destination):
+        _remove_leftovers(destination)
+        digest = _digest(source)
+        serving, record = latest(destination), _read_record(destination)
+        if digest in record.rolled_back:
+            raise UserError(
+                f"{source}: this model was version {record.rolled_back[digest]} and was rolled "
+                f"back; train another, or take it out of {destination / _RECORD_FILE}"
+            )
+        held = versions(destination)
+        if serving and serving.model_digest == digest and serving.version in held:
+            return serving.version
+        pointed = serving.version if serving else 0
+        # A push that was killed between the version and the pointer is finished.
+        if held and held[-1] > pointed and _digest(destination / str(held[-1])) == digest:
+            version = held[-1]
+        else:
+            version = max((*held, pointed, record.last_version)) + 1
+            with _copied(source, destination) as copy:
+                # Before the version appears: whatever happens next, its number is used.
+                used = record.model_copy(update={"last_version": version})
+                _replace(destination / _RECORD_FILE, used)
+                if warm_start is not None and Path(warm_start).is_dir():
+                    _copy_warm_start(Path(warm_start), destination, version)
+                os.rename(copy, destination / str(version))
+            sync(destination)
+        _point_to(destination, model_name, version, digest)
+        for old in versions(destination)[:-keep_versions]:
+            _take_away(destination / str(old))
+        _prune_warm_starts(destination)
     return version
 
 
@@ -217,18 +216,13 @@ def warm_start_of_latest(destination: str | Path) -> str | None:
     return None if folder is None else str(folder)
 
 
-@contextlib.contextmanager
-def _locked(destination: Path) -> Iterator[None]:
-    # The lock belongs to the open file: it ends with the process, however that ends.
-    with open(destination / _LOCK_FILE, "a") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise UserError(
-                f"{destination}: another push to this folder is under way; push again when it "
-                "has ended"
-            ) from None
-        yield
+def _locked(destination: Path) -> contextlib.AbstractContextManager[None]:
+    return locked(
+        destination / _LOCK_FILE,
+        lambda _: UserError(
+            f"{destination}: another push to this folder is under way; push again when it has ended"
+        ),
+    )
 
 
 @contextlib.contextmanager
@@ -256,7 +250,7 @@ def _copy_warm_start(source: Path, destination: Path, version: int) -> None:
     target.parent.mkdir(exist_ok=True)
     with _copied(source, destination) as copy:
         os.rename(copy, target)
-    _sync(target.parent)
+    sync(target.parent)
 
 
 def _prune_warm_starts(destination: Path) -> None:
@@ -270,7 +264,7 @@ def _take_away(version: Path, keep: bool = False) -> None:
     """Removes a version so that no server sees a part of it; `keep` leaves it to the next push."""
     removed = version.with_name(f"{_REMOVED}{version.name}-{uuid.uuid4().hex}")
     os.rename(version, removed)
-    _sync(version.parent)
+    sync(version.parent)
     if not keep:
         shutil.rmtree(removed)
 
@@ -307,8 +301,8 @@ def _copy_synced(source: Path, target: Path) -> None:
             _copy_synced(entry, copy)
         else:
             shutil.copyfile(entry, copy)
-            _sync(copy)
-    _sync(target)
+            sync(copy)
+    sync(target)
 
 
 def _digest(folder: Path) -> str:
@@ -332,17 +326,4 @@ def _point_to(destination: Path, model_name: str, version: int, digest: str) -> 
 
 
 def _replace(path: Path, content: Config) -> None:
-    """Writes a file beside its place and renames it, so that it is whole or as it was."""
-    incoming = path.with_name(f"{_INCOMING}{uuid.uuid4().hex}.json")
-    incoming.write_text(content.model_dump_json(indent=2) + "\n", encoding="utf-8")
-    _sync(incoming)
-    os.replace(incoming, path)
-    _sync(path.parent)
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    write_whole(path, content.model_dump_json(indent=2) + "\n")

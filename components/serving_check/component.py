@@ -4,8 +4,8 @@ from tfx import types
 from tfx.dsl.components.base import base_component, executor_spec
 from tfx.types import component_spec, standard_artifacts
 
-from taskroute.components.served.check import Contract
 from taskroute.components.serving_check import executor
+from taskroute.schemas.serving_check import Contract
 
 
 class ServingCheckSpec(component_spec.ComponentSpec):

@@ -8,7 +8,8 @@ from tfx.dsl.components.base import base_executor
 from tfx.types import artifact_utils
 from tfx.utils import path_utils
 
-from taskroute.components.served.check import REPORT_FILE, Contract, check_model
+from taskroute.components.served.check import check_model
+from taskroute.schemas.serving_check import Contract
 
 MODEL_KEY = "model"
 BLESSING_KEY = "blessing"
@@ -40,7 +41,6 @@ class Executor(base_executor.BaseExecutor):
         report = check_model(folder, Contract.model_validate_json(exec_properties[CONTRACT_KEY]))
         blessing = artifact_utils.get_single_instance(output_dict[BLESSING_KEY])
         target = Path(blessing.uri)
-        target.mkdir(parents=True, exist_ok=True)
-        (target / REPORT_FILE).write_text(report.model_dump_json(indent=1), encoding="utf-8")
+        report.write(target)
         (target / _BLESSED_FILE[report.passed]).touch()
         blessing.set_int_custom_property(_BLESSED_PROPERTY, int(report.passed))

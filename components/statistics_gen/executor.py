@@ -16,13 +16,11 @@ from tfx.types import artifact_utils
 from taskroute.components.example_files.reader import read_batches
 from taskroute.schemas.columns import RawColumn, raw_columns
 from taskroute.schemas.recommender import DataConfig
+from taskroute.schemas.statistics_files import STATISTICS_FILE
 
 EXAMPLES_KEY = "examples"
 STATISTICS_KEY = "statistics"
 DATA_KEY = "data"
-
-# Where TFX and TFDV look for the statistics of a split.
-STATISTICS_FILE = "FeatureStats.pb"
 
 
 class Executor(base_beam_executor.BaseBeamExecutor):

@@ -13,18 +13,12 @@ from tfx.types import artifact_utils
 from tfx.utils import path_utils
 
 from taskroute.components.measures import statistics_fn
-from taskroute.components.measures.records import (
-    Baseline,
-    MeasuredSlice,
-    Measurements,
-    Verdict,
-    write_evaluation,
-)
 from taskroute.components.measures.scoring import ALL_ROWS, ScoringPlan
 from taskroute.components.served.baseline import read_baseline
 from taskroute.components.task_evaluator.gate import judge
 from taskroute.schemas.errors import DataError
 from taskroute.schemas.evaluation import Evaluation
+from taskroute.schemas.evaluation_record import Baseline, MeasuredSlice, Measurements, Verdict
 from taskroute.schemas.tasks import Task
 
 EXAMPLES_KEY = "examples"
@@ -93,7 +87,8 @@ class Executor(base_beam_executor.BaseBeamExecutor):
             )
         measurements = _gather(found, tasks, settings.confidence, baseline, started)
         verdict = judge(settings.gates, measurements)
-        write_evaluation(evaluation, measurements, verdict)
+        measurements.write(evaluation)
+        verdict.write(evaluation)
         # TFMA takes seconds to import; in a pipeline TFX has done so already.
         from taskroute.components.task_evaluator.tfma_files import write_tfma_files
 
@@ -132,7 +127,6 @@ def _gather(
         seconds=time.perf_counter() - started,
         confidence=confidence,
         baseline=baseline,
-        tasks={task.name: all_rows[task.name].measured.candidate for task in tasks},
         compared={task.name: all_rows[task.name].measured for task in tasks},
         slices=tuple(
             MeasuredSlice(

@@ -21,14 +21,16 @@ Every rule must be kept: a better mean excuses nothing. What is undefined, and w
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from taskroute.components.measures.records import (
-    SHARES,
+from taskroute.components.measures.jackknife import Spread
+from taskroute.components.measures.task_metrics import SHARES
+from taskroute.schemas.evaluation import BETTER, Gate
+from taskroute.schemas.evaluation_record import (
     GateVerdict,
+    Interval,
     MeasuredTask,
     Measurements,
     Verdict,
 )
-from taskroute.schemas.evaluation import BETTER, Gate
 
 
 @dataclass(frozen=True)
@@ -107,7 +109,7 @@ def _judge_bound(case: _Case, confidence: float) -> GateVerdict:
     value, interval = candidate.values[metric], candidate.intervals.get(metric)
     if value is None or interval is None:
         return _verdict(case, words, False, _NO_INTERVAL)
-    low, high = interval.spread.interval(value, confidence, is_share=metric in SHARES)
+    low, high = _spread(interval).interval(value, confidence, is_share=metric in SHARES)
     if case.rule == "at_least":
         kept, shown = value >= bound, low >= bound
     else:
@@ -133,7 +135,7 @@ def _judge_loss(case: _Case, confidence: float) -> GateVerdict:
     found = case.measured.differences.get(metric)
     if found is None or found.interval is None:
         return _verdict(case, words, False, _NO_INTERVAL)
-    low, high = found.interval.spread.interval(found.value, confidence)
+    low, high = _spread(found.interval).interval(found.value, confidence)
     best = high if BETTER[metric] > 0 else -low
     passed = best >= -bound
     reason = (
@@ -141,6 +143,11 @@ def _judge_loss(case: _Case, confidence: float) -> GateVerdict:
         f"interval {low:+.6g} to {high:+.6g}"
     )
     return _verdict(case, words, passed, reason, low, high, confidence)
+
+
+def _spread(interval: Interval) -> Spread:
+    """The spread of an interval, from which one at another confidence follows."""
+    return Spread(interval.standard_error, interval.degrees_of_freedom)
 
 
 _NO_ROW = "no row is in this slice"

@@ -12,7 +12,7 @@ from google.protobuf import json_format
 from tensorflow_model_analysis import version
 from tensorflow_model_analysis.proto import config_pb2, metrics_for_slice_pb2, validation_result_pb2
 
-from taskroute.components.measures.records import (
+from taskroute.schemas.evaluation_record import (
     Interval,
     MeasuredTask,
     Measurements,

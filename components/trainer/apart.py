@@ -21,6 +21,7 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 from taskroute.schemas import environment
+from taskroute.schemas.whole_files import write_whole
 
 if TYPE_CHECKING:
     from tfx.components.trainer.fn_args_utils import FnArgs
@@ -47,10 +48,7 @@ def run_fn(fn_args: "FnArgs") -> None:
         RuntimeError: If that process fails.
     """
     job = Path(fn_args.custom_config["apart"]["job"])
-    job.parent.mkdir(parents=True, exist_ok=True)
-    beside = job.with_suffix(".tmp")
-    beside.write_text(json.dumps({name: getattr(fn_args, name) for name in _FIELDS}))
-    os.replace(beside, job)
+    write_whole(job, json.dumps({name: getattr(fn_args, name) for name in _FIELDS}))
     try:
         program = [sys.executable, "-m", __name__, str(job), str(os.getpid())]
         ended = subprocess.run(program, check=False)

@@ -23,12 +23,17 @@ from taskroute.pipeline.dag.leftovers import remove_leftovers
 
 @dataclass(frozen=True)
 class StageRun:
-    """One finished stage: whether its result was reused, and what it gave."""
+    """One finished stage, whether its result was reused, and its outputs."""
 
     name: str
     seconds: float
     cached: bool
     outputs: dict[str, list[Artifact]]
+
+    def output(self, name: str) -> Artifact:
+        """The artifact of an output that has one."""
+        (artifact,) = self.outputs[name]
+        return artifact
 
 
 def run_stages(

@@ -1,9 +1,7 @@
-"""`taskroute describe`: what the last run's model costs, and which routes it uses."""
+"""`taskroute describe`: costs and routes of the last run's model."""
 
-import json
 import os
 from pathlib import Path
-from typing import Any
 
 from rich.console import Console
 from rich.table import Table
@@ -13,67 +11,66 @@ from taskroute.pipeline.run.paths import RunPaths
 from taskroute.pipeline.run.quiet import quiet
 from taskroute.schemas.errors import ConfigError, UserError
 from taskroute.schemas.recommender import RecommenderConfig
+from taskroute.schemas.run_record import RunRecord
+from taskroute.schemas.training_record import CalibrationFit, TrainingRecord
 
 
-def read_training(paths: RunPaths) -> dict[str, Any]:
-    """What the Trainer of the last run wrote of its model.
+def read_training(paths: RunPaths) -> TrainingRecord:
+    """Reads the record of the last run's training.
 
     Raises:
         ConfigError: If there was no run, or it did not come as far as training.
     """
     if not paths.last_run.is_file():
         raise ConfigError(f"{paths.root}: holds no run; call `taskroute run` first")
-    training = json.loads(paths.last_run.read_text(encoding="utf-8")).get("training")
-    if training is None or not Path(training).is_file():
+    record = RunRecord.find(paths.root)
+    if record is None or record.training is None or not Path(record.training).is_file():
         raise ConfigError(f"{paths.last_run}: the last run did not train; see its `error`")
-    content: dict[str, Any] = json.loads(Path(training).read_text(encoding="utf-8"))
-    return content
+    return TrainingRecord.read(Path(record.training).parent)
 
 
-def print_description(training: dict[str, Any]) -> None:
+def print_description(training: TrainingRecord) -> None:
     """Prints parameters and MACs by part, trained and served, then each routing matrix."""
     console = Console(highlight=False)
     table = _table("part", "parameters", "MACs a row", "served parameters", "served MACs")
-    for trained, served in zip(training["cost"], training["served_cost"], strict=True):
-        costs = [part[key] for part in (trained, served) for key in ("parameters", "macs")]
-        table.add_row(trained["part"], *(f"{cost:,}" for cost in costs))
+    for trained, served in zip(training.cost, training.served_cost, strict=True):
+        costs = (trained.parameters, trained.macs, served.parameters, served.macs)
+        table.add_row(trained.part, *(f"{cost:,}" for cost in costs))
     console.print(table)
     for line in _served_lines(training):
         console.print(line, soft_wrap=True)
-    for matrix in training["routing"]:
-        open_routes = sum(value > 0 for row in matrix["values"] for value in row)
-        routes = len(matrix["upper"]) * len(matrix["lower"])
-        console.print(f"\n{matrix['name']}: {open_routes} of {routes} routes open")
-        table = _table("", *matrix["lower"])
-        for upper, values in zip(matrix["upper"], matrix["values"], strict=True):
+    for matrix in training.routing:
+        console.print(f"\n{matrix.name}: {matrix.num_open} of {matrix.num_routes} routes open")
+        table = _table("", *matrix.lower)
+        for upper, values in zip(matrix.upper, matrix.values, strict=True):
             table.add_row(upper, *(f"{value:.2f}" if value > 0 else "." for value in values))
         console.print(table)
-    if training["guarded_tasks"]:
-        names = ", ".join(training["guarded_tasks"])
+    if training.guarded_tasks:
+        names = ", ".join(training.guarded_tasks)
         console.print(f"\nevery route closed, the strongest kept open by the guard: {names}")
 
 
-def _served_lines(training: dict[str, Any]) -> list[str]:
-    """What calibration did, what fewer bits cost and save; empty lines before them, if any."""
+def _served_lines(training: TrainingRecord) -> list[str]:
+    """Effects of calibration and of fewer bits; an empty line before them, if there are any."""
     lines = [
-        f"{task} is calibrated ({found['method']}): mean prediction over mean label "
-        f"{_ratio(found['before'])} before, {_ratio(found['after'])} after, on validation"
-        for task, found in training["calibration"].items()
+        f"{task} is calibrated ({found.method}): mean prediction over mean label "
+        f"{_ratio(found.before)} before, {_ratio(found.after)} after, on validation"
+        for task, found in training.calibration.items()
     ]
-    gaps = training["score_differences"]
+    gaps = training.score_differences
     if gaps:
-        task = max(gaps, key=lambda name: gaps[name]["largest"])
-        saved = training["saved_bytes"]
+        task = max(gaps, key=lambda name: gaps[name].largest)
+        saved = training.saved_bytes
         line = (
-            f"served scores differ from the trained model's by {gaps[task]['largest']:.1e} at most "
-            f"and {gaps[task]['mean']:.1e} in the mean ({task})"
+            f"served scores differ from the trained model's by {gaps[task].largest:.1e} at most "
+            f"and {gaps[task].mean:.1e} in the mean ({task})"
         )
         lines.append(line + (f"; int8 tables save {saved / 1e6:.1f} MB" if saved else ""))
     return ["", *lines] if lines else []
 
 
-def _ratio(fit: dict[str, Any]) -> str:
-    return "undefined" if fit["calibration"] is None else f"{fit['calibration']:.3f}"
+def _ratio(fit: CalibrationFit) -> str:
+    return "undefined" if fit.calibration is None else f"{fit.calibration:.3f}"
 
 
 def signature_table(config: RecommenderConfig) -> str:
@@ -84,15 +81,15 @@ def signature_table(config: RecommenderConfig) -> str:
         return table(config, config.serving)
 
 
-def draw_routes(training: dict[str, Any], path: Path) -> None:
+def draw_routes(training: TrainingRecord, path: Path) -> None:
     """Draws the routes as an SVG file.
 
     Raises:
         UserError: If the file cannot be written.
     """
-    matrices = training["routing"]
+    matrices = training.routing
     try:
-        path.write_text(routing_figure(matrices, matrices[-1]["upper"]), encoding="utf-8")
+        path.write_text(routing_figure(matrices, matrices[-1].upper), encoding="utf-8")
     except OSError as error:
         raise UserError(f"{path}: the figure cannot be written: {error.strerror}") from None
 

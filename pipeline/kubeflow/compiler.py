@@ -6,7 +6,6 @@ is decided when it runs, and KFP would see the same arguments every night.
 """
 
 import json
-import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +21,8 @@ from tfx.orchestration.kubeflow.v2.kubeflow_v2_dag_runner import (
 from tfx.orchestration.pipeline import Pipeline
 
 from taskroute.components.logs.log_files import is_remote
+from taskroute.components.run_report.component import RunReport
+from taskroute.pipeline.dag.digest import WHOLE_PRODUCT, code_digest
 from taskroute.pipeline.dag.pipeline import create_stages
 from taskroute.pipeline.kubeflow.entrypoint import SCHEMES
 from taskroute.pipeline.kubeflow.platform_spec import make_platform_spec
@@ -30,6 +31,7 @@ from taskroute.schemas.errors import ConfigError
 from taskroute.schemas.kubeflow import Kubeflow, Step, Volume
 from taskroute.schemas.recommender import RecommenderConfig
 from taskroute.schemas.source import Source
+from taskroute.schemas.whole_files import write_whole
 
 COMMAND = ("python", "-m", "taskroute.pipeline.kubeflow.entrypoint")
 
@@ -67,11 +69,8 @@ class CompiledPipeline:
             text = json.dumps(specs, indent=1, sort_keys=True) + "\n"
         else:
             raise ConfigError(f"{output}: must end in .yaml or .json")
-        unfinished = output.with_name(f".{output.name}.unfinished")
         try:
-            output.parent.mkdir(parents=True, exist_ok=True)
-            unfinished.write_text(text, encoding="utf-8")
-            os.replace(unfinished, output)
+            write_whole(output, text)
         except OSError as error:
             raise ConfigError(f"{output}: cannot be written: {error.strerror}") from None
 
@@ -116,6 +115,7 @@ def compile_pipeline(
     root = Path(settings.volume.mount_path, config.name)
     source = _source_of_stages(config.source, data, settings.volume)
     stages = create_stages(config, source, "", RunPaths(root, config.name), warm_start=warm_start)
+    stages.append(_report_stage(config, stages))
     _give_resources(stages, settings)
     job = KubeflowV2DagRunner(
         KubeflowV2DagRunnerConfig(
@@ -142,6 +142,26 @@ def compile_pipeline(
                 "backoffFactor": 2.0,
             }
     return CompiledPipeline(spec, make_platform_spec(spec, settings))
+
+
+def _report_stage(config: RecommenderConfig, stages: Iterable[BaseComponent]) -> BaseComponent:
+    """RunReport behind all stages: no machine keeps a record of the run.
+
+    A model that is not blessed is not pushed, and that ends no stage: its page is made, too.
+    """
+    outputs = {stage.id: stage.outputs for stage in stages}
+    return RunReport(
+        quarantine=outputs["LogExampleGen"]["quarantine"],
+        statistics=outputs["StatisticsGen"]["statistics"],
+        changes=outputs["DayMonitor"]["changes"],
+        model=outputs["Trainer"]["model"],
+        model_run=outputs["Trainer"]["model_run"],
+        evaluation=outputs["TaskEvaluator"]["evaluation"],
+        infra_blessing=outputs["ServingCheck"]["blessing"],
+        pushed_model=outputs["ModelPusher"]["pushed_model"],
+        config=config.model_dump_json(exclude_unset=True),
+        product_digest=code_digest(WHOLE_PRODUCT),
+    )
 
 
 def _source_of_stages(source: Source, data: str | None, volume: Volume) -> Source:

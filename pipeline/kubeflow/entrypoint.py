@@ -33,6 +33,7 @@ ROOT_VARIABLE = "TASKROUTE_KFP_ROOT"
 # Where the artifact types are that TFX does not have, by their TYPE_NAME.
 OWN_TYPES = {
     "taskroute.Quarantine": "taskroute.components.artifact_types.Quarantine",
+    "taskroute.ReportPage": "taskroute.components.artifact_types.ReportPage",
 }
 
 # The launcher's own; no executor knows them.

@@ -3,7 +3,6 @@
 No TensorFlow and no training: the serving log is counted in the cells that DayMonitor kept.
 """
 
-import json
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -14,13 +13,7 @@ from rich.markup import escape
 from taskroute.components.logs import log_files, log_reader
 from taskroute.components.logs.bad_rows import BadRowCounts
 from taskroute.components.logs.log_batch import RowCheck
-from taskroute.components.measures.day_records import (
-    DayChanges,
-    JudgedChange,
-    num_judged,
-    read_changes,
-    read_tables,
-)
+from taskroute.components.measures.day_records import read_tables
 from taskroute.components.measures.judge import judge, refuse_changes
 from taskroute.components.measures.rows import row_hashes
 from taskroute.components.measures.tables import (
@@ -32,11 +25,18 @@ from taskroute.components.measures.tables import (
     groups_of,
     select,
 )
-from taskroute.pipeline.run.alerts import alert_list, write_alerts
 from taskroute.pipeline.run.paths import RunPaths
+from taskroute.schemas.change_record import (
+    DayChanges,
+    JudgedChange,
+    ServingAlertFile,
+    alerts_of,
+    num_judged,
+)
 from taskroute.schemas.columns import feature_columns
 from taskroute.schemas.errors import ConfigError, DataError
 from taskroute.schemas.recommender import RecommenderConfig
+from taskroute.schemas.run_record import RunRecord
 
 _CHANGES = "DayMonitor.changes"
 
@@ -59,7 +59,7 @@ def monitor(config: RecommenderConfig, root: Path, serving_log: str) -> tuple[Ju
     """
     paths = RunPaths(root.resolve(), config.name)
     run, folder = _last_run(paths)
-    changes, tables = read_changes(folder), read_tables(folder)
+    changes, tables = DayChanges.read(folder), read_tables(folder)
     found, num_rows = _count(config, changes, serving_log)
     judged = judge(
         {span: select(counted, SERVING_SIGNALS) for span, counted in tables.items()},
@@ -68,23 +68,22 @@ def monitor(config: RecommenderConfig, root: Path, serving_log: str) -> tuple[Ju
         changes.histograms,
         config.evaluation.confidence,
     )
-    facts = {
-        "name": config.name,
-        "run": run,
-        "made": datetime.now(UTC).isoformat(timespec="seconds"),
-        "now": serving_log,
-        "judged": num_judged(judged),
-        "note": "",
-        "changes": [change.model_dump(mode="json") for change in judged],
-    }
-    alerts = alert_list(judged)
-    write_alerts(paths.serving_alerts, facts, alerts)
+    alerts = ServingAlertFile(
+        name=config.name,
+        run=run,
+        made=datetime.now(UTC).isoformat(timespec="seconds"),
+        now=serving_log,
+        judged=num_judged(judged),
+        changes=judged,
+        alerts=alerts_of(judged),
+    )
+    alerts.write(paths.root)
     console = Console(highlight=False)
     console.print(f"[bold]{config.name}[/bold]: {num_rows:,} rows of {escape(serving_log)}")
-    for alert in alerts:
-        console.print(f"  [yellow]alert[/yellow] {escape(alert['sentence'])}", soft_wrap=True)
+    for alert in alerts.alerts:
+        console.print(f"  [yellow]alert[/yellow] {escape(alert.sentence)}", soft_wrap=True)
     console.print(
-        f"{len(alerts)} alerts, {num_judged(judged)} changes judged; in {paths.serving_alerts}",
+        f"{len(alerts.alerts)} alerts, {alerts.judged} changes judged; in {paths.serving_alerts}",
         markup=False,
         soft_wrap=True,
     )
@@ -94,14 +93,13 @@ def monitor(config: RecommenderConfig, root: Path, serving_log: str) -> tuple[Ju
 
 def _last_run(paths: RunPaths) -> tuple[str, Path]:
     """When it started, and the folder in which it kept what it counted."""
-    try:
-        record = json.loads(paths.last_run.read_bytes())
-        return record["started"], paths.root / record["artifacts"][_CHANGES]
-    except (OSError, ValueError, KeyError, TypeError):
+    record = RunRecord.find(paths.root)
+    if record is None or _CHANGES not in record.artifacts:
         raise ConfigError(
             f"{paths.last_run}: names no run that came to DayMonitor; call `taskroute run` first, "
             "or give its --root"
-        ) from None
+        )
+    return record.started, paths.root / record.artifacts[_CHANGES]
 
 
 def _count(config: RecommenderConfig, changes: DayChanges, serving_log: str) -> tuple[Tables, int]:

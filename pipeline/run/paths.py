@@ -1,10 +1,12 @@
-"""Where a run reads and writes."""
+"""Paths of a run."""
 
 from dataclasses import dataclass
 from pathlib import Path
 
 from taskroute.components.logs.log_files import is_remote
+from taskroute.schemas.change_record import AlertFile, ServingAlertFile
 from taskroute.schemas.recommender import RecommenderConfig
+from taskroute.schemas.run_record import RunRecord
 from taskroute.schemas.source import Source
 
 
@@ -25,7 +27,7 @@ class RunPaths:
 
     @property
     def serving(self) -> Path:
-        """What a model server watches: a folder a version."""
+        """The folder that a model server watches: a folder a version."""
         return self.root / "serving" / self.name
 
     @property
@@ -34,17 +36,17 @@ class RunPaths:
 
     @property
     def last_run(self) -> Path:
-        return self.root / "last_run.json"
+        return RunRecord.path(self.root)
 
     @property
     def alerts(self) -> Path:
-        """What changed in the newest span, as the last run found it."""
-        return self.root / "alerts.json"
+        """Changes in the newest span, as the last run found them."""
+        return AlertFile.path(self.root)
 
     @property
     def serving_alerts(self) -> Path:
-        """What is other in a serving log, as the last `taskroute monitor` found it."""
-        return self.root / "serving_alerts.json"
+        """Changes in a serving log, as the last `taskroute monitor` found them."""
+        return ServingAlertFile.path(self.root)
 
     @property
     def lock(self) -> Path:

@@ -6,48 +6,43 @@ an older run. A runner without `last_run.json` has the component RunReport, whic
 page from artifacts alone.
 """
 
-import json
-from collections.abc import Mapping
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 from platform import python_version
-from typing import Any
 
-from taskroute.components.measures.day_records import JudgedChange
 from taskroute.components.report.importance import Importance
 from taskroute.components.report.page import render
-from taskroute.components.report.report_data import ReportData, Stage, read_artifacts
+from taskroute.components.report.report_data import ReportData, read_artifacts
 from taskroute.components.served import registry
-from taskroute.pipeline.run.paths import RunPaths
 from taskroute.pipeline.run.quiet import quiet
+from taskroute.schemas.change_record import ServingAlertFile
 from taskroute.schemas.errors import ConfigError, UserError
 from taskroute.schemas.recommender import RecommenderConfig
+from taskroute.schemas.run_record import RunRecord
+from taskroute.schemas.serving import SAVED_MODEL_FOLDER
 from taskroute.schemas.whole_files import write_whole
 
-_LAST_RUN = "last_run.json"
 _PACKAGES = ("taskroute", "tensorflow", "tf-keras", "tensorflow-transform", "tfx", "apache-beam")
 
 # Artifact, and the folder in it: the model, the examples of the test split, the labels' graph.
 _FOR_IMPORTANCE = (
-    ("Trainer.model", "Format-Serving"),
+    ("Trainer.model", SAVED_MODEL_FOLDER),
     ("LogExampleGen.examples", "Split-test"),
     ("Transform.transform_graph", ""),
 )
 
-Record = Mapping[str, Any]
-
 
 def package_versions() -> dict[str, str]:
-    """Of what a run's result depends on, by name."""
+    """Versions of the packages that a run's result depends on."""
     return {"Python": python_version(), **{name: version(name) for name in _PACKAGES}}
 
 
-def write_page(record: Record, root: Path) -> Path:
+def write_page(record: RunRecord, root: Path) -> Path:
     """Writes the page of a run.
 
     Args:
-        record: What `last_run.json` holds, or is about to.
+        record: The run's record.
         root: The pipeline root.
 
     Returns:
@@ -75,9 +70,9 @@ def report(run: Path, output: Path | None, importance_rows: int | None, repeats:
     Raises:
         UserError: If there is no run, or what it left cannot be understood or is gone.
     """
-    path = run / _LAST_RUN if run.is_dir() else run
+    path = RunRecord.path(run) if run.is_dir() else run
     try:
-        record = json.loads(path.read_bytes())
+        record = RunRecord.model_validate_json(path.read_bytes())
         root = path.resolve().parent
         page = _page_path(record, root)
         data = read_run(record, root)
@@ -85,7 +80,7 @@ def report(run: Path, output: Path | None, importance_rows: int | None, repeats:
         raise ConfigError(
             f"{error.filename}: is not there; give a pipeline root in which a run has ended"
         ) from None
-    except (KeyError, TypeError, ValueError):
+    except ValueError:
         raise ConfigError(
             f"{path}: is not the record of a run of this version; run the pipeline again"
         ) from None
@@ -94,49 +89,42 @@ def report(run: Path, output: Path | None, importance_rows: int | None, repeats:
     return _write(data, output or page)
 
 
-def read_run(record: Record, root: Path) -> ReportData:
-    """What the page shows of a run; see `write_page`."""
-    config = RecommenderConfig.model_validate(record["config"])
+def read_run(record: RunRecord, root: Path) -> ReportData:
+    """Reads the data of a run's page; see `write_page`."""
+    config = RecommenderConfig.model_validate(record.config)
     data = read_artifacts(config, _folders(record, root))
     pointer = registry.latest(root / "serving" / config.name)
-    found: dict[str, Any] = {
-        "started": record["started"],
-        "failed_stage": record["failed_stage"],
-        "error": record["error"],
-        "stages": tuple(Stage(**stage) for stage in record["stages"]),
-        "rows": record["rows"],
-        "spans": record["spans"],
-        "bad_rows": record["bad_rows"].get("reasons", {}),
-        "pushed_version": record["pushed_version"],
-        "serving_version": pointer.version if pointer else None,
-        "code_digest": record["code_digest"],
-        "versions": record["versions"],
-    }
-    found["serving_changes"] = _serving_changes(record, root)
+    serving_log = ServingAlertFile.find(root)
+    if serving_log is not None and serving_log.run != record.started:
+        serving_log = None
     measured = _importance_path(record, root)
-    if measured.is_file():
-        found["importance"] = Importance.model_validate_json(measured.read_bytes())
-    return replace(data, **found)
+    return replace(
+        data,
+        started=record.started,
+        failed_stage=record.failed_stage,
+        error=record.error,
+        stages=record.stages,
+        rows=record.rows,
+        spans=record.spans,
+        bad_rows=record.bad_rows.reasons,
+        serving_changes=serving_log.changes if serving_log else (),
+        importance=Importance.model_validate_json(measured.read_bytes())
+        if measured.is_file()
+        else None,
+        pushed_version=record.pushed_version,
+        serving_version=pointer.version if pointer else None,
+        code_digest=record.code_digest,
+        versions=record.versions,
+    )
 
 
-def _serving_changes(record: Record, root: Path) -> tuple[JudgedChange, ...]:
-    """What `taskroute monitor` found in a serving log that it compared with this run's."""
-    path = RunPaths(root, record["name"]).serving_alerts
-    if not path.is_file():
-        return ()
-    found = json.loads(path.read_bytes())
-    if found["run"] != record["started"]:
-        return ()
-    return tuple(JudgedChange.model_validate(change) for change in found["changes"])
-
-
-def _folders(record: Record, root: Path) -> dict[str, str]:
+def _folders(record: RunRecord, root: Path) -> dict[str, str]:
     """Those under the root are kept relative to it, so that a root can be moved."""
-    return {name: str(root / folder) for name, folder in record["artifacts"].items()}
+    return {name: str(root / folder) for name, folder in record.artifacts.items()}
 
 
 def _measure(
-    record: Record, root: Path, data: ReportData, num_rows: int, repeats: int
+    record: RunRecord, root: Path, data: ReportData, num_rows: int, repeats: int
 ) -> Importance:
     folders = _folders(record, root)
     paths = []
@@ -155,13 +143,13 @@ def _measure(
     return found
 
 
-def _page_path(record: Record, root: Path) -> Path:
+def _page_path(record: RunRecord, root: Path) -> Path:
     # As the log of the run is named; a colon is no part of a file name everywhere.
-    started = str(record["started"]).partition("+")[0].replace(":", "-")
+    started = record.started.partition("+")[0].replace(":", "-")
     return root / "reports" / f"{started}.html"
 
 
-def _importance_path(record: Record, root: Path) -> Path:
+def _importance_path(record: RunRecord, root: Path) -> Path:
     return _page_path(record, root).with_suffix(".importance.json")
 
 

@@ -8,9 +8,7 @@ import contextlib
 import json
 import os
 import time
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
 
 import click
 from pydantic import ValidationError
@@ -21,7 +19,6 @@ from taskroute.pipeline.inspection.check import check_log
 from taskroute.pipeline.run import run as runner
 from taskroute.pipeline.run.paths import RunPaths, absolute_source
 from taskroute.pipeline.run.quiet import quiet
-from taskroute.schemas.base import Config
 from taskroute.schemas.errors import (
     NOT_BLESSED,
     SERVING_CHECK_FAILED,
@@ -30,22 +27,13 @@ from taskroute.schemas.errors import (
     UserError,
 )
 from taskroute.schemas.recommender import ModelConfig, RecommenderConfig
+from taskroute.schemas.run_record import Outcome, RetrainVerdict, RunRecord
 from taskroute.schemas.source import Source
 from taskroute.schemas.warm_start import WarmStartRecord
 from taskroute.schemas.whole_files import write_whole
 
 # The file to which a job of GitHub's Actions writes its summary.
 _SUMMARY_VARIABLE = "GITHUB_STEP_SUMMARY"
-
-Outcome = Literal[
-    "pushed",
-    "already_trained",
-    "not_blessed",
-    "does_not_serve",
-    "data_refused",
-    "config_refused",
-    "failed",
-]
 
 _OUTCOMES: dict[int, Outcome] = {
     0: "pushed",
@@ -54,63 +42,6 @@ _OUTCOMES: dict[int, Outcome] = {
     NOT_BLESSED: "not_blessed",
     SERVING_CHECK_FAILED: "does_not_serve",
 }
-
-
-class RetrainVerdict(Config):
-    """What a retraining came to: the last line of stdout, and `retrain` in last_run.json.
-
-    Attributes:
-        name: Of the config.
-        outcome: In a word.
-        exit_code: Of the command.
-        message: In a sentence.
-        first_span: Of the window that was read, where it is known.
-        last_span: Its last one.
-        warm_start: What the training took over from the model that served; None where it started
-            afresh or did not start.
-        version: What serves now, if anything.
-        alerts: What changed in the newest span, a sentence each; they change no outcome.
-        metrics: By task, by metric: the candidate's value and the baseline's, where there is one.
-        seconds: Of the whole command.
-        report: The run's page, where there is one.
-        log: The run's log, where there is one.
-    """
-
-    name: str
-    outcome: Outcome
-    exit_code: int
-    message: str
-    first_span: str | None = None
-    last_span: str | None = None
-    warm_start: str | None = None
-    version: int | None = None
-    alerts: tuple[str, ...] = ()
-    metrics: dict[str, dict[str, dict[str, float | None]]] = {}
-    seconds: float = 0.0
-    report: str | None = None
-    log: str | None = None
-
-    def markdown(self) -> str:
-        """The verdict for people."""
-        window = f", {self.first_span} to {self.last_span}" if self.last_span else ""
-        lines = [
-            f"### {self.name}: {self.outcome.replace('_', ' ')}",
-            "",
-            f"{self.message}{window}",
-        ]
-        if self.version is not None:
-            lines.append(f"\nVersion {self.version} serves.")
-        if self.warm_start:
-            lines.append(f"\nWarm start: {self.warm_start}.")
-        if self.alerts:
-            lines += ["", *(f"* alert: {sentence}" for sentence in self.alerts)]
-        if self.metrics:
-            lines += ["", "| task | metric | candidate | baseline |", "|---|---|---:|---:|"]
-        for task, metrics in self.metrics.items():
-            for metric, values in metrics.items():
-                cells = (_digits(values[side]) for side in ("candidate", "baseline"))
-                lines.append(f"| {task} | {metric} | {' | '.join(cells)} |")
-        return "\n".join(lines) + "\n"
 
 
 def retrain(
@@ -140,13 +71,13 @@ def retrain(
     """
     start = time.perf_counter()
     paths = RunPaths(root.resolve(), config.name)
-    facts: dict[str, Any] = {"name": config.name}
+    verdict, first, last = None, None, None
     try:
         source = _source(config, data_folder, span)
         window = spans.read_window(source)
         if window is not None:
-            facts |= {"first_span": window.spans[0], "last_span": window.spans[-1]}
-        facts |= _already_trained(config, paths, facts) or _train(
+            first, last = window.spans[0], window.spans[-1]
+        verdict = _already_trained(config, paths, (first, last)) or _train(
             config.model_copy(update={"source": source}),
             data_folder,
             root,
@@ -155,17 +86,23 @@ def retrain(
         )
     except Exception as error:
         code = getattr(error, "exit_code", 1)
-        facts |= {
-            "outcome": _OUTCOMES.get(code, "failed") if code else "failed",
-            "exit_code": code,
-            "message": str(error) if isinstance(error, UserError) else repr(error),
-        }
+        verdict = RetrainVerdict(
+            name=config.name,
+            outcome=_OUTCOMES.get(code, "failed") if code else "failed",
+            exit_code=code,
+            message=str(error) if isinstance(error, UserError) else repr(error),
+        )
         raise
     finally:
-        if "outcome" in facts:
+        if verdict is not None:
             pointer = registry.latest(paths.serving)
-            facts["version"] = pointer and pointer.version
-            verdict = RetrainVerdict(**facts, seconds=round(time.perf_counter() - start, 1))
+            found = {
+                "first_span": first,
+                "last_span": last,
+                "version": pointer and pointer.version,
+                "seconds": round(time.perf_counter() - start, 1),
+            }
+            verdict = verdict.model_copy(update=found)
             _write(verdict, paths)
             click.echo(verdict.model_dump_json())
     return verdict
@@ -188,65 +125,67 @@ def _source(config: RecommenderConfig, data_folder: Path, span: str | None) -> S
 
 
 def _already_trained(
-    config: RecommenderConfig, paths: RunPaths, facts: Mapping[str, Any]
-) -> dict[str, Any] | None:
+    config: RecommenderConfig, paths: RunPaths, window: tuple[str | None, str | None]
+) -> RetrainVerdict | None:
     """The verdict where a model of this config and window was pushed before."""
     model_config = config.part(ModelConfig)
-    span = (facts["first_span"], facts["last_span"])
     for version, folder in registry.warm_starts(paths.serving).items():
-        record = WarmStartRecord.read(folder)
-        if record is None or record.data_span != span:
+        record = WarmStartRecord.find(folder)
+        if record is None or record.data_span != window:
             continue
         if not record.is_of(model_config, config.serving):
             continue
         message = f"already trained: version {version} is of this config and span"
         if version not in registry.versions(paths.serving):
             message += ", and was rolled back"
-        return {"outcome": "already_trained", "exit_code": 0, "message": message}
+        return RetrainVerdict(
+            name=config.name, outcome="already_trained", exit_code=0, message=message
+        )
     return None
 
 
 def _train(
     config: RecommenderConfig, data_folder: Path, root: Path, *, verbose: bool, only_json: bool
-) -> dict[str, Any]:
+) -> RetrainVerdict:
     check_log(config, data_folder)
     silence = quiet(Path(os.devnull), verbose=False) if only_json else contextlib.nullcontext()
     with silence:
         record = runner.run(config, data_folder, root, verbose=verbose, warm_start=True)
     messages = {
         0: f"version {record.pushed_version} was pushed",
-        NOT_BLESSED: (record.verdict or {}).get("summary", ""),
-        SERVING_CHECK_FAILED: (record.serving_check or {}).get("summary", ""),
+        NOT_BLESSED: record.verdict.summary if record.verdict else "",
+        SERVING_CHECK_FAILED: record.serving_check.summary if record.serving_check else "",
     }
-    return {
-        "outcome": _OUTCOMES[record.exit_code],
-        "exit_code": record.exit_code,
-        "message": messages[record.exit_code],
-        "warm_start": (record.warm_start or {}).get("sentence"),
-        "alerts": tuple(alert["sentence"] for alert in record.alerts),
-        "metrics": _metrics(record),
-        "report": record.report,
-        "log": record.log,
-    }
+    return RetrainVerdict(
+        name=config.name,
+        outcome=_OUTCOMES[record.exit_code],
+        exit_code=record.exit_code,
+        message=messages[record.exit_code],
+        warm_start=record.warm_start.sentence if record.warm_start else None,
+        alerts=tuple(alert.sentence for alert in record.alerts),
+        metrics=_metrics(record),
+        report=record.report,
+        log=record.log,
+    )
 
 
-def _metrics(record: runner.RunRecord) -> dict[str, dict[str, dict[str, float | None]]]:
-    """Of each task, the metrics that gates judge, or else the first that is defined."""
-    gates = (record.verdict or {}).get("gates", ())
+def _metrics(record: RunRecord) -> dict[str, dict[str, dict[str, float | None]]]:
+    """The metrics that gates judge, by task, or else the first that is defined."""
+    gates = record.verdict.gates if record.verdict else ()
     metrics: dict[str, dict[str, dict[str, float | None]]] = {}
     for task, found in record.metrics.items():
-        defined = [name for name, value in found["values"].items() if value is not None]
-        judged = [gate["metric"] for gate in gates if gate["task"] == task]
+        defined = [name for name, value in found.values.items() if value is not None]
+        judged = [gate.metric for gate in gates if gate.task == task]
         for name in dict.fromkeys(judged or defined[:1]):
             baseline = next(
                 (
-                    gate["baseline"]
+                    gate.baseline
                     for gate in gates
-                    if (gate["task"], gate["metric"], gate["slice"]) == (task, name, None)
+                    if (gate.task, gate.metric, gate.slice) == (task, name, None)
                 ),
                 None,
             )
-            values = {"candidate": found["values"].get(name), "baseline": baseline}
+            values = {"candidate": found.values.get(name), "baseline": baseline}
             metrics.setdefault(task, {})[name] = values
     return metrics
 
@@ -262,7 +201,30 @@ def _write(verdict: RetrainVerdict, paths: RunPaths) -> None:
     summary = os.environ.get(_SUMMARY_VARIABLE)
     if summary:
         with Path(summary).open("a", encoding="utf-8") as file:
-            file.write(verdict.markdown())
+            file.write(_markdown(verdict))
+
+
+def _markdown(verdict: RetrainVerdict) -> str:
+    """The verdict for people."""
+    window = f", {verdict.first_span} to {verdict.last_span}" if verdict.last_span else ""
+    lines = [
+        f"### {verdict.name}: {verdict.outcome.replace('_', ' ')}",
+        "",
+        f"{verdict.message}{window}",
+    ]
+    if verdict.version is not None:
+        lines.append(f"\nVersion {verdict.version} serves.")
+    if verdict.warm_start:
+        lines.append(f"\nWarm start: {verdict.warm_start}.")
+    if verdict.alerts:
+        lines += ["", *(f"* alert: {sentence}" for sentence in verdict.alerts)]
+    if verdict.metrics:
+        lines += ["", "| task | metric | candidate | baseline |", "|---|---|---:|---:|"]
+    for task, metrics in verdict.metrics.items():
+        for metric, values in metrics.items():
+            cells = (_digits(values[side]) for side in ("candidate", "baseline"))
+            lines.append(f"| {task} | {metric} | {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"
 
 
 def _digits(value: float | None) -> str:

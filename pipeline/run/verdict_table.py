@@ -1,7 +1,8 @@
 """The gate's verdict as a person reads it."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
+
+from taskroute.schemas.evaluation_record import GateVerdict
 
 _HEADERS = (
     "metric",
@@ -17,17 +18,17 @@ _RIGHT = {2, 3, 4}
 _MARKS = {True: "[green]passed[/green]", False: "[red]failed[/red]", None: "[dim]not judged[/dim]"}
 
 
-def verdict_lines(gates: Sequence[Mapping[str, Any]], most: int = 15) -> list[str]:
+def verdict_lines(gates: Sequence[GateVerdict], most: int = 15) -> list[str]:
     """A header and a line a rule, the failed ones first, with rich's markup.
 
     Args:
-        gates: `GateVerdict`s as JSON objects.
+        gates: Verdicts of single rules.
         most: Rules shown; a last line counts the others.
     """
     if not gates:
         return []
     order = {False: 0, True: 1, None: 2}
-    ranked = sorted(gates, key=lambda gate: order[gate["passed"]])
+    ranked = sorted(gates, key=lambda gate: order[gate.passed])
     cells = [_HEADERS, *(_cells(gate) for gate in ranked[:most])]
     widths = [max(len(row[place]) for row in cells) for place in range(len(_HEADERS) - 1)]
     lines = []
@@ -37,7 +38,7 @@ def verdict_lines(gates: Sequence[Mapping[str, Any]], most: int = 15) -> list[st
             for place, (text, width) in enumerate(zip(row[:-1], widths, strict=True))
             if width
         ]
-        mark = row[-1] if index == 0 else _MARKS[ranked[index - 1]["passed"]]
+        mark = row[-1] if index == 0 else _MARKS[ranked[index - 1].passed]
         text = "  ".join(texts).replace("[", r"\[") + f"  {mark}"
         lines.append(f"[bold]{text}[/bold]" if index == 0 else text)
     if len(ranked) > most:
@@ -45,20 +46,20 @@ def verdict_lines(gates: Sequence[Mapping[str, Any]], most: int = 15) -> list[st
     return lines
 
 
-def _cells(gate: Mapping[str, Any]) -> tuple[str, ...]:
-    difference, interval = gate["difference"], ""
-    if gate["low"] is not None:
+def _cells(gate: GateVerdict) -> tuple[str, ...]:
+    interval = ""
+    if gate.low is not None:
         # Of the difference where that is judged, else of the candidate's value.
-        signed = "+" if gate["rule"].startswith("may lose") else ""
-        interval = f"{gate['low']:{signed}.4f} to {gate['high']:{signed}.4f}"
+        signed = "+" if gate.rule.startswith("may lose") else ""
+        interval = f"{gate.low:{signed}.4f} to {gate.high:{signed}.4f}"
     return (
-        f"{gate['task']} {gate['metric']}",
-        gate["slice"] or "",
-        _number(gate["value"]),
-        _number(gate["baseline"]),
-        "" if difference is None else f"{difference:+.4f}",
+        f"{gate.task} {gate.metric}",
+        gate.slice or "",
+        _number(gate.value),
+        _number(gate.baseline),
+        "" if gate.difference is None else f"{gate.difference:+.4f}",
         interval,
-        gate["rule"],
+        gate.rule,
         "",
     )
 

@@ -8,11 +8,12 @@ import numpy as np
 
 from taskroute.components.logs import splits
 from taskroute.components.logs.timestamps import to_seconds
-from taskroute.pipeline.run.run import RunRecord, run
+from taskroute.pipeline.run.run import run
 from taskroute.pipeline.sample_log.best_auc import best_auc
 from taskroute.pipeline.sample_log.sample_files import write_sample_log
 from taskroute.pipeline.sample_log.sample_log import SampleLog, SampleLogSpec, make_sample_log
 from taskroute.schemas.recommender import RecommenderConfig, load_config
+from taskroute.schemas.run_record import RunRecord
 from taskroute.schemas.source import SPLITS
 
 

@@ -5,9 +5,10 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from taskroute.components.served.check import ServingReport, check_model, contract_of_info
+from taskroute.components.served.check import check_model, contract_of_info
 from taskroute.pipeline.server.served_model import find_model
 from taskroute.schemas.errors import SERVING_CHECK_FAILED
+from taskroute.schemas.serving_check import ServingReport
 
 
 def serve_check(folder: Path) -> int:

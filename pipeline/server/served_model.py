@@ -1,15 +1,11 @@
-"""Exported models on disk: which version of a folder serves, and what it says of itself."""
+"""Exported models on disk: the served version of a folder, and its description."""
 
 from dataclasses import dataclass
 from pathlib import Path
 
-from pydantic import ValidationError
-
 from taskroute.components.served import registry
 from taskroute.schemas.errors import ConfigError
 from taskroute.schemas.serving import ModelInfo
-
-_INFO_FILE = "assets.extra/model_info.json"
 
 
 @dataclass(frozen=True)
@@ -35,13 +31,13 @@ def find_model(folder: Path) -> ExportedModel:
                 "`taskroute run` names, such as runs/demo/serving/demo"
             )
         folder = folder / str(pointer.version if pointer else versions[-1])
-    try:
-        info = ModelInfo.model_validate_json((folder / _INFO_FILE).read_bytes())
-    except FileNotFoundError:
+    path = ModelInfo.path(folder)
+    if not path.is_file():
         raise ConfigError(
-            f"{folder}: lacks {_INFO_FILE}; only a model that `taskroute run` exported has it"
-        ) from None
-    except ValidationError:
-        raise ConfigError(f"{folder / _INFO_FILE}: cannot be understood; train again") from None
+            f"{folder}: lacks {ModelInfo.FILE}; only a model that `taskroute run` exported has it"
+        )
+    info = ModelInfo.find(folder)
+    if info is None:
+        raise ConfigError(f"{path}: cannot be understood; train again")
     name = folder.resolve().name
     return ExportedModel(folder, int(name) if name.isdecimal() else 1, info)

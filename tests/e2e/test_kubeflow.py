@@ -177,6 +177,14 @@ def test_the_steps_push_a_model_that_scores_as_that_of_the_local_run(world, kube
         np.testing.assert_allclose(pushed[task], scores, rtol=0, atol=1e-6)
 
 
+def test_the_last_step_makes_the_page_of_the_run(kubeflow):
+    html = (kubeflow.folder_of("RunReport", "report") / "report.html").read_text()
+    assert "Blessed and pushed as version 1" in html
+    assert "Version 1 serves." in html
+    assert "Learning curves" in html
+    assert "Code digest" in html
+
+
 def test_artifacts_know_their_uris_not_the_paths_inside_a_pod(kubeflow):
     for (name, key), artifact in kubeflow.artifacts.items():
         assert str(kubeflow.pod) not in json.dumps(artifact), (name, key)

@@ -16,11 +16,11 @@ import pytest
 import yaml
 from click.testing import CliRunner
 
-from taskroute.components.measures.day_records import read_changes
 from taskroute.components.served import registry
 from taskroute.pipeline.cli.main import cli
 from taskroute.pipeline.sample_log.sample_files import write_sample_days
 from taskroute.pipeline.sample_log.sample_log import SampleLogSpec, make_sample_log
+from taskroute.schemas.change_record import DayChanges
 
 pytestmark = pytest.mark.e2e
 
@@ -145,7 +145,7 @@ def test_the_newest_span_is_compared_by_the_model_that_has_not_seen_it(world):
     assert (told["now"], told["note"]) == (world.days[2], "")
     assert told["run"] == world.last_run["started"]
     assert told["alerts"] == world.last_run["alerts"]
-    changes = read_changes(world.root / world.last_run["artifacts"]["DayMonitor.changes"])
+    changes = DayChanges.read(world.root / world.last_run["artifacts"]["DayMonitor.changes"])
     assert changes.served_version == 1
     assert list(changes.rows) == list(world.days[1:3])
     found = {(one.signal, one.name) for one in changes.changes}

@@ -176,7 +176,7 @@ def test_each_task_is_calibrated_as_asked_on_the_rows_that_count_for_it(ranker_a
     before = {name: x.numpy() for name, x in ranker.predict_values(batch).items()}
     asked = Calibration(method="platt", tasks={"like": "isotonic"})
     found = fit_calibrations(ranker, dataset, asked)
-    assert {name: task["method"] for name, task in found.items()} == {
+    assert {name: task.method for name, task in found.items()} == {
         "click": "platt",
         "like": "isotonic",
     }
@@ -186,11 +186,11 @@ def test_each_task_is_calibrated_as_asked_on_the_rows_that_count_for_it(ranker_a
         counts = columns[f"weight/{name}"] > 0
         rate = columns[f"label/{name}"][counts].mean()
         ratios = [values[name][counts].mean() / rate for values in (before, after)]
-        assert found[name]["before"]["calibration"] == pytest.approx(ratios[0], abs=1e-3)
-        assert found[name]["after"]["calibration"] == pytest.approx(ratios[1], abs=1e-3)
+        assert found[name].before.calibration == pytest.approx(ratios[0], abs=1e-3)
+        assert found[name].after.calibration == pytest.approx(ratios[1], abs=1e-3)
         assert ratios[1] == pytest.approx(1, abs=0.04)
         assert abs(ratios[0] - 1) > 0.05
-        assert found[name]["after"]["log_loss"] < found[name]["before"]["log_loss"]
+        assert found[name].after.log_loss < found[name].before.log_loss
 
 
 def test_none_is_no_calibration(ranker_and_rows):

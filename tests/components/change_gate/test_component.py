@@ -4,7 +4,7 @@ import pytest
 from tfx.types import standard_artifacts
 
 from taskroute.components.change_gate.component import ChangeGate
-from taskroute.components.measures.day_records import DayChanges, JudgedChange, write_changes
+from taskroute.schemas.change_record import DayChanges, JudgedChange
 from taskroute.schemas.errors import DataError
 
 DRIFT = JudgedChange(
@@ -28,7 +28,7 @@ LABELS = DRIFT.model_copy(update={"signal": "label_rate", "name": "click", "move
 
 def gate(folder, *changes):
     found = {"now": "2026-01-09", "rows": {}, "every": 1, "served_version": None, "note": ""}
-    write_changes(folder, DayChanges(**found, changes=changes, histograms=()))
+    DayChanges(**found, changes=changes, histograms=()).write(folder)
     artifact = standard_artifacts.ExampleAnomalies()
     artifact.uri = str(folder)
     ChangeGate.test_call(changes=artifact)

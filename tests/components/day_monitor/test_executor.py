@@ -14,8 +14,9 @@ from taskroute.components.day_monitor.component import DayMonitor
 from taskroute.components.day_monitor.executor import Executor
 from taskroute.components.example_files.reader import read_batches
 from taskroute.components.example_files.shard_names import shard_name
-from taskroute.components.measures.day_records import read_changes, read_tables
+from taskroute.components.measures.day_records import read_tables
 from taskroute.components.measures.tables import NO_SPAN
+from taskroute.schemas.change_record import DayChanges
 from taskroute.schemas.columns import RawColumn
 from taskroute.schemas.monitoring import Monitoring
 from taskroute.schemas.recommender import DataConfig
@@ -87,7 +88,7 @@ def run(world, folder, **monitoring):
             "serving": "",
         },
     )
-    return read_changes(folder), read_tables(folder)
+    return DayChanges.read(folder), read_tables(folder)
 
 
 def test_a_log_without_spans_is_counted_for_a_serving_log_to_be_compared_with(world, tmp_path):

@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from sklearn import metrics as oracle
 
 from taskroute.components.measures.binary import PROBABILITY_MARGIN, BinaryStatistics
-from taskroute.components.measures.records import measure
 from taskroute.components.measures.rows import make_rows
 from taskroute.components.measures.sparse_sums import SparseSums
+from taskroute.components.measures.task_metrics import measure
 
 
 def _log_of_rate(positive_rate, num_rows=500_000, spread=1.5, seed=1):

@@ -1,17 +1,10 @@
-"""What DayMonitor leaves is read back as it was."""
+"""The files of DayMonitor are read back as they were."""
 
 import numpy as np
 import pytest
 
-from taskroute.components.measures.day_records import (
-    DayChanges,
-    JudgedChange,
-    read_changes,
-    read_tables,
-    write_changes,
-    write_tables,
-)
-from taskroute.components.measures.histogram import Histogram
+from taskroute.components.measures.day_records import read_tables, write_tables
+from taskroute.schemas.change_record import DayChanges, Histogram, JudgedChange
 from taskroute.schemas.errors import DataError
 
 CHANGE = JudgedChange(
@@ -44,9 +37,9 @@ def test_changes_and_tables_survive_their_files(tmp_path):
         "9": {("drift", "a.b-c"): np.arange(6.0).reshape(3, 2), ("label_rate", "x"): np.eye(2)},
         "10": {("drift", "a.b-c"): np.ones((3, 2))},
     }
-    write_changes(tmp_path, CHANGES)
+    CHANGES.write(tmp_path)
     write_tables(tmp_path, tables)
-    assert read_changes(tmp_path) == CHANGES
+    assert DayChanges.read(tmp_path) == CHANGES
     found = read_tables(tmp_path)
     assert list(found) == ["9", "10"]
     for span, of_span in tables.items():
@@ -83,14 +76,16 @@ def test_the_sentence_has_levels_change_limit_and_spans():
 
 
 def test_what_an_alert_holds_names_a_column_or_a_task():
-    alert = CHANGE.as_alert()
+    alert = CHANGE.as_alert().model_dump()
     assert alert["column"] == "age"
     assert (alert["value"], alert["before"], alert["threshold"]) == (0.25, 0.03, 0.05)
-    of_task = CHANGE.model_copy(update={"signal": "calibration"}).as_alert()
+    of_task = CHANGE.model_copy(update={"signal": "calibration"}).as_alert().model_dump()
     assert of_task["task"] == "age"
+    assert "column" not in of_task
+    assert "task" not in alert
 
 
-@pytest.mark.parametrize("read", [read_changes, read_tables])
+@pytest.mark.parametrize("read", [DayChanges.read, read_tables])
 def test_files_that_are_gone_or_broken_are_said_in_a_sentence(tmp_path, read):
     with pytest.raises(DataError, match="run the pipeline again"):
         read(tmp_path)

@@ -5,7 +5,8 @@ import pyarrow as pa
 import pytest
 from tensorflow_data_validation.statistics import stats_impl
 
-from taskroute.components.measures.histogram import Histogram, prediction_cells, read_histograms
+from taskroute.components.measures.histogram import cells_of, prediction_cells, read_histograms
+from taskroute.schemas.change_record import Histogram
 
 
 def binary(*terms):
@@ -15,14 +16,14 @@ def binary(*terms):
 def test_a_frequent_term_has_a_cell_and_all_others_share_the_last():
     histogram = Histogram(column="device", terms=("phone", "tv"))
     assert histogram.num_cells == 3
-    found = histogram.cells(binary("tv", "phone", "watch", "", "tv"))
+    found = cells_of(histogram, binary("tv", "phone", "watch", "", "tv"))
     assert found.tolist() == [1, 0, 2, 2, 1]
     assert [histogram.name(cell) for cell in range(3)] == ["'phone'", "'tv'", "all other terms"]
 
 
 def test_a_cell_of_numbers_holds_its_lower_boundary():
     histogram = Histogram(column="age", boundaries=(18.0, 30.5))
-    found = histogram.cells(pa.array([17.9, 18.0, 30.5, -1e30, 1e30], pa.float32()))
+    found = cells_of(histogram, pa.array([17.9, 18.0, 30.5, -1e30, 1e30], pa.float32()))
     assert found.tolist() == [0, 1, 2, 0, 2]
     assert [histogram.name(cell) for cell in range(3)] == [
         *("below 18", "18 to 30.5", "30.5 and more"),
@@ -32,7 +33,7 @@ def test_a_cell_of_numbers_holds_its_lower_boundary():
 def test_a_column_without_a_value_has_one_cell():
     histogram = Histogram(column="age")
     assert histogram.num_cells == 1
-    assert histogram.cells(pa.array([1.0, 2.0], pa.float32())).tolist() == [0, 0]
+    assert cells_of(histogram, pa.array([1.0, 2.0], pa.float32())).tolist() == [0, 0]
     assert histogram.name(0) == "all values"
 
 
@@ -54,7 +55,7 @@ def test_the_cells_are_those_that_tfdv_finds_on_the_train_split(tmp_path):
     assert found["term"].num_cells == 64
     assert found["term"].terms[0] == max(counts, key=counts.get)
     assert min(counts[term] for term in found["term"].terms) >= sorted(counts.values())[-64]
-    shares = np.bincount(found["number"].cells(rows["number"].flatten())) / 5000
+    shares = np.bincount(cells_of(found["number"], rows["number"].flatten())) / 5000
     assert shares == pytest.approx(np.full(10, 0.1), abs=0.005)
 
 

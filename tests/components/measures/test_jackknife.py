@@ -8,8 +8,8 @@ from scipy import stats
 
 from taskroute.components.measures.binary import BinaryStatistics
 from taskroute.components.measures.jackknife import NUM_GROUPS, Spread, spread, student_t
-from taskroute.components.measures.records import measure
 from taskroute.components.measures.rows import make_rows, row_hashes
+from taskroute.components.measures.task_metrics import measure
 
 
 @pytest.mark.parametrize("degrees_of_freedom", [4, 10, 31])

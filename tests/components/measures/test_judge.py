@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from taskroute.components.measures.histogram import Histogram
 from taskroute.components.measures.jackknife import NUM_GROUPS
 from taskroute.components.measures.judge import judge
+from taskroute.schemas.change_record import Histogram
 from taskroute.schemas.monitoring import Monitoring
 
 HISTOGRAMS = (Histogram(column="device", terms=("phone", "tv")), Histogram(column="age"))
@@ -191,10 +191,10 @@ def test_an_alert_says_what_moved_from_when_and_by_how_much():
     for word in ("label_rate of task 'click': 0.0", "before 0.", "% less, at least"):
         assert word in found["label_rate"].sentence
     alert = found["label_rate"].as_alert()
-    assert (alert["task"], alert["signal"]) == ("click", "label_rate")
-    assert alert["value"] == pytest.approx(0.05, rel=0.1)
-    assert alert["before"] == pytest.approx(0.1, rel=0.1)
-    assert alert["sentence"] == found["label_rate"].sentence
+    assert (alert.task, alert.signal) == ("click", "label_rate")
+    assert alert.value == pytest.approx(0.05, rel=0.1)
+    assert alert.before == pytest.approx(0.1, rel=0.1)
+    assert alert.sentence == found["label_rate"].sentence
 
 
 def test_a_column_that_is_new_is_not_compared():

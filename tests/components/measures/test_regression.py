@@ -7,9 +7,9 @@ from hypothesis import strategies as st
 from sklearn import metrics as oracle
 
 from taskroute.components.measures import regression
-from taskroute.components.measures.records import measure
 from taskroute.components.measures.regression import RegressionStatistics
 from taskroute.components.measures.rows import make_rows
+from taskroute.components.measures.task_metrics import measure
 
 
 def _add_up(rows):

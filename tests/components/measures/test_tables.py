@@ -5,7 +5,6 @@ import pyarrow as pa
 import pytest
 
 from taskroute.components.logs.hashes import hash_texts
-from taskroute.components.measures.histogram import Histogram
 from taskroute.components.measures.jackknife import NUM_GROUPS
 from taskroute.components.measures.rows import row_hashes
 from taskroute.components.measures.tables import (
@@ -22,6 +21,7 @@ from taskroute.components.measures.tables import (
     select,
     without_model,
 )
+from taskroute.schemas.change_record import Histogram
 
 BATCH = pa.RecordBatch.from_arrays(
     [

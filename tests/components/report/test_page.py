@@ -14,23 +14,25 @@ import pytest
 
 from taskroute.components.logs.bad_rows import BadRow
 from taskroute.components.measures.binary import BinaryStatistics
-from taskroute.components.measures.day_records import DayChanges, JudgedChange
-from taskroute.components.measures.records import (
+from taskroute.components.measures.regression import RegressionStatistics
+from taskroute.components.measures.rows import make_rows
+from taskroute.components.measures.task_metrics import measure
+from taskroute.components.report import page
+from taskroute.components.report.column_statistics import ColumnStatistics
+from taskroute.components.report.importance import ColumnImportance, Importance
+from taskroute.components.report.report_data import ReportData
+from taskroute.components.task_evaluator.gate import judge
+from taskroute.schemas.change_record import DayChanges, JudgedChange
+from taskroute.schemas.evaluation_record import (
     Baseline,
     Difference,
     MeasuredSlice,
     Measurements,
-    measure,
 )
-from taskroute.components.measures.regression import RegressionStatistics
-from taskroute.components.measures.rows import make_rows
-from taskroute.components.report import page
-from taskroute.components.report.column_statistics import ColumnStatistics
-from taskroute.components.report.importance import ColumnImportance, Importance
-from taskroute.components.report.report_data import ReportData, Stage
-from taskroute.components.served.check import Check, Latency, ServingReport
-from taskroute.components.task_evaluator.gate import judge
 from taskroute.schemas.recommender import RecommenderConfig
+from taskroute.schemas.run_record import Stage
+from taskroute.schemas.serving_check import Check, Latency, ServingReport
+from taskroute.schemas.training_record import TrainingRecord
 
 EVIL = "<script>alert('x')</script>"
 CONFIG = RecommenderConfig.model_validate(
@@ -109,7 +111,6 @@ def data():
         num_examples=2000,
         seconds=1.0,
         baseline=Baseline(version=3, path="/serving/3", model_digest="abc"),
-        tasks={name: measured.candidate for name, measured in compared.items()},
         compared=compared,
         slices=tuple(
             MeasuredSlice(
@@ -146,7 +147,10 @@ def data():
     return ReportData(
         CONFIG,
         started="2026-11-22T06:40:27+00:00",
-        stages=(Stage("LogExampleGen", 1.5, False, 3000), Stage("Trainer", 20.0, True, None)),
+        stages=(
+            Stage(name="LogExampleGen", seconds=1.5, cached=False, rows=3000),
+            Stage(name="Trainer", seconds=20.0, cached=True, rows=None),
+        ),
         rows={"train": 2400, "validation": 300, "test": 300},
         spans={"first_span": "2026-01-01", "last_span": "2026-01-02", "missing_spans": ""},
         bad_rows={"not_a_number": 3},
@@ -167,7 +171,7 @@ def data():
             histograms=(),
         ),
         serving_changes=(SKEW,),
-        training=training,
+        training=TrainingRecord.model_validate(training),
         measurements=measurements,
         verdict=judge(CONFIG.evaluation.gates, measurements),
         serving_check=ServingReport(
@@ -347,9 +351,11 @@ def test_losses_that_are_no_numbers_are_left_out_of_the_curves(data, num_lost):
         name: [*curve[: len(curve) - num_lost], *[float("nan")] * num_lost]
         if "loss" in name
         else curve
-        for name, curve in data.training["history"].items()
+        for name, curve in data.training.history.items()
     }
-    html = page.render(replace(data, training={**data.training, "history": history}))
+    html = page.render(
+        replace(data, training=data.training.model_copy(update={"history": history}))
+    )
     assert not re.search(r'points="[^"]*nan', html)
 
 
@@ -413,7 +419,6 @@ def test_a_page_of_many_slices_and_tasks_is_below_2_megabytes(data):
     )
     many = measured.model_copy(
         update={
-            "tasks": {name: task.candidate for name, task in tasks.items()},
             "compared": tasks,
             "slices": slices,
         }

@@ -3,11 +3,17 @@
 from xml.etree import ElementTree
 
 from taskroute.components.report.routing_figure import routing_figure
+from taskroute.schemas.training_record import RoutingTable
+
+
+def _matrix(upper, lower, values):
+    return RoutingTable(name="m", upper=upper, lower=lower, values=values)
+
 
 TASKS = ("click", "like", "buy <now>")
 MATRICES = [
-    {"upper": ["2.1", "2.2"], "lower": ["1.1", "1.2", "1.3"], "values": [[1, 0, 0], [0, 0.5, 0]]},
-    {"upper": TASKS, "lower": ["2.1", "2.2"], "values": [[1, 0], [0, 0.2], [0.7, 0.3]]},
+    _matrix(["2.1", "2.2"], ["1.1", "1.2", "1.3"], [[1, 0, 0], [0, 0.5, 0]]),
+    _matrix(TASKS, ["2.1", "2.2"], [[1, 0], [0, 0.2], [0.7, 0.3]]),
 ]
 parse = ElementTree.fromstring  # of what we wrote ourselves
 SVG = "{http://www.w3.org/2000/svg}"
@@ -44,15 +50,15 @@ def test_the_figure_says_in_words_what_each_task_uses():
 
 def test_layers_that_all_feed_the_tasks_are_drawn_too():
     matrices = [
-        {"upper": ["a", "b"], "lower": ["1.1", "1.2"], "values": [[1, 0], [0.5, 0.5]]},
-        {"upper": ["a", "b"], "lower": ["2.1"], "values": [[1], [1]]},
+        _matrix(["a", "b"], ["1.1", "1.2"], [[1, 0], [0.5, 0.5]]),
+        _matrix(["a", "b"], ["2.1"], [[1], [1]]),
     ]
     title = parse(routing_figure(matrices, ["a", "b"])).find(f"{SVG}title").text
     assert title == "a uses 1.1, 2.1; b uses 1.1, 1.2, 2.1"
 
 
 def test_parts_may_bear_the_names_of_tasks():
-    own = {"upper": ["a", "b"], "lower": ["a", "b"], "values": [[1, 0], [0, 1]]}
+    own = _matrix(["a", "b"], ["a", "b"], [[1, 0], [0, 1]])
     root = parse(routing_figure([own, own], ["a", "b"]))
     assert root.find(f"{SVG}title").text == "a uses a, a; b uses b, b"
     assert len(list(root.iter(f"{SVG}rect"))) == 6
@@ -60,7 +66,7 @@ def test_parts_may_bear_the_names_of_tasks():
 
 def test_boxes_are_as_wide_as_their_names_and_do_not_overlap():
     tasks = ["watched_for_thirty_seconds", "a_name_that_nobody_would_give_to_any_task"]
-    matrix = {"upper": tasks, "lower": ["1.1", "1.2"], "values": [[1, 0], [0, 1]]}
+    matrix = _matrix(tasks, ["1.1", "1.2"], [[1, 0], [0, 1]])
     root = parse(routing_figure([matrix], tasks))
     widths = {}
     for group in root.iter(f"{SVG}g"):

@@ -2,14 +2,14 @@
 
 import pytest
 
-from taskroute.components.measures.records import (
+from taskroute.components.report.slices import worst_first
+from taskroute.schemas.evaluation_record import (
     Interval,
     MeasuredSlice,
     MeasuredTask,
     Measurements,
     TaskMetrics,
 )
-from taskroute.components.report.slices import worst_first
 
 
 def _metrics(kind, metric, value, low=None, high=None, rows=10):
@@ -32,7 +32,7 @@ def _measurements(kind, metric, overall, slices):
         split="test",
         num_examples=100,
         seconds=1.0,
-        tasks={"t": _metrics(kind, metric, overall)},
+        compared={"t": MeasuredTask(candidate=_metrics(kind, metric, overall))},
         slices=tuple(
             MeasuredSlice(column="c", value=value, tasks={"t": MeasuredTask(candidate=metrics)})
             for value, metrics in slices.items()

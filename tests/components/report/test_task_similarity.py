@@ -4,12 +4,13 @@ import numpy as np
 import pytest
 
 from taskroute.components.report.task_similarity import task_similarity
+from taskroute.schemas.training_record import RoutingTable
 
 TASKS = ["a", "b"]
 
 
 def _matrix(upper, lower, values):
-    return {"upper": upper, "lower": lower, "values": values}
+    return RoutingTable(name="m", upper=upper, lower=lower, values=values)
 
 
 def test_tasks_that_read_the_same_are_1_and_that_share_nothing_0():

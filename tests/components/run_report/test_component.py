@@ -4,10 +4,9 @@ import json
 
 from tfx.types import standard_artifacts
 
-from taskroute.components.artifact_types import Quarantine
-from taskroute.components.measures.records import Measurements, Verdict, write_evaluation
-from taskroute.components.run_report.component import PAGE_FILE, ReportPage, RunReport
-from taskroute.components.served.check import REPORT_FILE
+from taskroute.components.artifact_types import Quarantine, ReportPage
+from taskroute.components.run_report.component import PAGE_FILE, RunReport
+from taskroute.schemas.evaluation_record import Measurements, Verdict
 
 CONFIG = {
     "name": "feed",
@@ -51,12 +50,13 @@ def test_artifacts_alone_make_a_page(tmp_path):
     nothing |= {"note": "nothing was compared", "changes": [], "histograms": []}
     (tmp_path / "changes" / "changes.json").write_text(json.dumps(nothing))
     (tmp_path / "model_run" / "training.json").write_text(json.dumps(TRAINING))
-    (tmp_path / "infra_blessing" / REPORT_FILE).write_text('{"checks": []}')
-    measurements = Measurements(split="test", num_examples=1, seconds=1.0, tasks={})
+    (tmp_path / "infra_blessing" / "serving_check.json").write_text('{"checks": []}')
+    measurements = Measurements(split="test", num_examples=1, seconds=1.0)
     verdict = Verdict(blessed=True, summary="no gates: blessed unconditionally", gates=())
-    write_evaluation(tmp_path / "evaluation", measurements, verdict)
+    measurements.write(tmp_path / "evaluation")
+    verdict.write(tmp_path / "evaluation")
 
-    RunReport.test_call(config=json.dumps(CONFIG), code_digest="0123", **artifacts)
+    RunReport.test_call(config=json.dumps(CONFIG), product_digest="0123", **artifacts)
     html = (tmp_path / "report" / PAGE_FILE).read_text()
     assert "Blessed and pushed as version 3" in html
     assert "not_json" in html

@@ -12,7 +12,8 @@ import tensorflow as tf
 from tensorflow_serving.apis import prediction_log_pb2
 
 from taskroute.components.served import check, probe
-from taskroute.components.served.check import Contract, ServingReport, check_model
+from taskroute.components.served.check import check_model
+from taskroute.schemas.serving_check import Contract, ServingReport
 
 CONTRACT = Contract(outputs={"click": "binary", "watch": "regression"}, batch_sizes=(1, 4))
 USERS, AGES = ["u1", "u2", "", "u3"], [20.0, 30.0, float("nan"), 40.0]

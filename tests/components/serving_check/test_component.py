@@ -4,9 +4,9 @@ import pytest
 from tfx import types
 from tfx.types import standard_artifacts
 
-from taskroute.components.served.check import Check, Contract, ServingReport, read_report
 from taskroute.components.serving_check import executor
 from taskroute.components.serving_check.component import ServingCheck
+from taskroute.schemas.serving_check import Check, Contract, ServingReport
 
 CONTRACT = Contract(outputs={"click": "binary"}, batch_sizes=(1, 64))
 
@@ -45,7 +45,7 @@ def test_the_blessing_says_whether_the_model_serves(check, tmp_path, passed, fil
         file,
         "serving_check.json",
     }
-    assert read_report(blessing.uri).passed is passed
+    assert ServingReport.read(blessing.uri).passed is passed
 
 
 def test_the_summary_names_the_check_and_what_is_wrong():

@@ -8,23 +8,20 @@ import numpy as np
 import pytest
 
 from taskroute.components.measures.binary import BinaryStatistics
-from taskroute.components.measures.records import (
-    METRICS_FILE,
-    VERDICT_FILE,
+from taskroute.components.measures.rows import make_rows
+from taskroute.components.measures.task_metrics import measure
+from taskroute.components.task_evaluator.gate import judge
+from taskroute.schemas.errors import DataError
+from taskroute.schemas.evaluation import Gate
+from taskroute.schemas.evaluation_record import (
     Baseline,
     Interval,
     MeasuredSlice,
     MeasuredTask,
     Measurements,
     TaskMetrics,
-    measure,
-    read_evaluation,
-    write_evaluation,
+    Verdict,
 )
-from taskroute.components.measures.rows import make_rows
-from taskroute.components.task_evaluator.gate import judge
-from taskroute.schemas.errors import DataError
-from taskroute.schemas.evaluation import Gate
 
 _BASELINE = Baseline(version=3, path="serving/3", model_digest="d")
 
@@ -50,8 +47,7 @@ def _measurements(slices=(), baseline=None, confidence=0.95, **tasks):
     }
     return Measurements(
         split="test", num_examples=1000, seconds=0.5, confidence=confidence, baseline=baseline,
-        tasks={name: task.candidate for name, task in compared.items()}, compared=compared,
-        slices=slices,
+        compared=compared, slices=slices,
     )  # fmt: skip
 
 
@@ -284,18 +280,20 @@ def test_more_of_an_error_is_a_loss():
 def test_what_is_written_is_strict_json_and_reads_back(tmp_path):
     verdict = judge([Gate(task="rare", at_least=0.5)], _FIRST_RUN)
     folder = tmp_path / "not" / "yet"
-    write_evaluation(folder, _SLICED, verdict)
-    assert read_evaluation(str(folder)) == (_SLICED, verdict)
-    for name in (METRICS_FILE, VERDICT_FILE):
+    _SLICED.write(folder)
+    verdict.write(folder)
+    assert Measurements.read(str(folder)) == _SLICED
+    assert Verdict.read(folder) == verdict
+    for name in (Measurements.FILE, Verdict.FILE):
         json.loads((folder / name).read_text(), parse_constant=pytest.fail)
 
 
 def test_a_missing_or_foreign_record_is_named(tmp_path):
     with pytest.raises(DataError, match=r"metrics\.json: cannot be read: No such file"):
-        read_evaluation(tmp_path)
-    (tmp_path / METRICS_FILE).write_text("{}")
+        Measurements.read(tmp_path)
+    (tmp_path / Measurements.FILE).write_text("{}")
     with pytest.raises(DataError, match=r"metrics\.json: is not the record of an evaluation"):
-        read_evaluation(tmp_path)
+        Measurements.read(tmp_path)
 
 
 def test_an_evaluation_is_read_without_tensorflow():

@@ -15,17 +15,16 @@ from tfx import types
 from tfx.types import standard_artifacts
 
 from taskroute.components.measures import scoring
-from taskroute.components.measures.records import (
-    METRICS_FILE,
-    VERDICT_FILE,
-    Baseline,
-    read_evaluation,
-)
 from taskroute.components.served import registry
 from taskroute.components.task_evaluator import executor
 from taskroute.components.task_evaluator.component import TaskEvaluator
 from taskroute.schemas.errors import DataError, UserError
 from taskroute.schemas.evaluation import Evaluation, Gate
+from taskroute.schemas.evaluation_record import (
+    Baseline,
+    Measurements,
+    Verdict,
+)
 from taskroute.schemas.tasks import Label, Task
 
 TASKS = (
@@ -193,7 +192,7 @@ def evaluate(tmp_path, examples_folder, model_folder, transform_folder):
         executor.Executor(executor.Executor.Context(beam_pipeline_args=BEAM_ARGS)).Do(
             inputs, {"evaluation": [evaluation], "blessing": [blessing]}, component.exec_properties
         )
-        return blessing, read_evaluation(evaluation.uri)
+        return blessing, (Measurements.read(evaluation.uri), Verdict.read(evaluation.uri))
 
     return run
 
@@ -379,7 +378,7 @@ def test_a_model_that_predicts_nan_is_not_blessed_and_the_files_stay_strict_json
     assert verdict.gates[0].value is None
     assert measurements.tasks["watch_time"].num_invalid == NUM_ROWS
     assert _files(blessing.uri) == ["NOT_BLESSED"]
-    for name in (METRICS_FILE, VERDICT_FILE):
+    for name in (Measurements.FILE, Verdict.FILE):
         json.loads((tmp_path / "evaluation" / name).read_text(), parse_constant=pytest.fail)
 
 

@@ -1,56 +1,66 @@
 """The exit code of a run whose stages went well: what the verdict and the serving check decide."""
 
-import sys
-from pathlib import Path
-from types import ModuleType, SimpleNamespace
-
 import pytest
-from rich.console import Console
 
-from taskroute.components.served.check import Check, ServingReport
-from taskroute.pipeline.run import run
-from taskroute.pipeline.run.paths import RunPaths
+from taskroute.pipeline.run.filling import add_outcome
+from taskroute.schemas.evaluation_record import Measurements, Verdict
+from taskroute.schemas.run_record import RunRecord
+from taskroute.schemas.serving_check import Check, ServingReport
 
 
-class Pushed:
-    """A `pushed_model` that was not pushed."""
+class Output:
+    """An artifact with a folder and integer properties."""
+
+    def __init__(self, uri="", **properties):
+        self.uri, self._properties = str(uri), properties
 
     def get_int_custom_property(self, name):
-        return 0
+        return self._properties.get(name, 0)
+
+
+class FinishedStage:
+    """A finished stage with one output."""
+
+    def __init__(self, name, artifact):
+        self._name, self._artifact = name, artifact
+
+    def output(self, name):
+        assert name == self._name
+        return self._artifact
 
 
 @pytest.mark.parametrize(
-    ("blessed", "serves", "code"),
-    [(True, True, 0), (False, True, 4), (True, False, 5), (False, False, 5)],
+    ("blessed", "serves", "loads", "code"),
+    [
+        (True, True, None, 0),
+        (False, True, None, 4),
+        (True, False, None, 5),
+        (False, False, None, 5),
+        (True, True, True, 0),
+        (True, True, False, 5),
+    ],
 )
 def test_a_model_that_does_not_serve_is_told_apart_from_one_that_is_no_better(
-    tmp_path, monkeypatch, blessed, serves, code
+    tmp_path, blessed, serves, loads, code
 ):
-    report = ServingReport(checks=(Check(name="warm_up", passed=serves, detail="row 3 differs"),))
-    (tmp_path / "serving_check.json").write_text(report.model_dump_json())
-    outputs = {
-        "TaskEvaluator": {"evaluation": [SimpleNamespace(uri="")]},
-        "ServingCheck": {"blessing": [SimpleNamespace(uri=str(tmp_path))]},
-        "ModelPusher": {"pushed_model": [Pushed()]},
+    check = Check(name="warm_up", passed=serves, detail="row 3 differs")
+    ServingReport(checks=(check,)).write(tmp_path)
+    Measurements(split="test", num_examples=1, seconds=1.0).write(tmp_path)
+    Verdict(blessed=blessed, summary="", gates=()).write(tmp_path)
+    stages = {
+        "TaskEvaluator": FinishedStage("evaluation", Output(tmp_path)),
+        "ServingCheck": FinishedStage("blessing", Output(tmp_path)),
+        "ModelPusher": FinishedStage("pushed_model", Output()),
     }
-    stages = {name: SimpleNamespace(outputs=found) for name, found in outputs.items()}
-    # In place of the modules that import TFX.
-    for name, content in (
-        ("local_runner", {"StageRun": object, "run_stages": lambda *_: stages}),
-        ("pipeline", {"create_pipeline": lambda *_, **__: None}),
-    ):
-        module = ModuleType(name)
-        vars(module).update(content)
-        monkeypatch.setitem(sys.modules, f"taskroute.pipeline.dag.{name}", module)
-    evaluation = SimpleNamespace(
-        model_dump=lambda mode: {"tasks": {}, "baseline": None, "slices": []}, blessed=blessed
-    )
-    monkeypatch.setattr(run, "read_evaluation", lambda folder: (evaluation, evaluation))
-    config = SimpleNamespace(name="demo", trunk=SimpleNamespace(kind="mmoe"), tasks=())
-    found = run.RunRecord("demo", "now")
-    paths = RunPaths(Path(tmp_path), "demo")
-    run._run_stages(config, None, "", paths, found, Console(quiet=True))
-    assert found.exit_code == code
-    assert found.serving_check["summary"] == (
-        "every check passed" if serves else "warm_up: row 3 differs"
-    )
+    if loads is not None:
+        stages["InfraValidator"] = FinishedStage("blessing", Output(blessed=int(loads)))
+    record = RunRecord(name="demo", started="now")
+    add_outcome(record, stages)
+    assert record.exit_code == code
+    assert record.serving_check.checks == (check,)
+    if loads is False:
+        assert record.serving_check.summary == "InfraValidator: the server did not load the model"
+    else:
+        assert record.serving_check.summary == (
+            "every check passed" if serves else "warm_up: row 3 differs"
+        )

@@ -7,34 +7,40 @@ import pytest
 from taskroute.pipeline.inspection.describe import draw_routes, print_description, signature_table
 from taskroute.schemas.errors import UserError
 from taskroute.schemas.recommender import load_config
+from taskroute.schemas.training_record import TrainingRecord
 
 COST = [{"part": "trunk", "parameters": 1200, "macs": 1000}]
-TRAINING = {
-    "cost": COST,
-    "served_cost": [{"part": "trunk", "parameters": 600, "macs": 500}],
-    "routing": [
-        {
-            "name": "tasks",
-            "upper": ["click", "like"],
-            "lower": ["1.1", "1.2"],
-            "values": [[1.0, 0.0], [0.25, 0.0]],
-        }
-    ],
-    "guarded_tasks": ["like"],
-    "calibration": {
-        "like": {
-            "method": "platt",
-            "knots": 1,
-            "before": {"calibration": 1.25, "log_loss": 0.3},
-            "after": {"calibration": 1.004, "log_loss": 0.29},
-        }
-    },
-    "score_differences": {
-        "click": {"largest": 0.002, "mean": 0.0001},
-        "like": {"largest": 0.001, "mean": 0.0002},
-    },
-    "saved_bytes": 1_300_000,
-}
+TRAINING = TrainingRecord.model_validate(
+    {
+        "epochs": 1,
+        "best_epoch": 1,
+        "history": {},
+        "cost": COST,
+        "served_cost": [{"part": "trunk", "parameters": 600, "macs": 500}],
+        "routing": [
+            {
+                "name": "tasks",
+                "upper": ["click", "like"],
+                "lower": ["1.1", "1.2"],
+                "values": [[1.0, 0.0], [0.25, 0.0]],
+            }
+        ],
+        "guarded_tasks": ["like"],
+        "calibration": {
+            "like": {
+                "method": "platt",
+                "knots": 1,
+                "before": {"calibration": 1.25, "log_loss": 0.3},
+                "after": {"calibration": 1.004, "log_loss": 0.29},
+            }
+        },
+        "score_differences": {
+            "click": {"largest": 0.002, "mean": 0.0001},
+            "like": {"largest": 0.001, "mean": 0.0002},
+        },
+        "saved_bytes": 1_300_000,
+    }
+)
 
 
 def test_costs_routes_and_guarded_tasks_are_printed(capsys):

@@ -98,7 +98,7 @@ def test_every_step_runs_our_entrypoint_in_the_image(containers):
 
 def test_own_executors_and_functions_are_named_by_dotted_paths(compiled, containers):
     executors = {name: container["args"][1] for name, container in containers.items()}
-    assert sum(path.startswith("taskroute.components.") for path in executors.values()) == 10
+    assert sum(path.startswith("taskroute.components.") for path in executors.values()) == 11
     tasks = compiled.pipeline_spec["root"]["dag"]["tasks"]
     run_fn = tasks["Trainer"]["inputs"]["parameters"]["run_fn"]
     assert run_fn["runtimeValue"]["constant"] == "taskroute.models.trainer.run_fn"
@@ -111,6 +111,19 @@ def test_every_artifact_type_has_a_class_in_the_steps(compiled):
             for definition in component.get(side, {}).get("artifacts", {}).values():
                 schema = yaml.safe_load(definition["artifactType"]["instanceSchema"])
                 assert schema["title"] in known
+
+
+def test_the_last_step_makes_the_page_of_the_run(compiled):
+    tasks = compiled.pipeline_spec["root"]["dag"]["tasks"]
+    report = tasks["RunReport"]
+    assert {"LogExampleGen", "TaskEvaluator", "ServingCheck", "ModelPusher"} <= set(
+        report["dependentTasks"]
+    )
+    assert not any("RunReport" in task.get("dependentTasks", ()) for task in tasks.values())
+    # A refused model fails no step: the page is made whatever the gate says.
+    assert "triggerPolicy" not in report
+    config = report["inputs"]["parameters"]["config"]["runtimeValue"]["constant"]
+    assert json.loads(config)["name"] == "Shop_2"
 
 
 def test_the_log_is_read_where_the_stages_see_it_and_when_they_run(compiled):

@@ -10,16 +10,11 @@ import pyarrow.csv
 import pytest
 
 from taskroute.components.logs.log_batch import LogBatch, RowCheck
-from taskroute.components.measures.day_records import (
-    DayChanges,
-    read_changes,
-    write_changes,
-    write_tables,
-)
-from taskroute.components.measures.histogram import Histogram
+from taskroute.components.measures.day_records import write_tables
 from taskroute.components.measures.rows import row_hashes
 from taskroute.components.measures.tables import ColumnPlan, count_columns, groups_of
 from taskroute.pipeline.run.monitor import monitor
+from taskroute.schemas.change_record import DayChanges, Histogram
 from taskroute.schemas.columns import feature_columns
 from taskroute.schemas.errors import ConfigError, DataError
 from taskroute.schemas.recommender import RecommenderConfig
@@ -63,8 +58,8 @@ def root(tmp_path):
     write_tables(folder, tables)
     rows = dict.fromkeys(tables, 5000)
     found = {"now": "2026-01-02", "rows": rows, "every": 1, "served_version": None, "note": ""}
-    write_changes(folder, DayChanges(**found, changes=(), histograms=HISTOGRAMS))
-    record = {"started": "2026-01-03T03:00:00+00:00"}
+    DayChanges(**found, changes=(), histograms=HISTOGRAMS).write(folder)
+    record = {"name": "feed", "started": "2026-01-03T03:00:00+00:00"}
     record["artifacts"] = {"DayMonitor.changes": "artifacts/changes"}
     (tmp_path / "root" / "last_run.json").write_text(json.dumps(record))
     return tmp_path / "root"
@@ -100,11 +95,9 @@ def test_values_and_missing_ones_are_told_apart(root, capsys):
 def test_a_term_that_looks_like_markup_is_printed_as_it_is(root, capsys):
     table = draw(9, tv=0.6)
     marked = pa.array(["[/b]" if one == "tv" else one for one in table["device"].to_pylist()])
-    changes = read_changes(root / "artifacts" / "changes")
+    changes = DayChanges.read(root / "artifacts" / "changes")
     histograms = (HISTOGRAMS[0], Histogram(column="device", terms=("phone", "[/b]")))
-    write_changes(
-        root / "artifacts" / "changes", changes.model_copy(update={"histograms": histograms})
-    )
+    changes.model_copy(update={"histograms": histograms}).write(root / "artifacts" / "changes")
     assert compare(root, table.set_column(0, "device", marked)) == {("skew", "device")}
     assert "'[/b]'" in capsys.readouterr().out
 

@@ -9,6 +9,7 @@ import pytest
 
 from taskroute.pipeline.run.report import report, write_page
 from taskroute.schemas.errors import ConfigError, UserError
+from taskroute.schemas.run_record import RunRecord
 
 RECORD = {
     "name": "feed",
@@ -48,7 +49,7 @@ def root(tmp_path):
 
 
 def test_the_root_and_its_last_run_give_the_page_that_the_run_wrote(root):
-    path = write_page(RECORD, root)
+    path = write_page(RunRecord.model_validate(RECORD), root)
     assert path == root / "reports" / "2026-11-22T06-40-27.html"
     first = path.read_bytes()
     for run in (root, root / "last_run.json"):
@@ -59,7 +60,7 @@ def test_the_root_and_its_last_run_give_the_page_that_the_run_wrote(root):
 
 
 def test_the_page_of_a_stopped_run_says_where_and_why(root):
-    html = write_page(RECORD, root).read_text()
+    html = write_page(RunRecord.model_validate(RECORD), root).read_text()
     assert "Stopped at AnomalyGate: nothing pushed" in html
     assert "&lt;b&gt;moved&lt;/b&gt;" in html
     assert "not_json" in html

@@ -10,6 +10,7 @@ from rich.console import Console
 from taskroute.components.served import registry
 from taskroute.pipeline.cli.main import cli
 from taskroute.pipeline.run.verdict_table import verdict_lines
+from taskroute.schemas.evaluation_record import GateVerdict
 
 
 @pytest.fixture
@@ -59,8 +60,8 @@ def test_a_rollback_with_nothing_to_go_back_to_is_one_sentence(serving, tmp_path
 def _gate(**more):
     gate = {"task": "click", "metric": "auc", "slice": None, "value": 0.7733, "baseline": 0.7711,
             "difference": 0.0022, "low": -0.001, "high": 0.0051, "rule": "may lose 0.002",
-            "passed": True}  # fmt: skip
-    return gate | more
+            "passed": True, "reason": ""}  # fmt: skip
+    return GateVerdict.model_validate(gate | more)
 
 
 def test_the_verdict_names_metric_slice_values_difference_interval_and_rule(capsys):
