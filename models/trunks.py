@@ -8,6 +8,7 @@ from taskroute.models.layers.cross_stitch import CrossStitch
 from taskroute.models.layers.gumbel_matrix import GumbelMatrix
 from taskroute.models.layers.mmoe import Mmoe
 from taskroute.models.layers.mtnas import MtnasDerived, MtnasSupernet
+from taskroute.models.layers.mtnas_routes import derived_cost
 from taskroute.models.layers.ple import Ple
 from taskroute.models.layers.shared_bottom import SharedBottom
 from taskroute.models.layers.single_task import SingleTask
@@ -28,42 +29,27 @@ def build_trunk(config: trunks.Trunk, task_names: Sequence[str], input_width: in
         input_width: Width of what it reads, by which `match_parameters` chooses the units.
     """
     config = match_width(config, input_width, len(task_names))
-    common: dict[str, Any] = {
-        "activation": config.activation,
-        "dropout": config.dropout,
-        "name": "trunk",
-    }
     match config:
         case trunks.SingleTaskTrunk():
-            return SingleTask(task_names, units=config.units, **common)
+            return SingleTask(config, task_names, name="trunk")
         case trunks.SharedBottomTrunk():
-            return SharedBottom(task_names, units=config.units, **common)
+            return SharedBottom(config, task_names, name="trunk")
         case trunks.CrossStitchTrunk():
-            return CrossStitch(task_names, units=config.units, own_start=config.own_start, **common)
+            return CrossStitch(config, task_names, name="trunk")
         case trunks.MmoeTrunk():
-            return Mmoe(task_names, layers=_expert_sizes(config.layers), **common)
+            return Mmoe(config, task_names, name="trunk")
         case trunks.PleTrunk():
-            levels = [(x.task_experts, x.shared_experts, x.units) for x in config.levels]
-            return Ple(task_names, levels=levels, **common)
+            return Ple(config, task_names, name="trunk")
         case trunks.SnrTransTrunk():
-            return SnrTrans(
-                task_names, task_units=_task_units(config), **_snr_arguments(config), **common
-            )
+            return SnrTrans(config, task_names, name="trunk")
         case trunks.SnrAverTrunk():
-            return SnrAver(task_names, **_snr_arguments(config), **common)
+            return SnrAver(config, task_names, name="trunk")
         case trunks.GumbelMatrixTrunk():
-            return GumbelMatrix(
-                task_names,
-                layers=_expert_sizes(config.layers),
-                start_probability=config.start_probability,
-                temperature_start=config.temperature_start,
-                temperature_end=config.temperature_end,
-                budget=config.budget,
-                budget_penalty=config.budget_penalty,
-                **common,
-            )
+            return GumbelMatrix(config, task_names, name="trunk")
+        case trunks.MtnasTrunk(route=None):
+            return MtnasSupernet(config, task_names, name="trunk")
         case trunks.MtnasTrunk():
-            return _mtnas(config, task_names, **common)
+            return MtnasDerived(config, task_names, name="trunk")
 
 
 def routing_learning_rate(config: trunks.Trunk) -> float | None:
@@ -126,7 +112,7 @@ def parameter_count(config: trunks.Trunk, input_width: int, num_tasks: int) -> i
             return total
         case trunks.SnrTransTrunk():
             rows = [(layer.sub_networks, layer.units) for layer in config.layers]
-            rows.append((num_tasks, _task_units(config)))
+            rows.append((num_tasks, config.task_width))
             widths = [input_width, *(count * units for count, units in rows)]
             gates = sum(lower * upper for (lower, _), (upper, _) in pairwise(rows))
             return _mlp(widths[0], widths[1:]) + gates
@@ -145,46 +131,15 @@ def parameter_count(config: trunks.Trunk, input_width: int, num_tasks: int) -> i
                 width = layer.units[-1]
             return total
         case trunks.MtnasTrunk():
-            return _mtnas(config, _task_names(config, num_tasks)).cost(input_width).parameters
-
-
-def _mtnas(
-    config: trunks.MtnasTrunk, task_names: Sequence[str], **kwargs: Any
-) -> MtnasSupernet | MtnasDerived:
-    """The network of the config's route; without one, the supernet to search in."""
-    layers = [(layer.sub_networks, layer.units) for layer in config.layers]
-    if config.route is None:
-        return MtnasSupernet(task_names, layers=layers, queries=config.queries, **kwargs)
-    return MtnasDerived(task_names, layers=layers, blocks=config.route.blocks, **kwargs)
-
-
-def _task_names(config: trunks.MtnasTrunk, num_tasks: int) -> Sequence[str]:
-    return config.route.tasks if config.route else [f"task_{index}" for index in range(num_tasks)]
+            units = [layer.units for layer in config.layers]
+            if config.route is not None:
+                return derived_cost(config.route, units, input_width).parameters
+            names = [f"task_{index}" for index in range(num_tasks)]
+            return MtnasSupernet(config, names).cost(input_width).parameters
 
 
 def _mlp(width: int, units: Sequence[int]) -> int:
     return sum((lower + 1) * upper for lower, upper in pairwise([width, *units]))
-
-
-def _expert_sizes(layers: Sequence[trunks.ExpertLayer]) -> list[tuple[int, tuple[int, ...]]]:
-    return [(layer.experts, layer.units) for layer in layers]
-
-
-def _task_units(config: trunks.SnrTransTrunk) -> int:
-    return config.task_units or config.layers[-1].units
-
-
-def _snr_arguments(config: trunks.SnrTransTrunk | trunks.SnrAverTrunk) -> dict[str, Any]:
-    return {
-        "layers": [(layer.sub_networks, layer.units) for layer in config.layers],
-        "l0_penalty": config.l0_penalty,
-        "l0_warmup_steps": config.l0_warmup_steps,
-        "gate": {
-            "temperature": config.temperature,
-            "stretch": config.stretch,
-            "log_alpha_start": config.log_alpha_start,
-        },
-    }
 
 
 def _scaled(config: ConfigT, factor: float) -> ConfigT:

@@ -52,7 +52,7 @@ class _Trunk(Config):
 class SingleTaskTrunk(_Trunk):
     """A network for each task: nothing is shared above the embeddings."""
 
-    kind: Literal["single_task"]
+    kind: Literal["single_task"] = "single_task"
     units: Units = Field((128, 64), description="Widths of each task's layers, bottom up.")
 
 
@@ -66,7 +66,7 @@ class SharedBottomTrunk(_Trunk):
 class CrossStitchTrunk(_Trunk):
     """A network for each task, mixed after every layer by learned factors (Misra et al., 2016)."""
 
-    kind: Literal["cross_stitch"]
+    kind: Literal["cross_stitch"] = "cross_stitch"
     units: Units = Field((128, 64), description="Widths of each task's layers, bottom up.")
     own_start: float = Field(
         0.9,
@@ -95,7 +95,7 @@ class MmoeTrunk(_Trunk):
     lower experts as a task does, and every gate reads the trunk's input.
     """
 
-    kind: Literal["mmoe"]
+    kind: Literal["mmoe"] = "mmoe"
     layers: tuple[ExpertLayer, ...] = Field(
         (ExpertLayer(),), min_length=1, description="Bottom up; both papers use 8 experts."
     )
@@ -112,7 +112,7 @@ class PleLevel(Config):
 class PleTrunk(_Trunk):
     """Progressive layered extraction (Tang et al., RecSys 2020); one level is CGC."""
 
-    kind: Literal["ple"]
+    kind: Literal["ple"] = "ple"
     levels: tuple[PleLevel, ...] = Field(
         (PleLevel(), PleLevel()), min_length=1, description="Bottom up."
     )
@@ -175,16 +175,20 @@ class _SnrTrunk(_Trunk):
 class SnrTransTrunk(_SnrTrunk):
     """Sub-network routing with a transformation on every connection (Ma et al., AAAI 2019)."""
 
-    kind: Literal["snr_trans"]
+    kind: Literal["snr_trans"] = "snr_trans"
     task_units: PositiveInt | None = Field(
         None, description="Width of what a task receives; the last layer's `units` by default."
     )
+
+    @property
+    def task_width(self) -> int:
+        return self.task_units or self.layers[-1].units
 
 
 class SnrAverTrunk(_SnrTrunk):
     """Sub-network routing that sums what its open connections bring (Ma et al., AAAI 2019)."""
 
-    kind: Literal["snr_aver"]
+    kind: Literal["snr_aver"] = "snr_aver"
 
 
 class GumbelMatrixTrunk(_Trunk):
@@ -193,7 +197,7 @@ class GumbelMatrixTrunk(_Trunk):
     The defaults of the start probability and the temperatures are those of the authors' code.
     """
 
-    kind: Literal["gumbel_matrix"]
+    kind: Literal["gumbel_matrix"] = "gumbel_matrix"
     layers: tuple[ExpertLayer, ...] = Field(
         (ExpertLayer(), ExpertLayer()), min_length=1, description="Bottom up."
     )
@@ -233,7 +237,7 @@ class MtnasTrunk(_Trunk):
     `layers` are those of the supernet. `match_parameters` is for the network that a route leaves.
     """
 
-    kind: Literal["mtnas"]
+    kind: Literal["mtnas"] = "mtnas"
     layers: tuple[SubNetworkLayer, ...] = Field(
         (SubNetworkLayer(), SubNetworkLayer()), min_length=1, description="Bottom up."
     )

@@ -103,9 +103,6 @@ class Balancer(keras.layers.Layer, abc.ABC):
         weights = self.task_weights().numpy().tolist()
         return {f"balance/{t.name}": w for t, w in zip(self.tasks, weights, strict=True)}
 
-    def get_config(self) -> dict[str, Any]:
-        return {"tasks": [task.model_dump(mode="json") for task in self.tasks]}
-
 
 class Fixed(Balancer):
     """The sum of the losses: `sum_t loss_weight_t L_t`."""

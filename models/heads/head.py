@@ -4,7 +4,6 @@ Shape letters: B rows, K logits of a row.
 """
 
 import abc
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -68,6 +67,3 @@ class Head(keras.layers.Dense, abc.ABC):
     def macs(self) -> int:
         """Multiply-accumulates of a row, once built."""
         return int(self.kernel.shape.num_elements())
-
-    def get_config(self) -> dict[str, Any]:
-        return {"task": self.task.model_dump(mode="json")}

@@ -57,16 +57,16 @@ def _snr_trans(trunk: SnrTrans) -> CompactTrunk:
     codings = [connection.gate(None).numpy() for connection in trunk.connections]
     kept = _reached(codings)
     layers = _parts(codings, kept)
-    count, units = trunk.layer_sizes[0]
-    kernel_DIU = trunk.first.kernel.numpy().reshape(-1, count, units)
-    bias_IU = trunk.first.bias.numpy().reshape(count, units)
+    units = trunk.config.layers[0].units
+    bias_IU = trunk.first.bias.numpy().reshape(-1, units)
+    kernel_DIU = trunk.first.kernel.numpy().reshape(-1, *bias_IU.shape)
     compacted = CompactTrunk(kernel_DIU.shape[0])
     values: list[int] = []
     for part in layers[0]:
         weights = compacted.add_weights(
             kernel_DIU[:, part.members].reshape(len(kernel_DIU), -1),
             bias_IU[part.members].reshape(-1),
-            trunk.activation,
+            trunk.config.activation,
         )
         values += compacted.product(0, weights, [len(part.members) * units])
     for connection, coding_OI, below, above in zip(
@@ -76,7 +76,9 @@ def _snr_trans(trunk: SnrTrans) -> CompactTrunk:
         blocks_IUOV = connection.kernel.numpy().reshape(lower, -1, upper, width)
         blocks_IUOV = blocks_IUOV * coding_OI.T[:, np.newaxis, :, np.newaxis]
         bias_OV = connection.bias.numpy().reshape(upper, width)
-        values = _connect(compacted, blocks_IUOV, bias_OV, below, above, values, trunk.activation)
+        values = _connect(
+            compacted, blocks_IUOV, bias_OV, below, above, values, trunk.config.activation
+        )
     compacted.finish(
         {trunk.task_names[part.members[0]]: x for part, x in zip(layers[-1], values, strict=True)}
     )
@@ -146,7 +148,7 @@ def _snr_aver(trunk: SnrAver) -> CompactTrunk:
     kept = _reached(codings)
     kernel_IDU, bias_IU = _expert_layers(trunk.sub_networks[0])[0]
     compacted = CompactTrunk(kernel_IDU.shape[1])
-    values = _products(compacted, 0, kernel_IDU, bias_IU, kept[0], trunk.activation)
+    values = _products(compacted, 0, kernel_IDU, bias_IU, kept[0], trunk.config.activation)
     for layer, coding_OI in enumerate(codings[:-1], start=1):
         kernel_OUV, bias_OV = _expert_layers(trunk.sub_networks[layer])[0]
         below, values = values, {}
@@ -155,7 +157,9 @@ def _snr_aver(trunk: SnrAver) -> CompactTrunk:
             source = compacted.sum([below[place] for place, _ in key], [f for _, f in key])
             # The sum is in units of its first gate, which the kernel holds.
             scaled_OUV = kernel_OUV * coding_OI[:, key[0][0], np.newaxis, np.newaxis]
-            values |= _products(compacted, source, scaled_OUV, bias_OV, members, trunk.activation)
+            values |= _products(
+                compacted, source, scaled_OUV, bias_OV, members, trunk.config.activation
+            )
     outputs = {}
     for task, coding_I in zip(trunk.task_names, codings[-1], strict=True):
         open_places = list(_open(coding_I))

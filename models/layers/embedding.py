@@ -10,7 +10,6 @@ from typing import Any, TypeGuard
 
 import tensorflow as tf
 import tf_keras as keras
-from pydantic import TypeAdapter
 
 from taskroute.models.layers.hashing import hashed_rows, make_salt
 from taskroute.models.layers.pooling import pool
@@ -113,7 +112,6 @@ def _stack(heights: dict[int, int], width: int, number: int) -> int:
     return first
 
 
-@keras.utils.register_keras_serializable(package="taskroute")
 class FeatureEmbedding(keras.layers.Layer):
     """Embeds ids, pools lists of them, and puts numbers beside them.
 
@@ -254,20 +252,6 @@ class FeatureEmbedding(keras.layers.Layer):
 
     def _lookup(self, table: str, rows: tf.Tensor) -> tf.Tensor:
         return tf.gather(self.tables[table], rows)
-
-    def get_config(self) -> dict[str, Any]:
-        return {
-            **super().get_config(),
-            "features": [feature.model_dump(mode="json") for feature in self.features],
-            "num_ids": self.num_ids,
-            "tables": [table.model_dump(mode="json") for table in self.named_tables],
-        }
-
-    @classmethod
-    def from_config(cls, config: dict[str, Any]) -> "FeatureEmbedding":
-        features = TypeAdapter(tuple[Feature, ...]).validate_python(config["features"])
-        tables = TypeAdapter(tuple[EmbeddingTable, ...]).validate_python(config["tables"])
-        return cls(**{**config, "features": features, "tables": tables})
 
 
 def _attends(feature: Feature) -> TypeGuard[SequenceFeature]:

@@ -14,7 +14,6 @@ import tf_keras as keras
 from taskroute.models.layers.noise import Dropout
 
 
-@keras.utils.register_keras_serializable(package="taskroute")
 class Experts(keras.layers.Layer):
     """Parallel MLPs: one weight tensor and one product a layer, however many there are.
 
@@ -114,17 +113,6 @@ class Experts(keras.layers.Layer):
     def macs(self) -> int:
         """Multiply-accumulates of a row, once built."""
         return sum(kernel.shape.num_elements() for kernel in self.kernels)
-
-    def get_config(self) -> dict[str, Any]:
-        return {
-            **super().get_config(),
-            "num_experts": self.num_experts,
-            "units": self.units,
-            "num_inputs": self.num_inputs,
-            "experts_first": self.experts_first,
-            "activation": self.activation,
-            "dropout": self.dropout,
-        }
 
 
 def glorot_uniform(fan_in: int, fan_out: int) -> keras.initializers.Initializer:

@@ -1,5 +1,7 @@
 """Gates: how much an upper part takes from a lower one.
 
+They are float32 under every precision policy: their sums and clips need it.
+
 Shape letters: B batch, G groups that read the same input, O upper parts, I lower parts, T tasks,
 C experts.
 """
@@ -21,7 +23,6 @@ from taskroute.models.layers.noise import add_noise, next_seed
 _USAGE_MOMENTUM = 0.99
 
 
-@keras.utils.register_keras_serializable(package="taskroute")
 class HardConcreteGate(keras.layers.Layer):
     """A matrix of gates in [0, 1] that can reach exactly 0 and exactly 1.
 
@@ -80,7 +81,7 @@ class HardConcreteGate(keras.layers.Layer):
             raise ValueError(
                 f"`stretch` must start below 0 and end above 1. Received: stretch={stretch}"
             )
-        super().__init__(dtype="float32", **_without_dtype(kwargs))
+        super().__init__(dtype="float32", **kwargs)
         self.shape = tuple(shape)
         self.temperature = temperature
         self.stretch = (left, right)
@@ -129,18 +130,7 @@ class HardConcreteGate(keras.layers.Layer):
         left, right = self.stretch
         return tf.clip_by_value(tf.sigmoid(logits) * (right - left) + left, 0.0, 1.0)
 
-    def get_config(self) -> dict[str, Any]:
-        return {
-            **super().get_config(),
-            "shape": self.shape,
-            "temperature": self.temperature,
-            "stretch": self.stretch,
-            "log_alpha_start": self.log_alpha_start,
-            "keep_one": self.keep_one,
-        }
 
-
-@keras.utils.register_keras_serializable(package="taskroute")
 class GumbelMatrixGate(keras.layers.Layer):
     """A binary matrix that allocates experts to tasks, drawn anew for every mini-batch.
 
@@ -188,7 +178,7 @@ class GumbelMatrixGate(keras.layers.Layer):
                 "`start_probability` must be in (0, 1). Received: "
                 f"start_probability={start_probability}"
             )
-        super().__init__(dtype="float32", **_without_dtype(kwargs))
+        super().__init__(dtype="float32", **kwargs)
         self.num_tasks, self.num_experts = num_tasks, num_experts
         self.start_probability = start_probability
 
@@ -232,16 +222,7 @@ class GumbelMatrixGate(keras.layers.Layer):
         lead_TC = self.logits[..., 0] - self.logits[..., 1]
         return tf.reduce_all(lead_TC < 0, axis=1, keepdims=True) & _strongest(lead_TC)
 
-    def get_config(self) -> dict[str, Any]:
-        return {
-            **super().get_config(),
-            "num_tasks": self.num_tasks,
-            "num_experts": self.num_experts,
-            "start_probability": self.start_probability,
-        }
 
-
-@keras.utils.register_keras_serializable(package="taskroute")
 class SoftmaxGate(keras.layers.Layer):
     """For each example, how each upper part mixes the lower ones: `softmax(W x)`.
 
@@ -271,7 +252,7 @@ class SoftmaxGate(keras.layers.Layer):
                 "`num_upper` and `num_lower` must be positive, and `num_inputs` 1 or `num_upper`. "
                 f"Received: num_upper={num_upper}, num_lower={num_lower}, num_inputs={num_inputs}"
             )
-        super().__init__(dtype="float32", **_without_dtype(kwargs))
+        super().__init__(dtype="float32", **kwargs)
         self.num_upper, self.num_lower, self.num_inputs = num_upper, num_lower, num_inputs
 
     def build(self, input_shape: Any) -> None:
@@ -281,42 +262,41 @@ class SoftmaxGate(keras.layers.Layer):
             shape=(self.num_inputs, width, self.num_upper * self.num_lower // self.num_inputs),
             initializer=glorot_uniform(width, self.num_lower),
         )
-        self.usage = self.add_weight(
-            name="usage",
-            shape=(self.num_upper, self.num_lower),
-            initializer=keras.initializers.Constant(1 / self.num_lower),
-            trainable=False,
-            synchronization=tf.VariableSynchronization.ON_READ,
-            aggregation=tf.VariableAggregation.MEAN,
-        )
+        shape = (self.num_upper, self.num_lower)
+        self.usage = add_usage(self, np.full(shape, 1 / self.num_lower, np.float32))
         super().build(input_shape)
 
     def call(self, inputs: tf.Tensor, training: bool = False) -> tf.Tensor:
         logits = join_groups(grouped_product(inputs, self.kernel))
         gates_BOI = tf.nn.softmax(tf.reshape(logits, [-1, self.num_upper, self.num_lower]))
         if training:
-            change = tf.stop_gradient(tf.reduce_mean(gates_BOI, axis=0)) - self.usage
-            self.usage.assign_add((1 - _USAGE_MOMENTUM) * change)
+            count_usage(self.usage, gates_BOI)
         return gates_BOI
 
     def macs(self) -> int:
         """Multiply-accumulates of a row, once built."""
         return self.kernel.shape.num_elements()
 
-    def get_config(self) -> dict[str, Any]:
-        return {
-            **super().get_config(),
-            "num_upper": self.num_upper,
-            "num_lower": self.num_lower,
-            "num_inputs": self.num_inputs,
-        }
+
+def add_usage(layer: keras.layers.Layer, start: np.ndarray) -> tf.Variable:
+    """Adds a weight that is not trained, `usage`: the gates' mean over recent training batches."""
+    return layer.add_weight(
+        name="usage",
+        shape=start.shape,
+        initializer=keras.initializers.Constant(start),
+        trainable=False,
+        synchronization=tf.VariableSynchronization.ON_READ,
+        aggregation=tf.VariableAggregation.MEAN,
+        experimental_autocast=False,
+    )
+
+
+def count_usage(usage: tf.Variable, gates_BOI: tf.Tensor) -> None:
+    """Moves the mean towards that of a batch."""
+    change = tf.stop_gradient(tf.reduce_mean(gates_BOI, axis=0)) - usage
+    usage.assign_add((1 - _USAGE_MOMENTUM) * change)
 
 
 def _strongest(logits: tf.Tensor) -> tf.Tensor:
     """The largest of each row: bool, of the same shape."""
     return tf.one_hot(tf.argmax(logits, axis=-1), logits.shape[-1], on_value=True, off_value=False)
-
-
-def _without_dtype(kwargs: dict[str, Any]) -> dict[str, Any]:
-    """Gates are float32 under every precision policy: their sums and clips need it."""
-    return {name: value for name, value in kwargs.items() if name != "dtype"}

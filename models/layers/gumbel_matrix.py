@@ -8,15 +8,14 @@ from collections.abc import Sequence
 from typing import Any
 
 import tensorflow as tf
-import tf_keras as keras
 
 from taskroute.models.layers.experts import Experts, mix
 from taskroute.models.layers.gates import GumbelMatrixGate
 from taskroute.models.layers.trunk import RoutingMatrix, Trunk, part_names
 from taskroute.models.schedules import add_step_counter, inverse_square_root, next_step
+from taskroute.schemas import trunks
 
 
-@keras.utils.register_keras_serializable(package="taskroute")
 class RoutedExperts(Experts):
     """Experts that all run on each task's own input, and what each task takes of them.
 
@@ -95,7 +94,6 @@ def _mix_relu_experts(
     return _mix_rows(matrix_TC, features_RCU), gradient
 
 
-@keras.utils.register_keras_serializable(package="taskroute")
 class GumbelMatrix(Trunk):
     """Gumbel-Matrix: in each layer a task takes the mean of the experts allocated to it.
 
@@ -114,16 +112,9 @@ class GumbelMatrix(Trunk):
     loss once a step.
 
     Args:
+        config: Layers of experts, activation and dropout, how the matrix starts and its temperature
+            falls, and the budget.
         task_names: The keys of the result.
-        layers: `(num_experts, units)` of each layer, bottom up; `units` are the widths within each
-            expert.
-        start_probability: Probability that a task uses an expert at the start.
-        temperature_start: Temperature of the first step.
-        temperature_end: Temperature below which it does not fall.
-        budget: Share of all experts that a task may use without a penalty; None for no penalty.
-        budget_penalty: Its factor.
-        activation: Name of the activation after each layer of an expert.
-        dropout: Share of units dropped after each layer while training.
 
     Call arguments:
         inputs: float tensor (B, D).
@@ -133,59 +124,29 @@ class GumbelMatrix(Trunk):
         {task: (B, U)}, U the last width.
 
     Raises:
-        ValueError: If a size, a temperature or the penalty is not positive, or a share is outside
-            its range.
+        ValueError: If there is no task.
     """
 
-    def __init__(
-        self,
-        task_names: Sequence[str],
-        *,
-        layers: Sequence[tuple[int, Sequence[int]]],
-        start_probability: float = 0.5,
-        temperature_start: float = 50.0,
-        temperature_end: float = 0.5,
-        budget: float | None = None,
-        budget_penalty: float = 1.0,
-        activation: str = "relu",
-        dropout: float = 0.0,
-        **kwargs: Any,
-    ):
-        if not layers:
-            raise ValueError(f"`layers` must not be empty. Received: layers={layers}")
-        if not 0 < temperature_end <= temperature_start:
-            raise ValueError(
-                "Temperatures must be positive and not rise. Received: "
-                f"temperature_start={temperature_start}, temperature_end={temperature_end}"
-            )
-        if budget is not None and not 0 < budget <= 1:
-            raise ValueError(f"`budget` must be in (0, 1]. Received: budget={budget}")
-        if budget_penalty <= 0:
-            raise ValueError(
-                f"`budget_penalty` must be positive. Received: budget_penalty={budget_penalty}"
-            )
-        super().__init__(task_names, **kwargs)
-        self.layer_sizes = tuple((count, tuple(units)) for count, units in layers)
-        self.start_probability = start_probability
-        self.temperature_start, self.temperature_end = temperature_start, temperature_end
-        self.budget, self.budget_penalty = budget, budget_penalty
-        self.activation, self.dropout = activation, dropout
+    config: trunks.GumbelMatrixTrunk
+
+    def __init__(self, config: trunks.GumbelMatrixTrunk, task_names: Sequence[str], **kwargs: Any):
+        super().__init__(config, task_names, **kwargs)
         self.experts, self.gates = [], []
-        for index, (count, units) in enumerate(self.layer_sizes, start=1):
+        for index, layer in enumerate(config.layers, start=1):
             arguments: dict[str, Any] = {
-                "activation": activation,
-                "dropout": dropout,
+                "activation": config.activation,
+                "dropout": config.dropout,
                 "name": f"experts_{index}",
             }
             self.experts.append(
-                Experts(count, units, experts_first=True, **arguments)
+                Experts(layer.experts, layer.units, experts_first=True, **arguments)
                 if index == 1
-                else RoutedExperts(count, units, **arguments)
+                else RoutedExperts(layer.experts, layer.units, **arguments)
             )
             gate = GumbelMatrixGate(
                 len(self.task_names),
-                count,
-                start_probability=start_probability,
+                layer.experts,
+                start_probability=config.start_probability,
                 name=f"gate_{index}",
             )
             gate.build()
@@ -204,10 +165,10 @@ class GumbelMatrix(Trunk):
                 outputs_TBU = mix(matrix_TC, experts(inputs, training=training))
             else:
                 outputs_TBU = experts((outputs_TBU, matrix_TC), training=training)
-        if training and self.budget is not None:
+        if training and self.config.budget is not None:
             used_T = tf.reduce_mean(self.probabilities(), axis=1)
-            excess = tf.reduce_sum(tf.nn.relu(used_T - self.budget))
-            self.add_loss(self.budget_penalty * excess)
+            excess = tf.reduce_sum(tf.nn.relu(used_T - self.config.budget))
+            self.add_loss(self.config.budget_penalty * excess)
         return self._by_task(outputs_TBU, axis=0)
 
     def probabilities(self) -> tf.Tensor:
@@ -215,7 +176,8 @@ class GumbelMatrix(Trunk):
         return tf.concat([gate.probabilities() for gate in self.gates], axis=1)
 
     def _temperature(self, step: tf.Tensor) -> tf.Tensor:
-        return inverse_square_root(step, start=self.temperature_start, end=self.temperature_end)
+        start, end = self.config.temperature_start, self.config.temperature_end
+        return inverse_square_root(step, start=start, end=end)
 
     def schedule(self) -> dict[str, tf.Tensor]:
         """The temperature of the next step, and how far the matrix is decided."""
@@ -232,8 +194,8 @@ class GumbelMatrix(Trunk):
         )
 
     def guarded_tasks(self) -> tuple[str, ...]:
-        kept = tf.reduce_any(tf.concat([gate.kept() for gate in self.gates], axis=1), axis=1)
-        return tuple(task for task, is_kept in zip(self.task_names, kept, strict=True) if is_kept)
+        kept_TC = tf.concat([gate.kept() for gate in self.gates], axis=1)
+        return self._tasks_where(tf.reduce_any(kept_TC, axis=1))
 
     @property
     def routing_variables(self) -> list[tf.Variable]:
@@ -246,16 +208,3 @@ class GumbelMatrix(Trunk):
             inputs = 1 if index == 0 else tasks
             total += inputs * experts.macs() + tasks * gate.num_experts * experts.units[-1]
         return total
-
-    def get_config(self) -> dict[str, Any]:
-        return {
-            **super().get_config(),
-            "layers": self.layer_sizes,
-            "start_probability": self.start_probability,
-            "temperature_start": self.temperature_start,
-            "temperature_end": self.temperature_end,
-            "budget": self.budget,
-            "budget_penalty": self.budget_penalty,
-            "activation": self.activation,
-            "dropout": self.dropout,
-        }

@@ -27,7 +27,6 @@ class Interaction(keras.layers.Layer, abc.ABC):
         """Multiply-accumulates of a row, once built."""
 
 
-@keras.utils.register_keras_serializable(package="taskroute")
 class NoInteraction(Interaction):
     """The trunk reads the embedded features as they are.
 
@@ -54,7 +53,6 @@ class NoInteraction(Interaction):
         return 0
 
 
-@keras.utils.register_keras_serializable(package="taskroute")
 class CrossNetwork(Interaction):
     """Cross layers of DCN-V2, one on the other, each `x_{l+1} = x_0 * (W_l x_l + b_l) + x_l`.
 
@@ -103,11 +101,7 @@ class CrossNetwork(Interaction):
         kernels = (weight for weight in self.weights if weight.shape.rank == 2)
         return sum(kernel.shape.num_elements() for kernel in kernels)
 
-    def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "num_layers": self.num_layers, "rank": self.rank}
 
-
-@keras.utils.register_keras_serializable(package="taskroute")
 class DotProducts(Interaction):
     """The dot product of every two embeddings, after all that was there before.
 
@@ -157,10 +151,3 @@ class DotProducts(Interaction):
 
     def macs(self) -> int:
         return self.num_embeddings**2 * self.width
-
-    def get_config(self) -> dict[str, Any]:
-        return {
-            **super().get_config(),
-            "num_embeddings": self.num_embeddings,
-            "width": self.width,
-        }

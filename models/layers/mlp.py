@@ -9,7 +9,6 @@ import tf_keras as keras
 from taskroute.models.layers.noise import Dropout
 
 
-@keras.utils.register_keras_serializable(package="taskroute")
 class Mlp(keras.layers.Layer):
     """Dense layers, each followed by an activation and by dropout where asked.
 
@@ -57,11 +56,3 @@ class Mlp(keras.layers.Layer):
     def macs(self) -> int:
         """Multiply-accumulates of a row, once built."""
         return sum(layer.kernel.shape.num_elements() for layer in self._layers)
-
-    def get_config(self) -> dict[str, Any]:
-        return {
-            **super().get_config(),
-            "units": self.units,
-            "activation": self.activation,
-            "dropout": self.dropout,
-        }

@@ -7,14 +7,12 @@ from collections.abc import Sequence
 from typing import Any
 
 import tensorflow as tf
-import tf_keras as keras
 
-from taskroute.models.layers.experts import Experts
 from taskroute.models.layers.gates import SoftmaxGate
-from taskroute.models.layers.trunk import RoutingMatrix, Trunk, part_names
+from taskroute.models.layers.trunk import RoutingMatrix, Trunk, all_part_names
+from taskroute.schemas import trunks
 
 
-@keras.utils.register_keras_serializable(package="taskroute")
 class Mmoe(Trunk):
     """Experts mixed for each task by its own gate: `f_k(x) = sum_i softmax(W_k x)_i f_i(x)`.
 
@@ -24,11 +22,8 @@ class Mmoe(Trunk):
     layers read the input of the trunk. A single expert a layer is a shared bottom.
 
     Args:
+        config: Layers of experts, their activation and dropout.
         task_names: The keys of the result.
-        layers: `(num_experts, units)` of each layer, bottom up; `units` are the widths within each
-            expert.
-        activation: Name of the activation after each layer of an expert.
-        dropout: Share of units dropped after each layer while training.
 
     Call arguments:
         inputs: float tensor (B, D).
@@ -38,40 +33,22 @@ class Mmoe(Trunk):
         {task: (B, U)}, U the last width.
 
     Raises:
-        ValueError: If a size is not positive.
+        ValueError: If there is no task.
     """
 
-    def __init__(
-        self,
-        task_names: Sequence[str],
-        *,
-        layers: Sequence[tuple[int, Sequence[int]]],
-        activation: str = "relu",
-        dropout: float = 0.0,
-        **kwargs: Any,
-    ):
-        if not layers:
-            raise ValueError(f"`layers` must not be empty. Received: layers={layers}")
-        super().__init__(task_names, **kwargs)
-        self.layer_sizes = tuple((count, tuple(units)) for count, units in layers)
-        self.activation, self.dropout = activation, dropout
+    def __init__(self, config: trunks.MmoeTrunk, task_names: Sequence[str], **kwargs: Any):
+        super().__init__(config, task_names, **kwargs)
         self.experts, self.gates = [], []
+        uppers = [*(layer.experts for layer in config.layers[1:]), len(self.task_names)]
         num_inputs = 1
-        for index, (count, units) in enumerate(self.layer_sizes, start=1):
+        for index, (layer, upper) in enumerate(zip(config.layers, uppers, strict=True), start=1):
             self.experts.append(
-                Experts(
-                    count,
-                    units,
-                    num_inputs=num_inputs,
-                    activation=activation,
-                    dropout=dropout,
-                    name=f"experts_{index}",
+                self._experts(
+                    layer.experts, layer.units, num_inputs=num_inputs, name=f"experts_{index}"
                 )
             )
-            last = index == len(self.layer_sizes)
-            uppers = len(self.task_names) if last else self.layer_sizes[index][0]
-            self.gates.append(SoftmaxGate(uppers, count, name=f"gate_{index}"))
-            num_inputs = uppers
+            self.gates.append(SoftmaxGate(upper, layer.experts, name=f"gate_{index}"))
+            num_inputs = upper
 
     def call(self, inputs: tf.Tensor, training: bool = False) -> dict[str, tf.Tensor]:
         below = inputs
@@ -84,14 +61,8 @@ class Mmoe(Trunk):
 
     def routing(self) -> tuple[RoutingMatrix, ...]:
         """The gates' means over recent training batches; they differ from example to example."""
-        matrices = []
-        for index, gate in enumerate(self.gates, start=1):
-            last = gate is self.gates[-1]
-            upper = self.task_names if last else part_names(index + 1, gate.num_upper)
-            lower = part_names(index, gate.num_lower)
-            name = "tasks" if last else f"layer_{index + 1}"
-            matrices.append(RoutingMatrix(name, upper, lower, tf.convert_to_tensor(gate.usage)))
-        return tuple(matrices)
+        lower = all_part_names([gate.num_lower for gate in self.gates])
+        return self._matrices(lower, [tf.convert_to_tensor(gate.usage) for gate in self.gates])
 
     @property
     def last_shared_variables(self) -> list[tf.Variable]:
@@ -102,11 +73,3 @@ class Mmoe(Trunk):
             experts.macs() + gate.macs() + gate.num_upper * gate.num_lower * experts.units[-1]
             for experts, gate in zip(self.experts, self.gates, strict=True)
         )
-
-    def get_config(self) -> dict[str, Any]:
-        return {
-            **super().get_config(),
-            "layers": self.layer_sizes,
-            "activation": self.activation,
-            "dropout": self.dropout,
-        }

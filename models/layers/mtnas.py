@@ -10,23 +10,58 @@ Shape letters: B batch, D width of the input, I lower sub-networks, O upper bloc
 M routes of the whole network, K blocks, T tasks.
 """
 
-from collections.abc import Sequence
+import itertools
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
-import tf_keras as keras
-from pydantic import TypeAdapter
 
 from taskroute.models.layers.experts import Experts
 from taskroute.models.layers.mtnas_blocks import RoutedBlocks, SearchBlocks
-from taskroute.models.layers.mtnas_routes import QUERIES, LocalRoute, network_cost, reachable
-from taskroute.models.layers.trunk import RoutingMatrix, Trunk, part_names
-from taskroute.schemas.routes import BlockRoute, NetworkCost, Query, ShareRoute
+from taskroute.models.layers.mtnas_routes import LocalRoute, network_cost, reachable
+from taskroute.models.layers.trunk import RoutingMatrix, Trunk, all_part_names, reader_names
+from taskroute.schemas import trunks
+from taskroute.schemas.routes import BlockRoute, NetworkCost, ShareRoute
 
 
-@keras.utils.register_keras_serializable(package="taskroute")
-class MtnasSupernet(Trunk):
+class _Mtnas(Trunk):
+    """The common part of both: rows of sub-networks, and blocks that choose among each row.
+
+    Attributes:
+        layer_sizes: `(sub_networks, units)` of each row, bottom up.
+    """
+
+    config: trunks.MtnasTrunk
+    layer_sizes: tuple[tuple[int, int], ...]
+    sub_networks: list[Experts]
+    blocks: list[Any]
+
+    def build(self, input_shape: Any) -> None:
+        self._width = int(input_shape[-1])
+        super().build(input_shape)
+
+    def call(self, inputs: tf.Tensor, training: bool = False) -> dict[str, tf.Tensor]:
+        below = inputs
+        for sub_networks, blocks in zip(self.sub_networks, self.blocks, strict=True):
+            features_BIU = sub_networks(below, training=training)
+            mixed_BOU = blocks((inputs, features_BIU), training=training)
+            below = tf.transpose(mixed_BOU, [1, 0, 2])
+        return self._by_task(mixed_BOU, axis=1)
+
+    def macs(self) -> int:
+        return self.cost(self._width).macs
+
+    def cost(self, width: int) -> NetworkCost:
+        """The network's cost with an input of `width`; it need not be built."""
+        blocks = [
+            blocks.cost(width, units)
+            for blocks, (_, units) in zip(self.blocks, self.layer_sizes, strict=True)
+        ]
+        return network_cost(self.layer_sizes, blocks, width)
+
+
+class MtnasSupernet(_Mtnas):
     """The network that holds every share route: layers of search blocks, then one block a task.
 
     A block selects lower sub-networks, mixes them by a gate and passes the mixture through its own
@@ -35,11 +70,9 @@ class MtnasSupernet(Trunk):
     everything selected with the input as query is an MMoE; routes are what SNR-Aver's coding is.
 
     Args:
+        config: Sub-networks of each layer, their activation and dropout, and the queries that a
+            gate may have.
         task_names: The keys of the result.
-        layers: `(sub_networks, units)` of each layer, bottom up.
-        queries: The queries that a gate may have.
-        activation: Name of the activation of the sub-networks.
-        dropout: Share of units dropped after each layer while training.
 
     Call arguments:
         inputs: float tensor (B, D).
@@ -49,46 +82,22 @@ class MtnasSupernet(Trunk):
         {task: (B, U)}, U the width of the last layer.
 
     Raises:
-        ValueError: If a size is not positive.
+        ValueError: If there is no task.
     """
 
-    def __init__(
-        self,
-        task_names: Sequence[str],
-        *,
-        layers: Sequence[tuple[int, int]],
-        queries: Sequence[Query] = QUERIES,
-        activation: str = "relu",
-        dropout: float = 0.0,
-        **kwargs: Any,
-    ):
-        if not layers:
-            raise ValueError(f"`layers` must not be empty. Received: layers={layers}")
-        super().__init__(task_names, **kwargs)
-        self.layer_sizes = tuple((int(count), int(units)) for count, units in layers)
-        self.queries, self.activation, self.dropout = tuple(queries), activation, dropout
+    def __init__(self, config: trunks.MtnasTrunk, task_names: Sequence[str], **kwargs: Any):
+        super().__init__(config, task_names, **kwargs)
+        self.layer_sizes = tuple((layer.sub_networks, layer.units) for layer in config.layers)
+        self.sub_networks = self._dense_rows(self.layer_sizes, "sub_networks", experts_first=False)
         counts = [count for count, _ in self.layer_sizes]
-        self.sub_networks = _sub_networks(self.layer_sizes, activation, dropout)
         self.blocks = [
-            SearchBlocks(upper, lower, queries=self.queries, name=name)
-            for lower, upper, name in zip(
-                counts,
-                [*counts[1:], len(self.task_names)],
-                _block_layers(len(counts)),
+            SearchBlocks(upper, lower, queries=config.queries, name=name)
+            for name, (lower, upper) in zip(
+                reader_names(len(counts)),
+                itertools.pairwise([*counts, len(self.task_names)]),
                 strict=True,
             )
         ]
-
-    def build(self, input_shape: Any) -> None:
-        self._width = int(input_shape[-1])
-        super().build(input_shape)
-
-    def call(self, inputs: tf.Tensor, training: bool = False) -> dict[str, tf.Tensor]:
-        below = inputs
-        for sub_networks, blocks in zip(self.sub_networks, self.blocks, strict=True):
-            mixed_BOU = blocks((inputs, sub_networks(below, training=training)))
-            below = tf.transpose(mixed_BOU, [1, 0, 2])
-        return self._by_task(mixed_BOU, axis=1)
 
     @property
     def num_routes(self) -> tuple[int, ...]:
@@ -124,74 +133,45 @@ class MtnasSupernet(Trunk):
 
     def route(self, indices: Sequence[int] | np.ndarray) -> ShareRoute:
         """The network's routes where each block has one of its own by index."""
-        chosen = iter(indices)
-        routes = []
-        for layer, blocks in enumerate(self.blocks, start=1):
-            for name in self._block_names(layer):
-                local = blocks.routes[int(next(chosen))]
-                routes.append(_block_route(name, layer, local, blocks.num_lower))
-        counts = tuple(count for count, _ in self.layer_sizes)
-        return ShareRoute(tasks=self.task_names, sub_networks=counts, blocks=tuple(routes))
+        return ShareRoute(
+            tasks=self.task_names,
+            sub_networks=tuple(count for count, _ in self.layer_sizes),
+            blocks=tuple(
+                _block_route(name, lower, blocks.routes[int(index)])
+                for (name, lower, blocks), index in zip(self._named_blocks(), indices, strict=True)
+            ),
+        )
 
     def choices(self) -> tuple[tuple[BlockRoute, ...], ...]:
         """The routes of each block, in the order of `num_routes`."""
         return tuple(
-            tuple(_block_route(name, layer, local, blocks.num_lower) for local in blocks.routes)
-            for layer, blocks in enumerate(self.blocks, start=1)
-            for name in self._block_names(layer)
+            tuple(_block_route(name, lower, local) for local in blocks.routes)
+            for name, lower, blocks in self._named_blocks()
         )
 
-    def _block_names(self, layer: int) -> tuple[str, ...]:
-        if layer == len(self.blocks):
-            return self.task_names
-        return part_names(layer + 1, self.layer_sizes[layer][0])
+    def _named_blocks(self) -> Iterator[tuple[str, tuple[str, ...], SearchBlocks]]:
+        """Each block's name, the names of the layer below it, and the layer it is computed in."""
+        parts = self._parts()
+        uppers = [*parts[1:], self.task_names]
+        for blocks, lower, upper in zip(self.blocks, parts, uppers, strict=True):
+            for name in upper:
+                yield name, lower, blocks
 
     def routing(self) -> tuple[RoutingMatrix, ...]:
         """Equal parts of what the present route selects; gates differ from example to example."""
-        return tuple(
-            RoutingMatrix(
-                blocks.name,
-                self._block_names(layer),
-                part_names(layer, blocks.num_lower),
-                blocks.shares(),
-            )
-            for layer, blocks in enumerate(self.blocks, start=1)
-        )
+        return self._matrices(self._parts(), [blocks.shares() for blocks in self.blocks])
 
-    def macs(self) -> int:
-        return self.cost(self._width).macs
-
-    def cost(self, width: int) -> NetworkCost:
-        """What the network costs with an input of `width`; it need not be built."""
-        return network_cost(
-            self.layer_sizes,
-            [
-                blocks.cost(width, units)
-                for blocks, (_, units) in zip(self.blocks, self.layer_sizes, strict=True)
-            ],
-            width,
-        )
-
-    def get_config(self) -> dict[str, Any]:
-        return {
-            **super().get_config(),
-            "layers": self.layer_sizes,
-            "queries": self.queries,
-            "activation": self.activation,
-            "dropout": self.dropout,
-        }
+    def _parts(self) -> list[tuple[str, ...]]:
+        return all_part_names([count for count, _ in self.layer_sizes])
 
 
-@keras.utils.register_keras_serializable(package="taskroute")
-class MtnasDerived(Trunk):
+class MtnasDerived(_Mtnas):
     """The network that a share route leaves: sub-networks that no task reaches do not exist.
 
     Args:
+        config: Sub-networks of each layer of the supernet, their activation and dropout, and the
+            route.
         task_names: The keys of the result.
-        layers: `(sub_networks, units)` of each layer of the supernet, bottom up.
-        blocks: The route of every block, as `ShareRoute` orders them.
-        activation: Name of the activation of the sub-networks.
-        dropout: Share of units dropped after each layer while training.
 
     Call arguments:
         inputs: float tensor (B, D).
@@ -201,119 +181,35 @@ class MtnasDerived(Trunk):
         {task: (B, U)}, U the width of the last layer.
 
     Raises:
-        ValueError: If the blocks do not fit the layers and the tasks.
+        ValueError: If there is no route, or it is for other tasks.
     """
 
-    def __init__(
-        self,
-        task_names: Sequence[str],
-        *,
-        layers: Sequence[tuple[int, int]],
-        blocks: Sequence[BlockRoute],
-        activation: str = "relu",
-        dropout: float = 0.0,
-        **kwargs: Any,
-    ):
-        try:
-            self._route = ShareRoute(
-                tasks=tuple(task_names),
-                sub_networks=tuple(count for count, _ in layers),
-                blocks=tuple(blocks),
-            )
-        except ValueError as error:
+    def __init__(self, config: trunks.MtnasTrunk, task_names: Sequence[str], **kwargs: Any):
+        if config.route is None or config.route.tasks != tuple(task_names):
             raise ValueError(
-                f"`blocks` must fit `layers` and `task_names` ({error}). Received: layers={layers}"
-            ) from error
-        super().__init__(task_names, **kwargs)
-        self.activation, self.dropout = activation, dropout
-        self.kept, routes = reachable(self._route)
-        self.full_sizes = tuple((int(count), int(units)) for count, units in layers)
+                "`config.route` must be a route for `task_names`. Received: "
+                f"task_names={tuple(task_names)}, route={config.route}"
+            )
+        super().__init__(config, task_names, **kwargs)
+        self.kept, routes = reachable(config.route)
         self.layer_sizes = tuple(
-            (len(kept), units) for kept, (_, units) in zip(self.kept, self.full_sizes, strict=True)
+            (len(kept), layer.units) for kept, layer in zip(self.kept, config.layers, strict=True)
         )
-        self.sub_networks = _sub_networks(self.layer_sizes, activation, dropout)
+        self.sub_networks = self._dense_rows(self.layer_sizes, "sub_networks", experts_first=False)
         self.blocks = [
             RoutedBlocks(local, len(kept), name=name)
-            for local, kept, name in zip(
-                routes, self.kept, _block_layers(len(self.kept)), strict=True
-            )
+            for name, local, kept in zip(reader_names(len(routes)), routes, self.kept, strict=True)
         ]
-
-    def call(self, inputs: tf.Tensor, training: bool = False) -> dict[str, tf.Tensor]:
-        below = inputs
-        for sub_networks, blocks in zip(self.sub_networks, self.blocks, strict=True):
-            features_BIU = sub_networks(below, training=training)
-            mixed_BOU = blocks((inputs, features_BIU), training=training)
-            below = tf.transpose(mixed_BOU, [1, 0, 2])
-        return self._by_task(mixed_BOU, axis=1)
-
-    def build(self, input_shape: Any) -> None:
-        self._width = int(input_shape[-1])
-        super().build(input_shape)
 
     def routing(self) -> tuple[RoutingMatrix, ...]:
         """The gates' means over recent training batches; parts keep the supernet's names."""
-        names = [
-            tuple(part_names(layer, count)[place] for place in kept)
-            for layer, (kept, (count, _)) in enumerate(
-                zip(self.kept, self.full_sizes, strict=True), start=1
-            )
+        names = all_part_names([layer.sub_networks for layer in self.config.layers])
+        parts = [
+            tuple(layer[place] for place in kept)
+            for layer, kept in zip(names, self.kept, strict=True)
         ]
-        uppers = [*names[1:], self.task_names]
-        return tuple(
-            RoutingMatrix(blocks.name, upper, lower, tf.convert_to_tensor(blocks.usage))
-            for blocks, upper, lower in zip(self.blocks, uppers, names, strict=True)
-        )
-
-    def macs(self) -> int:
-        return self.cost(self._width).macs
-
-    def cost(self, width: int) -> NetworkCost:
-        """What the network costs with an input of `width`; it need not be built."""
-        return network_cost(
-            self.layer_sizes,
-            [
-                blocks.cost(width, units)
-                for blocks, (_, units) in zip(self.blocks, self.layer_sizes, strict=True)
-            ],
-            width,
-        )
-
-    def get_config(self) -> dict[str, Any]:
-        return {
-            **super().get_config(),
-            "layers": self.full_sizes,
-            "blocks": [route.model_dump(mode="json") for route in self._route.blocks],
-            "activation": self.activation,
-            "dropout": self.dropout,
-        }
-
-    @classmethod
-    def from_config(cls, config: dict[str, Any]) -> "MtnasDerived":
-        blocks = TypeAdapter(tuple[BlockRoute, ...]).validate_python(config["blocks"])
-        return cls(**{**config, "blocks": blocks})
+        return self._matrices(parts, [tf.convert_to_tensor(x.usage) for x in self.blocks])
 
 
-def _sub_networks(
-    sizes: Sequence[tuple[int, int]], activation: str, dropout: float
-) -> list[Experts]:
-    return [
-        Experts(
-            count,
-            (units,),
-            num_inputs=1 if layer == 1 else count,
-            activation=activation,
-            dropout=dropout,
-            name=f"sub_networks_{layer}",
-        )
-        for layer, (count, units) in enumerate(sizes, start=1)
-    ]
-
-
-def _block_layers(count: int) -> list[str]:
-    return [*(f"layer_{layer}" for layer in range(2, count + 1)), "tasks"]
-
-
-def _block_route(name: str, layer: int, local: LocalRoute, num_lower: int) -> BlockRoute:
-    lower = part_names(layer, num_lower)
+def _block_route(name: str, lower: tuple[str, ...], local: LocalRoute) -> BlockRoute:
     return BlockRoute(block=name, lower=[lower[place] for place in local.lower], query=local.query)

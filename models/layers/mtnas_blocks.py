@@ -12,20 +12,20 @@ import tensorflow as tf
 import tf_keras as keras
 
 from taskroute.models.layers.experts import glorot_uniform, grouped_product, join_groups
+from taskroute.models.layers.gates import add_usage, count_usage
 from taskroute.models.layers.mtnas_routes import (
     QUERIES,
     LocalRoute,
     gated,
     local_routes,
     routed_cost,
+    selections,
 )
 from taskroute.schemas.routes import NetworkCost, Query
 
-_USAGE_MOMENTUM = 0.99
 _CLOSED = -1e9
 
 
-@keras.utils.register_keras_serializable(package="taskroute")
 class SearchBlocks(keras.layers.Layer):
     """The search blocks of one layer: each mixes the lower sub-networks that its route selects.
 
@@ -41,6 +41,7 @@ class SearchBlocks(keras.layers.Layer):
 
     Call arguments:
         inputs: The trunk's input (B, D) and the lower outputs (B, I, U).
+        training: Without effect.
 
     Returns:
         (B, O, U).
@@ -68,9 +69,7 @@ class SearchBlocks(keras.layers.Layer):
         super().__init__(**kwargs)
         self.num_upper, self.num_lower, self.queries = num_upper, num_lower, tuple(queries)
         self.routes = local_routes(num_lower, self.queries)
-        self.selections = np.zeros((len(self.routes), num_lower), bool)
-        for row, route in zip(self.selections, self.routes, strict=True):
-            row[list(route.lower)] = True
+        self.selections = selections(self.routes, num_lower)
         self._by_input_R = np.array([route.query == "input" for route in self.routes])
 
     def build(self, input_shape: Any) -> None:
@@ -101,7 +100,8 @@ class SearchBlocks(keras.layers.Layer):
         )
         super().build(input_shape)
 
-    def call(self, inputs: tuple[tf.Tensor, tf.Tensor]) -> tf.Tensor:
+    def call(self, inputs: tuple[tf.Tensor, tf.Tensor], training: bool = False) -> tf.Tensor:
+        del training
         _, lower_BIU = inputs
         if self.num_lower == 1:
             return tf.repeat(lower_BIU, self.num_upper, axis=1)
@@ -149,16 +149,7 @@ class SearchBlocks(keras.layers.Layer):
         sums = connections * units * (2 if by_lower else 1)
         return NetworkCost(parameters=by_input + by_lower, macs=by_input + by_lower + sums)
 
-    def get_config(self) -> dict[str, Any]:
-        return {
-            **super().get_config(),
-            "num_upper": self.num_upper,
-            "num_lower": self.num_lower,
-            "queries": self.queries,
-        }
 
-
-@keras.utils.register_keras_serializable(package="taskroute")
 class RoutedBlocks(keras.layers.Layer):
     """The blocks of one layer, each with one route: what is left of `SearchBlocks`.
 
@@ -192,9 +183,7 @@ class RoutedBlocks(keras.layers.Layer):
         super().__init__(**kwargs)
         self.routes = tuple(LocalRoute(tuple(lower), query) for lower, query in routes)
         self.num_upper, self.num_lower = len(self.routes), num_lower
-        self._selected_OI = np.zeros((self.num_upper, num_lower), bool)
-        for row, route in zip(self._selected_OI, self.routes, strict=True):
-            row[list(route.lower)] = True
+        self._selected_OI = selections(self.routes, num_lower)
         # Gated connections: those whose gate reads the input, then those whose gate reads below.
         self._edges = {query: gated(self.routes, query) for query in QUERIES}
 
@@ -212,15 +201,7 @@ class RoutedBlocks(keras.layers.Layer):
                 shape=(len(self._edges["lower"]), units, 1),
                 initializer=glorot_uniform(units, self.num_lower),
             )
-        self.usage = self.add_weight(
-            name="usage",
-            shape=(self.num_upper, self.num_lower),
-            initializer=keras.initializers.Constant(self._shares()),
-            trainable=False,
-            synchronization=tf.VariableSynchronization.ON_READ,
-            aggregation=tf.VariableAggregation.MEAN,
-            experimental_autocast=False,
-        )
+        self.usage = add_usage(self, self._shares())
         super().build(input_shape)
 
     def call(self, inputs: tuple[tf.Tensor, tf.Tensor], training: bool = False) -> tf.Tensor:
@@ -229,8 +210,7 @@ class RoutedBlocks(keras.layers.Layer):
             return tf.gather(lower_BIU, [route.lower[0] for route in self.routes], axis=1)
         gates_BOI = self._gates(x, lower_BIU)
         if training:
-            change = tf.stop_gradient(tf.reduce_mean(gates_BOI, axis=0)) - self.usage
-            self.usage.assign_add((1 - _USAGE_MOMENTUM) * change)
+            count_usage(self.usage, gates_BOI)
         return tf.matmul(tf.cast(gates_BOI, lower_BIU.dtype), lower_BIU)
 
     def _gates(self, x: tf.Tensor, lower_BIU: tf.Tensor) -> tf.Tensor:
@@ -260,10 +240,3 @@ class RoutedBlocks(keras.layers.Layer):
     def cost(self, width: int, units: int) -> NetworkCost:
         """For an input of `width` and lower sub-networks of `units`; it need not be built."""
         return routed_cost(self.routes, self.num_lower, width, units)
-
-    def get_config(self) -> dict[str, Any]:
-        return {
-            **super().get_config(),
-            "routes": [(route.lower, route.query) for route in self.routes],
-            "num_lower": self.num_lower,
-        }

@@ -7,6 +7,8 @@ import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from taskroute.schemas.routes import NetworkCost, Query, ShareRoute
 
 QUERIES: tuple[Query, ...] = ("input", "lower")
@@ -38,6 +40,14 @@ def local_routes(num_lower: int, queries: Sequence[Query] = QUERIES) -> tuple[Lo
         for subset in itertools.combinations(range(num_lower), size)
         for query in (queries if size > 1 else queries[:1])
     )
+
+
+def selections(routes: Sequence[LocalRoute], num_lower: int) -> np.ndarray:
+    """Which lower sub-networks each of the routes selects: bool (R, I)."""
+    selected = np.zeros((len(routes), num_lower), bool)
+    for row, route in zip(selected, routes, strict=True):
+        row[list(route.lower)] = True
+    return selected
 
 
 def derived_cost(route: ShareRoute, units: Sequence[int], width: int) -> NetworkCost:

@@ -34,7 +34,6 @@ def next_seed(noise: tf.Variable) -> tf.Tensor:
     return seed
 
 
-@keras.utils.register_keras_serializable(package="taskroute")
 class Dropout(keras.layers.Layer):
     """Sets a share of the units to 0 while training, and scales up the others.
 
@@ -72,9 +71,6 @@ class Dropout(keras.layers.Layer):
         replica = tf.distribute.get_replica_context().replica_id_in_sync_group
         seed = tf.random.experimental.stateless_fold_in(next_seed(self.noise), replica)
         return tf.nn.experimental.stateless_dropout(inputs, self.rate, seed=seed)
-
-    def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "rate": self.rate}
 
 
 def _first_state(shape: tuple[int, ...], dtype: tf.DType = tf.int64, **_: Any) -> tf.Tensor:

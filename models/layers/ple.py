@@ -14,21 +14,19 @@ import tf_keras as keras
 from taskroute.models.layers.experts import Experts
 from taskroute.models.layers.gates import SoftmaxGate
 from taskroute.models.layers.trunk import RoutingMatrix, Trunk
+from taskroute.schemas import trunks
 
 
-@keras.utils.register_keras_serializable(package="taskroute")
 class PleLevel(keras.layers.Layer):
     """One level of PLE: what each task, and the shared part, take from the level's experts.
 
+    The first level has one input that all read; the last has no shared gate, since no level above
+    reads it.
+
     Args:
+        config: Of the trunk: its levels, activation and dropout.
+        index: Place of this one among the levels, from 0.
         num_tasks: Number of tasks, T.
-        task_experts: Experts of each task, N.
-        shared_experts: Experts of all, S.
-        units: Width of each layer within an expert, bottom up.
-        first: Whether all read one input.
-        last: Whether there is no shared gate, since no level above reads it.
-        activation: Name of the activation after each layer of an expert.
-        dropout: Share of units dropped after each layer while training.
 
     Call arguments:
         inputs: float tensor (B, D) at the first level, else (T + 1, B, D): the tasks' inputs, then
@@ -39,52 +37,40 @@ class PleLevel(keras.layers.Layer):
         (B, R, units[-1]): R is T at the last level, else T + 1.
 
     Raises:
-        ValueError: If a size is not positive.
+        ValueError: If the number of tasks is not positive.
     """
 
-    def __init__(
-        self,
-        num_tasks: int,
-        task_experts: int,
-        shared_experts: int,
-        units: Sequence[int],
-        *,
-        first: bool,
-        last: bool,
-        activation: str = "relu",
-        dropout: float = 0.0,
-        **kwargs: Any,
-    ):
-        if min(num_tasks, task_experts, shared_experts) <= 0:
-            raise ValueError(
-                "`num_tasks`, `task_experts` and `shared_experts` must be positive. Received: "
-                f"num_tasks={num_tasks}, task_experts={task_experts}, "
-                f"shared_experts={shared_experts}"
-            )
+    def __init__(self, config: trunks.PleTrunk, index: int, num_tasks: int, **kwargs: Any):
         super().__init__(**kwargs)
-        self.num_tasks, self.units = num_tasks, tuple(units)
-        self.num_task_experts, self.num_shared_experts = task_experts, shared_experts
-        self.first, self.last = first, last
-        self.activation, self.dropout = activation, dropout
-        num_inputs = 1 if first else num_tasks
-        experts: dict[str, Any] = {"activation": activation, "dropout": dropout}
-        if first:
-            self.experts = [Experts(self.num_experts, units, name="experts", **experts)]
+        self.level, self.num_tasks = config.levels[index], num_tasks
+        self.first, self.last = index == 0, index == len(config.levels) - 1
+        units, shared = self.level.units, self.level.shared_experts
+        arguments: dict[str, Any] = {"activation": config.activation, "dropout": config.dropout}
+        if self.first:
+            self.experts = [Experts(self.num_experts, units, name="experts", **arguments)]
         else:
-            own = num_tasks * task_experts
             self.experts = [
-                Experts(own, units, num_inputs=num_tasks, name="task_experts", **experts),
-                Experts(shared_experts, units, name="shared_experts", **experts),
+                Experts(
+                    num_tasks * self.level.task_experts,
+                    units,
+                    num_inputs=num_tasks,
+                    name="task_experts",
+                    **arguments,
+                ),
+                Experts(shared, units, name="shared_experts", **arguments),
             ]
         self.task_gates = SoftmaxGate(
-            num_tasks, task_experts + shared_experts, num_inputs=num_inputs, name="task_gates"
+            num_tasks,
+            self.level.task_experts + shared,
+            num_inputs=1 if self.first else num_tasks,
+            name="task_gates",
         )
-        if not last:
+        if not self.last:
             self.shared_gate = SoftmaxGate(1, self.num_experts, name="shared_gate")
 
     @property
     def num_experts(self) -> int:
-        return self.num_tasks * self.num_task_experts + self.num_shared_experts
+        return self.num_tasks * self.level.task_experts + self.level.shared_experts
 
     def call(self, inputs: tf.Tensor, training: bool = False) -> tf.Tensor:
         if self.first:
@@ -111,7 +97,7 @@ class PleLevel(keras.layers.Layer):
 
     def _over_all_experts(self, gates_BTM: tf.Tensor) -> tf.Tensor:
         """(B, T, E): 0 at the experts of other tasks."""
-        tasks, own = self.num_tasks, self.num_task_experts
+        tasks, own = self.num_tasks, self.level.task_experts
         gates_BTTN = gates_BTM[:, :, tf.newaxis, :own] * tf.eye(tasks)[:, :, tf.newaxis]
         return tf.concat(
             [tf.reshape(gates_BTTN, [-1, tasks, tasks * own]), gates_BTM[:, :, own:]], axis=2
@@ -122,24 +108,10 @@ class PleLevel(keras.layers.Layer):
         readers, gates = self.num_tasks, self.task_gates.macs()
         if not self.last:
             readers, gates = readers + 1, gates + self.shared_gate.macs()
-        mixing = readers * self.num_experts * self.units[-1]
+        mixing = readers * self.num_experts * self.level.units[-1]
         return sum(experts.macs() for experts in self.experts) + gates + mixing
 
-    def get_config(self) -> dict[str, Any]:
-        return {
-            **super().get_config(),
-            "num_tasks": self.num_tasks,
-            "task_experts": self.num_task_experts,
-            "shared_experts": self.num_shared_experts,
-            "units": self.units,
-            "first": self.first,
-            "last": self.last,
-            "activation": self.activation,
-            "dropout": self.dropout,
-        }
 
-
-@keras.utils.register_keras_serializable(package="taskroute")
 class Ple(Trunk):
     """PLE: a task's gate mixes its own experts and the shared ones; levels are stacked.
 
@@ -150,11 +122,8 @@ class Ple(Trunk):
     CGC. No `task_experts` would be one gate a task over common experts, which is MMoE.
 
     Args:
+        config: Levels of experts, their activation and dropout.
         task_names: The keys of the result.
-        levels: `(task_experts, shared_experts, units)` of each level, bottom up: experts of each
-            task, experts of all, widths within each expert.
-        activation: Name of the activation after each layer of an expert.
-        dropout: Share of units dropped after each layer while training.
 
     Call arguments:
         inputs: float tensor (B, D).
@@ -164,36 +133,16 @@ class Ple(Trunk):
         {task: (B, U)}, U the last width.
 
     Raises:
-        ValueError: If a size is not positive.
+        ValueError: If there is no task.
     """
 
-    def __init__(
-        self,
-        task_names: Sequence[str],
-        *,
-        levels: Sequence[tuple[int, int, Sequence[int]]],
-        activation: str = "relu",
-        dropout: float = 0.0,
-        **kwargs: Any,
-    ):
-        if not levels:
-            raise ValueError(f"`levels` must not be empty. Received: levels={levels}")
-        super().__init__(task_names, **kwargs)
-        self.level_sizes = tuple((own, shared, tuple(units)) for own, shared, units in levels)
-        self.activation, self.dropout = activation, dropout
+    config: trunks.PleTrunk
+
+    def __init__(self, config: trunks.PleTrunk, task_names: Sequence[str], **kwargs: Any):
+        super().__init__(config, task_names, **kwargs)
         self.levels = [
-            PleLevel(
-                len(self.task_names),
-                own,
-                shared,
-                units,
-                first=index == 1,
-                last=index == len(self.level_sizes),
-                activation=activation,
-                dropout=dropout,
-                name=f"level_{index}",
-            )
-            for index, (own, shared, units) in enumerate(self.level_sizes, start=1)
+            PleLevel(config, index, len(self.task_names), name=f"level_{index + 1}")
+            for index in range(len(config.levels))
         ]
 
     def call(self, inputs: tf.Tensor, training: bool = False) -> dict[str, tf.Tensor]:
@@ -203,23 +152,23 @@ class Ple(Trunk):
 
     def routing(self) -> tuple[RoutingMatrix, ...]:
         """The gates' means over recent training batches; an upper expert has its reader's row."""
-        matrices = []
-        for index, level in enumerate(self.levels, start=1):
-            usage_RE, upper, name = level.usage(), self.task_names, "tasks"
-            if not level.last:
-                above = self.levels[index]
-                tasks = range(level.num_tasks)
-                rows = [task for task in tasks for _ in range(above.num_task_experts)]
-                rows += [level.num_tasks] * above.num_shared_experts
-                usage_RE, upper = tf.gather(usage_RE, rows), self._expert_names(index + 1)
-                name = f"level_{index + 1}"
-            matrices.append(RoutingMatrix(name, upper, self._expert_names(index), usage_RE))
-        return tuple(matrices)
+        usages = [level.usage() for level in self.levels]
+        num_tasks = len(self.task_names)
+        for index, above in enumerate(self.config.levels[1:]):
+            rows = [task for task in range(num_tasks) for _ in range(above.task_experts)]
+            rows += [num_tasks] * above.shared_experts
+            usages[index] = tf.gather(usages[index], rows)
+        parts = [self._expert_names(index) for index in range(len(self.levels))]
+        return self._matrices(parts, usages, "level")
 
     def _expert_names(self, index: int) -> tuple[str, ...]:
-        own, shared, _ = self.level_sizes[index - 1]
-        names = [f"{index}.{task}.{n}" for task in self.task_names for n in range(1, own + 1)]
-        return (*names, *(f"{index}.shared.{n}" for n in range(1, shared + 1)))
+        level = self.config.levels[index]
+        groups = [(task, level.task_experts) for task in self.task_names]
+        return tuple(
+            f"{index + 1}.{group}.{number}"
+            for group, count in [*groups, ("shared", level.shared_experts)]
+            for number in range(1, count + 1)
+        )
 
     @property
     def last_shared_variables(self) -> list[tf.Variable]:
@@ -227,11 +176,3 @@ class Ple(Trunk):
 
     def macs(self) -> int:
         return sum(level.macs() for level in self.levels)
-
-    def get_config(self) -> dict[str, Any]:
-        return {
-            **super().get_config(),
-            "levels": self.level_sizes,
-            "activation": self.activation,
-            "dropout": self.dropout,
-        }

@@ -7,6 +7,7 @@ Shape letters: B batch, I lower sub-networks, O upper ones or tasks, U units in,
 """
 
 import abc
+import itertools
 import math
 from collections.abc import Sequence
 from typing import Any
@@ -14,14 +15,14 @@ from typing import Any
 import tensorflow as tf
 import tf_keras as keras
 
-from taskroute.models.layers.experts import Experts, mix
+from taskroute.models.layers.experts import mix
 from taskroute.models.layers.gates import HardConcreteGate
 from taskroute.models.layers.noise import Dropout
-from taskroute.models.layers.trunk import RoutingMatrix, Trunk, part_names
+from taskroute.models.layers.trunk import RoutingMatrix, Trunk, all_part_names, reader_names
 from taskroute.models.schedules import add_step_counter, linear_warm_up, next_step
+from taskroute.schemas import trunks
 
 
-@keras.utils.register_keras_serializable(package="taskroute")
 class SnrTransConnection(keras.layers.Layer):
     """Gated transformations from every lower to every upper sub-network.
 
@@ -30,11 +31,10 @@ class SnrTransConnection(keras.layers.Layer):
     in the paper's block form; the gates scale the blocks, so that the batch meets one product.
 
     Args:
+        config: Of the trunk: its activation, and how its gates start and draw.
+        num_lower: Number of lower sub-networks, I, whose outputs lie side by side in the input.
         num_upper: Number of upper sub-networks, O.
         units: Width of each, V.
-        num_lower: Number of lower sub-networks, I, whose outputs lie side by side in the input.
-        gate: Arguments of `HardConcreteGate`.
-        activation: Name of the activation.
 
     Call arguments:
         inputs: float tensor (B, I * U).
@@ -49,24 +49,16 @@ class SnrTransConnection(keras.layers.Layer):
 
     def __init__(
         self,
+        config: trunks.SnrTransTrunk,
+        num_lower: int,
         num_upper: int,
         units: int,
-        *,
-        num_lower: int,
-        gate: dict[str, Any] | None = None,
-        activation: str = "relu",
         **kwargs: Any,
     ):
-        if min(num_upper, units, num_lower) <= 0:
-            raise ValueError(
-                "`num_upper`, `units` and `num_lower` must be positive. Received: "
-                f"num_upper={num_upper}, units={units}, num_lower={num_lower}"
-            )
         super().__init__(**kwargs)
-        self.num_upper, self.units, self.num_lower = num_upper, units, num_lower
-        self.gate_arguments, self.activation = dict(gate or {}), activation
-        self.gate = _make_gate(num_upper, num_lower, self.gate_arguments)
-        self._activate = keras.activations.get(activation)
+        self.num_lower, self.num_upper, self.units = num_lower, num_upper, units
+        self.gate = _make_gate(config, num_upper, num_lower)
+        self._activate = keras.activations.get(config.activation)
 
     def build(self, input_shape: Any) -> None:
         width = int(input_shape[-1])
@@ -95,18 +87,7 @@ class SnrTransConnection(keras.layers.Layer):
         """Multiply-accumulates of a row, closed connections included, once built."""
         return self.kernel.shape.num_elements()
 
-    def get_config(self) -> dict[str, Any]:
-        return {
-            **super().get_config(),
-            "num_upper": self.num_upper,
-            "units": self.units,
-            "num_lower": self.num_lower,
-            "gate": self.gate_arguments,
-            "activation": self.activation,
-        }
 
-
-@keras.utils.register_keras_serializable(package="taskroute")
 class SnrAverConnection(keras.layers.Layer):
     """Gated sums: `v_o = sum_i z_oi u_i`, without a transformation (Ma et al. 2019, p. 218).
 
@@ -114,9 +95,9 @@ class SnrAverConnection(keras.layers.Layer):
     neither do we.
 
     Args:
-        num_upper: Number of upper sub-networks or tasks, O.
+        config: Of the trunk: how its gates start and draw.
         num_lower: Number of lower sub-networks, I, of equal width.
-        gate: Arguments of `HardConcreteGate`.
+        num_upper: Number of upper sub-networks or tasks, O.
 
     Call arguments:
         inputs: float tensor (I, B, U).
@@ -129,60 +110,21 @@ class SnrAverConnection(keras.layers.Layer):
         ValueError: If a size is not positive.
     """
 
-    def __init__(
-        self, num_upper: int, *, num_lower: int, gate: dict[str, Any] | None = None, **kwargs: Any
-    ):
-        if min(num_upper, num_lower) <= 0:
-            raise ValueError(
-                "`num_upper` and `num_lower` must be positive. Received: "
-                f"num_upper={num_upper}, num_lower={num_lower}"
-            )
+    def __init__(self, config: trunks.SnrAverTrunk, num_lower: int, num_upper: int, **kwargs: Any):
         super().__init__(**kwargs)
-        self.num_upper, self.num_lower = num_upper, num_lower
-        self.gate_arguments = dict(gate or {})
-        self.gate = _make_gate(num_upper, num_lower, self.gate_arguments)
+        self.num_lower, self.num_upper = num_lower, num_upper
+        self.gate = _make_gate(config, num_upper, num_lower)
 
     def call(self, inputs: tf.Tensor, training: bool = False) -> tf.Tensor:
         coding_OI = tf.cast(self.gate(None, training=training), self.compute_dtype)
         return mix(coding_OI, inputs)
 
-    def get_config(self) -> dict[str, Any]:
-        return {
-            **super().get_config(),
-            "num_upper": self.num_upper,
-            "num_lower": self.num_lower,
-            "gate": self.gate_arguments,
-        }
-
 
 class _Snr(Trunk):
-    """What SNR-Trans and SNR-Aver have in common: gates, their penalty, and what they report."""
+    """The common part of SNR-Trans and SNR-Aver: gates, their penalty, and what they report."""
 
+    config: trunks.SnrTransTrunk | trunks.SnrAverTrunk
     connections: list[Any]
-
-    def __init__(
-        self,
-        task_names: Sequence[str],
-        layers: Sequence[tuple[int, int]],
-        l0_penalty: float,
-        l0_warmup_steps: int,
-        gate: dict[str, Any] | None,
-        activation: str,
-        dropout: float,
-        **kwargs: Any,
-    ):
-        if not layers or any(min(layer) <= 0 for layer in layers):
-            raise ValueError(f"`layers` must hold positive sizes. Received: layers={layers}")
-        if min(l0_penalty, l0_warmup_steps) < 0:
-            raise ValueError(
-                "`l0_penalty` and `l0_warmup_steps` must be >= 0. Received: "
-                f"l0_penalty={l0_penalty}, l0_warmup_steps={l0_warmup_steps}"
-            )
-        super().__init__(task_names, **kwargs)
-        self.layer_sizes = tuple((int(count), int(units)) for count, units in layers)
-        self.l0_penalty, self.l0_warmup_steps = l0_penalty, l0_warmup_steps
-        self.gate_arguments = dict(gate or {})
-        self.activation, self.dropout = activation, dropout
 
     def build(self, input_shape: Any) -> None:
         self.step = add_step_counter(self)
@@ -215,8 +157,8 @@ class _Snr(Trunk):
         return tf.add_n([connection.gate.expected_l0() for connection in self.connections])
 
     def _penalty_weight(self, step: tf.Tensor) -> tf.Tensor:
-        warm_up = linear_warm_up(step, steps=self.l0_warmup_steps)
-        return self.l0_penalty * self.loss_scale * warm_up
+        warm_up = linear_warm_up(step, steps=self.config.l0_warmup_steps)
+        return self.config.l0_penalty * self.loss_scale * warm_up
 
     def set_loss_scale(self, loss: float) -> None:
         self.loss_scale.assign(loss)
@@ -229,37 +171,17 @@ class _Snr(Trunk):
         }
 
     def routing(self) -> tuple[RoutingMatrix, ...]:
-        matrices = []
-        lower = part_names(1, self.layer_sizes[0][0])
-        for index, connection in enumerate(self.connections, start=2):
-            last = connection is self.connections[-1]
-            upper = self.task_names if last else part_names(index, connection.num_upper)
-            coding = connection.gate(None)
-            matrices.append(RoutingMatrix(connection.name, upper, lower, coding))
-            lower = upper
-        return tuple(matrices)
+        parts = all_part_names([layer.sub_networks for layer in self.config.layers])
+        return self._matrices(parts, [connection.gate(None) for connection in self.connections])
 
     def guarded_tasks(self) -> tuple[str, ...]:
-        kept = tf.reduce_any(self.connections[-1].gate.kept(), axis=1)
-        return tuple(task for task, is_kept in zip(self.task_names, kept, strict=True) if is_kept)
+        return self._tasks_where(tf.reduce_any(self.connections[-1].gate.kept(), axis=1))
 
     @property
     def routing_variables(self) -> list[tf.Variable]:
         return [connection.gate.log_alpha for connection in self.connections]
 
-    def get_config(self) -> dict[str, Any]:
-        return {
-            **super().get_config(),
-            "layers": self.layer_sizes,
-            "l0_penalty": self.l0_penalty,
-            "l0_warmup_steps": self.l0_warmup_steps,
-            "gate": self.gate_arguments,
-            "activation": self.activation,
-            "dropout": self.dropout,
-        }
 
-
-@keras.utils.register_keras_serializable(package="taskroute")
 class SnrTrans(_Snr):
     """SNR with transformations: layers of sub-networks joined by gated matrices.
 
@@ -274,68 +196,42 @@ class SnrTrans(_Snr):
     Ours as well: a sub-network or task whose every connection closed keeps its strongest.
 
     Args:
+        config: Sub-networks of each layer, the gates and their penalty, activation and dropout.
         task_names: The keys of the result.
-        layers: `(sub_networks, units)` of each layer, bottom up.
-        task_units: Width of what each task receives.
-        l0_penalty: Cost of all connections being open, in multiples of the loss scale.
-        l0_warmup_steps: Training steps until the penalty has its full weight.
-        gate: Arguments of `HardConcreteGate`.
-        activation: Name of the activation after each layer.
-        dropout: Share of units dropped after each layer while training.
 
     Call arguments:
         inputs: float tensor (B, D).
         training: Whether gates draw noise, a step is counted and units are dropped.
 
     Returns:
-        {task: (B, task_units)}.
+        {task: (B, task_width)}.
 
     Raises:
-        ValueError: If a size is not positive, or the penalty or its steps are negative.
+        ValueError: If there is no task.
     """
 
-    def __init__(
-        self,
-        task_names: Sequence[str],
-        *,
-        layers: Sequence[tuple[int, int]],
-        task_units: int,
-        l0_penalty: float = 0.5,
-        l0_warmup_steps: int = 100,
-        gate: dict[str, Any] | None = None,
-        activation: str = "relu",
-        dropout: float = 0.0,
-        **kwargs: Any,
-    ):
-        super().__init__(
-            task_names, layers, l0_penalty, l0_warmup_steps, gate, activation, dropout, **kwargs
+    config: trunks.SnrTransTrunk
+
+    def __init__(self, config: trunks.SnrTransTrunk, task_names: Sequence[str], **kwargs: Any):
+        super().__init__(config, task_names, **kwargs)
+        lower = config.layers[0].sub_networks
+        self.first = keras.layers.Dense(
+            lower * config.layers[0].units, activation=config.activation, name="layer_1"
         )
-        self.task_units = task_units
-        count, units = self.layer_sizes[0]
-        self.first = keras.layers.Dense(count * units, activation=activation, name="layer_1")
-        uppers = [*self.layer_sizes[1:], (len(self.task_names), task_units)]
+        uppers = [(layer.sub_networks, layer.units) for layer in config.layers[1:]]
+        uppers.append((len(self.task_names), config.task_width))
         self.connections = []
-        for index, (upper, units) in enumerate(uppers, start=2):
-            self.connections.append(
-                SnrTransConnection(
-                    upper,
-                    units,
-                    num_lower=count,
-                    gate=self.gate_arguments,
-                    activation=activation,
-                    name="tasks" if index == len(uppers) + 1 else f"layer_{index}",
-                )
-            )
-            count = upper
-        self._drop = Dropout(dropout)
+        for name, (upper, units) in zip(reader_names(len(uppers)), uppers, strict=True):
+            self.connections.append(SnrTransConnection(config, lower, upper, units, name=name))
+            lower = upper
+        self._drop = Dropout(config.dropout)
 
     def features(self, inputs: tf.Tensor, training: bool) -> dict[str, tf.Tensor]:
         outputs = self._drop(self.first(inputs), training=training)
         for connection in self.connections:
             outputs = self._drop(connection(outputs, training=training), training=training)
-        return self._by_task(
-            tf.reshape(outputs, [-1, len(self.task_names), self.task_units]), axis=1
-        )
+        by_task = [-1, len(self.task_names), self.config.task_width]
+        return self._by_task(tf.reshape(outputs, by_task), axis=1)
 
     @property
     def last_shared_variables(self) -> list[tf.Variable]:
@@ -347,11 +243,7 @@ class SnrTrans(_Snr):
         first = self.first.kernel.shape.num_elements()
         return first + sum(connection.macs() for connection in self.connections)
 
-    def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "task_units": self.task_units}
 
-
-@keras.utils.register_keras_serializable(package="taskroute")
 class SnrAver(_Snr):
     """SNR with sums: an upper sub-network reads the gated sum of the lower ones.
 
@@ -360,13 +252,8 @@ class SnrAver(_Snr):
     and the guard are those of `SnrTrans`.
 
     Args:
+        config: Sub-networks of each layer, the gates and their penalty, activation and dropout.
         task_names: The keys of the result.
-        layers: `(sub_networks, units)` of each layer, bottom up.
-        l0_penalty: Cost of all connections being open, in multiples of the loss scale.
-        l0_warmup_steps: Training steps until the penalty has its full weight.
-        gate: Arguments of `HardConcreteGate`.
-        activation: Name of the activation after each layer.
-        dropout: Share of units dropped after each layer while training.
 
     Call arguments:
         inputs: float tensor (B, D).
@@ -376,48 +263,20 @@ class SnrAver(_Snr):
         {task: (B, U)}, U the width of the last layer.
 
     Raises:
-        ValueError: If a size is not positive, or the penalty or its steps are negative.
+        ValueError: If there is no task.
     """
 
-    def __init__(
-        self,
-        task_names: Sequence[str],
-        *,
-        layers: Sequence[tuple[int, int]],
-        l0_penalty: float = 0.5,
-        l0_warmup_steps: int = 100,
-        gate: dict[str, Any] | None = None,
-        activation: str = "relu",
-        dropout: float = 0.0,
-        **kwargs: Any,
-    ):
-        super().__init__(
-            task_names, layers, l0_penalty, l0_warmup_steps, gate, activation, dropout, **kwargs
-        )
-        self.sub_networks = [
-            Experts(
-                count,
-                (units,),
-                num_inputs=1 if index == 1 else count,
-                experts_first=True,
-                activation=activation,
-                dropout=dropout,
-                name=f"sub_networks_{index}",
+    def __init__(self, config: trunks.SnrAverTrunk, task_names: Sequence[str], **kwargs: Any):
+        super().__init__(config, task_names, **kwargs)
+        sizes = [(layer.sub_networks, layer.units) for layer in config.layers]
+        self.sub_networks = self._dense_rows(sizes, "sub_networks")
+        counts = [*(count for count, _ in sizes), len(self.task_names)]
+        self.connections = [
+            SnrAverConnection(config, lower, upper, name=name)
+            for name, (lower, upper) in zip(
+                reader_names(len(sizes)), itertools.pairwise(counts), strict=True
             )
-            for index, (count, units) in enumerate(self.layer_sizes, start=1)
         ]
-        counts = [count for count, _ in self.layer_sizes]
-        self.connections = []
-        for index, lower in enumerate(counts, start=2):
-            last = index == len(counts) + 1
-            self.connections.append(
-                SnrAverConnection(
-                    len(self.task_names) if last else counts[index - 1],
-                    num_lower=lower,
-                    gate=self.gate_arguments,
-                    name="tasks" if last else f"layer_{index}",
-                )
-            )
 
     def features(self, inputs: tf.Tensor, training: bool) -> dict[str, tf.Tensor]:
         for sub_networks, connection in zip(self.sub_networks, self.connections, strict=True):
@@ -430,13 +289,22 @@ class SnrAver(_Snr):
 
     def macs(self) -> int:
         sums = sum(
-            connection.num_upper * connection.num_lower * units
-            for connection, (_, units) in zip(self.connections, self.layer_sizes, strict=True)
+            connection.num_upper * connection.num_lower * layer.units
+            for connection, layer in zip(self.connections, self.config.layers, strict=True)
         )
         return sums + sum(sub_networks.macs() for sub_networks in self.sub_networks)
 
 
-def _make_gate(num_upper: int, num_lower: int, arguments: dict[str, Any]) -> HardConcreteGate:
-    gate = HardConcreteGate((num_upper, num_lower), keep_one=True, name="gate", **arguments)
+def _make_gate(
+    config: trunks.SnrTransTrunk | trunks.SnrAverTrunk, num_upper: int, num_lower: int
+) -> HardConcreteGate:
+    gate = HardConcreteGate(
+        (num_upper, num_lower),
+        temperature=config.temperature,
+        stretch=config.stretch,
+        log_alpha_start=config.log_alpha_start,
+        keep_one=True,
+        name="gate",
+    )
     gate.build()
     return gate

@@ -9,6 +9,7 @@ import tensorflow as tf
 from taskroute.models.callbacks import RoutingLog
 from taskroute.models.layers.gumbel_matrix import GumbelMatrix
 from taskroute.models.layers.sub_network_routing import SnrTrans
+from taskroute.schemas import trunks
 
 
 def logged(trunk, folder, epochs=2):
@@ -30,8 +31,13 @@ def tags(folder):
     }
 
 
+def snr_trans(*counts):
+    layers = [{"sub_networks": count, "units": 4} for count in counts]
+    return SnrTrans(trunks.SnrTransTrunk(layers=layers), ["click", "like"])
+
+
 def test_open_routes_and_the_schedule_are_written_after_each_epoch(tmp_path):
-    trunk = SnrTrans(["click", "like"], layers=[(2, 4), (3, 4)], task_units=4)
+    trunk = snr_trans(2, 3)
     log = logged(trunk, tmp_path)
     assert log.history["open_routes/layer_2"] == [6, 6]
     assert log.history["open_routes/tasks"] == [6, 6]
@@ -40,14 +46,14 @@ def test_open_routes_and_the_schedule_are_written_after_each_epoch(tmp_path):
 
 
 def test_a_temperature_is_part_of_the_schedule(tmp_path):
-    trunk = GumbelMatrix(["click", "like"], layers=[(2, (4,))])
+    trunk = GumbelMatrix(trunks.GumbelMatrixTrunk(), ["click", "like"])
     log = logged(trunk, tmp_path)
     (name,) = (name for name in log.history if name.startswith("schedule/temperature"))
-    assert log.history[name] == [pytest.approx(trunk.temperature_start)] * 2
+    assert log.history[name] == [pytest.approx(trunk.config.temperature_start)] * 2
 
 
 def test_a_task_that_a_guard_keeps_alive_is_named_once(tmp_path, caplog):
-    trunk = SnrTrans(["click", "like"], layers=[(2, 4)], task_units=4)
+    trunk = snr_trans(2)
     trunk(tf.zeros([2, 3]))
     (log_alpha,) = trunk.routing_variables
     log_alpha.assign([[2.0, 2.0], [-9.0, -8.0]])

@@ -61,16 +61,6 @@ def test_the_counted_parameters_are_those_of_the_built_trunk(kind, fields, tasks
     assert parameter_count(config, INPUT, len(tasks)) == build(config, tasks).parameters()
 
 
-@pytest.mark.parametrize("kind", NAMES)
-def test_every_field_reaches_the_layer(kind):
-    config = make(kind, activation="tanh", dropout=0.25)
-    layer = build(config).get_config()
-    assert (layer["activation"], layer["dropout"]) == ("tanh", 0.25)
-    for name, value in config:
-        if name in layer and name not in ("layers", "levels", "task_units"):
-            assert layer[name] == value, name
-
-
 @pytest.mark.parametrize("activation", ["relu", "gelu", "swish", "tanh"])
 def test_the_activation_shapes_what_a_task_receives(activation):
     inputs = np.random.default_rng(0).normal(size=(200, INPUT)).astype("float32")
@@ -155,6 +145,26 @@ def test_a_single_width_may_be_written_as_a_number():
         {"kind": "gumbel_matrix", "temperature_start": 0.1},
         {"kind": "gumbel_matrix", "budget": 1.5},
         {"kind": "gumbel_matrix", "start_probability": 1.0},
+        {"kind": "gumbel_matrix", "start_probability": 0.0},
+        {"kind": "gumbel_matrix", "temperature_end": 0.0},
+        {"kind": "gumbel_matrix", "budget": 0.0},
+        {"kind": "gumbel_matrix", "budget_penalty": 0.0},
+        {"kind": "gumbel_matrix", "layers": []},
+        {"kind": "mmoe", "layers": []},
+        {"kind": "mmoe", "layers": [{"units": []}]},
+        {"kind": "ple", "levels": [{"task_experts": 0}]},
+        {"kind": "ple", "levels": [{"shared_experts": 0}]},
+        {"kind": "ple", "levels": [{"units": []}]},
+        {"kind": "cross_stitch", "units": [0]},
+        {"kind": "cross_stitch", "own_start": 1.1},
+        {"kind": "snr_trans", "layers": []},
+        {"kind": "snr_trans", "layers": [{"units": 0}]},
+        {"kind": "snr_trans", "l0_penalty": -1.0},
+        {"kind": "snr_trans", "l0_warmup_steps": -1},
+        {"kind": "snr_aver", "layers": [{"sub_networks": 0}]},
+        {"kind": "mtnas", "layers": []},
+        {"kind": "mtnas", "layers": [{"sub_networks": 0}]},
+        {"kind": "mtnas", "queries": []},
         {"kind": "cross_stitch", "own_start": -0.1},
     ],
 )

@@ -12,10 +12,12 @@ from taskroute.models.layers.mmoe import Mmoe
 from taskroute.models.layers.mtnas import MtnasDerived
 from taskroute.models.layers.shared_bottom import SharedBottom
 from taskroute.models.layers.sub_network_routing import SnrAver, SnrTrans
-from taskroute.schemas.routes import BlockRoute
+from taskroute.schemas import trunks
+from taskroute.schemas.routes import BlockRoute, ShareRoute
 
 ROWS, WIDTH = 10_000, 24
 TASKS = ("click", "like", "share")
+SUB_NETWORKS = [{"sub_networks": 4, "units": 8}, {"sub_networks": 3, "units": 6}]
 OPEN, HALF, CLOSED = 5.0, 0.0, -5.0
 
 
@@ -46,17 +48,18 @@ def with_allocation(trunk, *allocations):
 
 
 def snr_trans(*codings, activation="relu"):
-    made = SnrTrans(TASKS, layers=[(4, 8), (3, 6)], task_units=5, activation=activation)
-    return with_codings(built(made), *codings)
+    config = trunks.SnrTransTrunk(layers=SUB_NETWORKS, task_units=5, activation=activation)
+    return with_codings(built(SnrTrans(config, TASKS)), *codings)
 
 
 def snr_aver(*codings):
-    return with_codings(built(SnrAver(TASKS, layers=[(4, 8), (3, 6)])), *codings)
+    return with_codings(built(SnrAver(trunks.SnrAverTrunk(layers=SUB_NETWORKS), TASKS)), *codings)
 
 
 def gumbel_matrix(*allocations, units=((8,), (6,))):
-    layers = [(4, units[0]), (3, units[1])]
-    return with_allocation(built(GumbelMatrix(TASKS, layers=layers)), *allocations)
+    layers = [{"experts": 4, "units": units[0]}, {"experts": 3, "units": units[1]}]
+    config = trunks.GumbelMatrixTrunk(layers=layers)
+    return with_allocation(built(GumbelMatrix(config, TASKS)), *allocations)
 
 
 CASES = {
@@ -149,14 +152,20 @@ def test_weights_that_training_changes_later_do_not_reach_a_compacted_trunk():
     np.testing.assert_array_equal(before, compacted(inputs)["click"])
 
 
-ROUTE = [
-    BlockRoute(block=task, lower=lower)
-    for task, lower in zip(TASKS, (("1.1",), ("1.3",), ("1.1", "1.3")), strict=True)
-]
+ROUTE = ShareRoute(
+    tasks=TASKS,
+    sub_networks=(3,),
+    blocks=[
+        BlockRoute(block=task, lower=lower)
+        for task, lower in zip(TASKS, (("1.1",), ("1.3",), ("1.1", "1.3")), strict=True)
+    ],
+)
 WHOLE = {
-    "shared_bottom": SharedBottom(TASKS, units=[4]),
-    "mmoe": Mmoe(TASKS, layers=[(2, (4,))]),
-    "mtnas": MtnasDerived(TASKS, layers=[(3, 4)], blocks=ROUTE),
+    "shared_bottom": SharedBottom(trunks.SharedBottomTrunk(units=4), TASKS),
+    "mmoe": Mmoe(trunks.MmoeTrunk(layers=[{"experts": 2, "units": 4}]), TASKS),
+    "mtnas": MtnasDerived(
+        trunks.MtnasTrunk(layers=[{"sub_networks": 3, "units": 4}], route=ROUTE), TASKS
+    ),
 }
 
 

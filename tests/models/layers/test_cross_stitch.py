@@ -1,10 +1,10 @@
 """Cross-stitch networks: by hand, and as the separate networks they contain."""
 
 import numpy as np
-import pytest
 
 from taskroute.models.layers.cross_stitch import CrossStitch
 from taskroute.models.layers.single_task import SingleTask
+from taskroute.schemas import trunks
 
 TASKS = ("a", "b", "c")
 
@@ -15,7 +15,7 @@ def vectors(rows, width, seed=0):
 
 def test_every_layer_is_mixed_by_its_factors():
     inputs = vectors(6, 5)
-    trunk = CrossStitch(TASKS, units=(4, 3))
+    trunk = CrossStitch(trunks.CrossStitchTrunk(units=(4, 3)), TASKS)
     trunk(inputs)
     for index, alpha in enumerate(trunk.alphas):
         alpha.assign(vectors(3, 3, seed=index + 1))
@@ -31,8 +31,8 @@ def test_every_layer_is_mixed_by_its_factors():
 
 def test_factors_of_own_networks_only_are_separate_networks():
     inputs = vectors(6, 5)
-    trunk = CrossStitch(TASKS, units=(4, 3), own_start=1.0)
-    single = SingleTask(TASKS, units=(4, 3))
+    trunk = CrossStitch(trunks.CrossStitchTrunk(units=(4, 3), own_start=1.0), TASKS)
+    single = SingleTask(trunks.SingleTaskTrunk(units=(4, 3)), TASKS)
     trunk(inputs)
     single(inputs)
     for index, networks in enumerate(trunk.networks):
@@ -43,22 +43,14 @@ def test_factors_of_own_networks_only_are_separate_networks():
 
 
 def test_factors_start_mostly_own_and_sum_to_one():
-    trunk = CrossStitch(TASKS, units=(4,))
+    trunk = CrossStitch(trunks.CrossStitchTrunk(units=(4,)), TASKS)
     trunk(vectors(6, 5))
     expected = [[0.9, 0.05, 0.05], [0.05, 0.9, 0.05], [0.05, 0.05, 0.9]]
     np.testing.assert_allclose(trunk.alphas[0], expected, rtol=1e-6)
 
 
 def test_a_negative_factor_counts_by_its_size_in_the_routing():
-    trunk = CrossStitch(("a", "b"), units=(4,))
+    trunk = CrossStitch(trunks.CrossStitchTrunk(units=(4,)), ("a", "b"))
     trunk(vectors(6, 5))
     trunk.alphas[0].assign([[3.0, -1.0], [0.0, 2.0]])
     np.testing.assert_allclose(trunk.routing()[0].values, [[0.75, 0.25], [0, 1]])
-
-
-@pytest.mark.parametrize(
-    "arguments", [{"units": ()}, {"units": (0,)}, {"units": (4,), "own_start": 1.1}]
-)
-def test_arguments_out_of_range_are_refused(arguments):
-    with pytest.raises(ValueError, match="Received"):
-        CrossStitch(TASKS, **arguments)

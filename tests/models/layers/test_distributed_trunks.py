@@ -15,27 +15,33 @@ import json
 from taskroute import models
 import tensorflow as tf
 import tf_keras as keras
-from taskroute.models.layers.gumbel_matrix import GumbelMatrix
-from taskroute.models.layers.mmoe import Mmoe
-from taskroute.models.layers.sub_network_routing import SnrAver, SnrTrans
+from pydantic import TypeAdapter
+from taskroute.models.trunks import build_trunk
+from taskroute.schemas import trunks
 
 cpu = tf.config.list_physical_devices("CPU")[0]
 tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
 TASKS = ("a", "b")
-TRUNKS = {
-    "snr_trans": lambda: SnrTrans(
-        TASKS, layers=((3, 4), (2, 4)), task_units=4, l0_penalty=3.0, l0_warmup_steps=0
-    ),
-    "snr_aver": lambda: SnrAver(TASKS, layers=((3, 4),), l0_penalty=3.0, l0_warmup_steps=2),
-    "gumbel_matrix": lambda: GumbelMatrix(TASKS, layers=((3, (4,)), (2, (4,))), budget=0.2),
-    "mmoe": lambda: Mmoe(TASKS, layers=((3, (4,)),)),
+ROW, EXPERTS = {"sub_networks": 3, "units": 4}, {"experts": 3, "units": 4}
+CONFIGS = {
+    "snr_trans": {
+        "layers": [ROW, {**ROW, "sub_networks": 2}], "l0_penalty": 3.0, "l0_warmup_steps": 0
+    },
+    "snr_aver": {"layers": [ROW], "l0_penalty": 3.0, "l0_warmup_steps": 2},
+    "gumbel_matrix": {"layers": [EXPERTS, {**EXPERTS, "experts": 2}], "budget": 0.2},
+    "mmoe": {"layers": [EXPERTS]},
 }
 
 
-def train(strategy, make, steps):
+def make(kind):
+    config = TypeAdapter(trunks.Trunk).validate_python({"kind": kind, **CONFIGS[kind]})
+    return build_trunk(config, TASKS, 5)
+
+
+def train(strategy, kind, steps):
     with strategy.scope():
         keras.utils.set_random_seed(1)
-        trunk = make()
+        trunk = make(kind)
         trunk(tf.zeros([2, 5]))
         optimizer = keras.optimizers.SGD(1.0)
         optimizer.build(trunk.trainable_variables)
@@ -68,7 +74,7 @@ one = tf.distribute.OneDeviceStrategy("CPU:0")
 two = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
 assert two.num_replicas_in_sync == 2
 print(json.dumps({
-    name: [train(strategy, make, 4) for strategy in (one, two)] for name, make in TRUNKS.items()
+    kind: [train(strategy, kind, 4) for strategy in (one, two)] for kind in CONFIGS
 }))
 """
 

@@ -13,9 +13,18 @@ from taskroute.models.layers.mtnas_blocks import RoutedBlocks, SearchBlocks
 from taskroute.models.layers.mtnas_routes import LocalRoute, local_routes
 from taskroute.models.layers.shared_bottom import SharedBottom
 from taskroute.models.layers.sub_network_routing import SnrAver
-from taskroute.schemas.routes import BlockRoute
+from taskroute.schemas import trunks
+from taskroute.schemas.routes import BlockRoute, ShareRoute
 
 TASKS = ("a", "b", "c")
+ROUTE_OF_A = ShareRoute(
+    tasks=("a",), sub_networks=(2,), blocks=(BlockRoute(block="a", lower=("1.1",)),)
+)
+
+
+def mtnas(layers, route=None):
+    layers = [{"sub_networks": count, "units": units} for count, units in layers]
+    return trunks.MtnasTrunk(layers=layers, route=route)
 
 
 def vectors(rows, width, seed=0):
@@ -26,8 +35,8 @@ def set_weight(variable, seed):
     variable.assign(np.random.default_rng(seed).normal(size=variable.shape) / 2)
 
 
-def built_supernet(layers, inputs, **kwargs):
-    supernet = MtnasSupernet(TASKS, layers=layers, **kwargs)
+def built_supernet(layers, inputs):
+    supernet = MtnasSupernet(mtnas(layers), TASKS)
     supernet(inputs)
     for seed, variable in enumerate(supernet.trainable_variables):
         set_weight(variable, seed)
@@ -47,7 +56,7 @@ def select(supernet, *rows):
 
 
 def derive(supernet, route):
-    return MtnasDerived(TASKS, layers=supernet.layer_sizes, blocks=route.blocks)
+    return MtnasDerived(mtnas(supernet.layer_sizes, route), TASKS)
 
 
 def copy_weights(supernet, derived):
@@ -128,7 +137,9 @@ def test_a_single_selected_sub_network_has_weight_exactly_one():
 def test_everything_selected_by_the_input_is_an_mmoe():
     inputs = vectors(8, 5)
     supernet = built_supernet(((4, 6), (2, 7)), inputs)
-    mmoe = Mmoe(TASKS, layers=((4, (6,)), (2, (7,))))
+    mmoe = Mmoe(
+        trunks.MmoeTrunk(layers=[{"experts": 4, "units": 6}, {"experts": 2, "units": 7}]), TASKS
+    )
     mmoe(inputs)
     everything = [((0, 1, 2, 3), "input")] * 2 + [((0, 1), "input")] * 3
     select(supernet, *everything)
@@ -144,7 +155,7 @@ def test_everything_selected_by_the_input_is_an_mmoe():
 def test_one_block_a_layer_is_a_shared_bottom():
     inputs = vectors(8, 5)
     supernet = built_supernet(((1, 6), (1, 7)), inputs)
-    shared = SharedBottom(TASKS, units=(6, 7))
+    shared = SharedBottom(trunks.SharedBottomTrunk(units=(6, 7)), TASKS)
     shared(inputs)
     weights = [part.get_weights() for part in supernet.sub_networks]
     shared.body.set_weights([np.squeeze(array, axis=0) for pair in weights for array in pair])
@@ -156,7 +167,7 @@ def test_one_block_a_layer_is_a_shared_bottom():
 def test_routes_with_even_gates_are_the_sparse_coding_of_snr_aver():
     inputs = vectors(8, 5)
     supernet = built_supernet(((3, 6), (2, 7)), inputs)
-    snr = SnrAver(TASKS, layers=((3, 6), (2, 7)))
+    snr = SnrAver(trunks.SnrAverTrunk(layers=mtnas(((3, 6), (2, 7))).layers), TASKS)
     snr(inputs)
     for mine, theirs in zip(supernet.sub_networks, snr.sub_networks, strict=True):
         for a, b in zip(mine.weights, theirs.weights, strict=True):
@@ -183,7 +194,7 @@ def test_routes_with_even_gates_are_the_sparse_coding_of_snr_aver():
 
 
 def random_routes(count):
-    supernet = MtnasSupernet(TASKS, layers=((3, 6), (4, 7), (2, 5)))
+    supernet = MtnasSupernet(mtnas(((3, 6), (4, 7), (2, 5))), TASKS)
     random = np.random.default_rng(5)
     return [random.integers(supernet.num_routes) for _ in range(count)]
 
@@ -203,7 +214,7 @@ def test_the_derived_network_computes_what_the_supernet_does_with_its_route(indi
 
 @pytest.mark.parametrize("indices", random_routes(8), ids=str)
 def test_the_cost_of_a_route_is_that_of_the_network_built_from_it(indices):
-    supernet = MtnasSupernet(TASKS, layers=((3, 6), (4, 7), (2, 5)))
+    supernet = MtnasSupernet(mtnas(((3, 6), (4, 7), (2, 5))), TASKS)
     derived = derive(supernet, supernet.route(indices))
     cost = derived.cost(5)
     derived(vectors(2, 5))
@@ -260,9 +271,9 @@ def test_another_route_traces_nothing():
 
 def test_gates_of_the_derived_network_are_reported_as_they_are_used():
     inputs = vectors(8, 5)
-    derived = MtnasDerived(
-        ("a",), layers=((2, 6),), blocks=(BlockRoute(block="a", lower=("1.1", "1.2")),)
-    )
+    block = BlockRoute(block="a", lower=("1.1", "1.2"))
+    route = ShareRoute(tasks=("a",), sub_networks=(2,), blocks=(block,))
+    derived = MtnasDerived(mtnas(((2, 6),), route), ("a",))
     derived(inputs)
     derived.blocks[0].input_kernel.assign(vectors(5, 2)[np.newaxis] * 3)
     for _ in range(800):
@@ -280,12 +291,8 @@ def test_gates_of_the_derived_network_are_reported_as_they_are_used():
         lambda: SearchBlocks(2, 2, queries=("output",)),
         lambda: RoutedBlocks([((), "input")], 2),
         lambda: RoutedBlocks([((2,), "input")], 2),
-        lambda: MtnasSupernet(("a",), layers=()),
-        lambda: MtnasSupernet(("a",), layers=((0, 3),)),
-        lambda: MtnasDerived(("a",), layers=((2, 3),), blocks=()),
-        lambda: MtnasDerived(
-            ("a",), layers=((2, 3),), blocks=(BlockRoute(block="a", lower=("1.3",)),)
-        ),
+        lambda: MtnasDerived(mtnas(((2, 3),)), ("a",)),
+        lambda: MtnasDerived(mtnas(((2, 3),), ROUTE_OF_A), ("b",)),
     ],
 )
 def test_arguments_out_of_range_are_refused(make):

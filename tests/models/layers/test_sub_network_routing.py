@@ -13,8 +13,19 @@ from taskroute.models.layers.sub_network_routing import (
     SnrTrans,
     SnrTransConnection,
 )
+from taskroute.schemas import trunks
 
 OPEN, CLOSED = 10.0, -10.0
+
+
+def snr_trans(tasks, layers, **fields):
+    layers = [{"sub_networks": count, "units": units} for count, units in layers]
+    return SnrTrans(trunks.SnrTransTrunk(layers=layers, **fields), tasks)
+
+
+def snr_aver(tasks, layers, **fields):
+    layers = [{"sub_networks": count, "units": units} for count, units in layers]
+    return SnrAver(trunks.SnrAverTrunk(layers=layers, **fields), tasks)
 
 
 def vectors(rows, width, seed=0):
@@ -26,7 +37,7 @@ def set_coding(connection, coding):
 
 
 def test_a_connection_computes_the_sum_of_the_paper():
-    connection = SnrTransConnection(2, 4, num_lower=3)
+    connection = SnrTransConnection(trunks.SnrTransTrunk(), 3, 2, 4)
     inputs = vectors(5, 6)
     connection(inputs)
     log_alpha = vectors(2, 3, seed=1)
@@ -48,8 +59,8 @@ def open_all(snr):
 
 def snr_and_shared_bottom():
     inputs = vectors(8, 5)
-    snr = SnrTrans(("a", "b"), layers=((3, 4), (2, 6)), task_units=7)
-    shared = SharedBottom(("a", "b"), units=(12, 12))
+    snr = snr_trans(("a", "b"), ((3, 4), (2, 6)), task_units=7)
+    shared = SharedBottom(trunks.SharedBottomTrunk(units=(12, 12)), ("a", "b"))
     snr(inputs)
     shared(inputs)
     return inputs, snr, shared
@@ -72,8 +83,8 @@ def test_all_gates_open_is_a_shared_bottom():
 
 def test_a_diagonal_coding_is_a_separate_network_for_each_task():
     inputs = vectors(8, 5)
-    snr = SnrTrans(("a", "b"), layers=((2, 4), (2, 3)), task_units=6)
-    single = SingleTask(("a", "b"), units=(4, 3, 6))
+    snr = snr_trans(("a", "b"), ((2, 4), (2, 3)), task_units=6)
+    single = SingleTask(trunks.SingleTaskTrunk(units=(4, 3, 6)), ("a", "b"))
     snr(inputs)
     single(inputs)
     kernels, biases = [snr.first.kernel[tf.newaxis]], [snr.first.bias[tf.newaxis]]
@@ -94,7 +105,7 @@ def test_a_diagonal_coding_is_a_separate_network_for_each_task():
 
 def test_a_closed_connection_changes_nothing_above_it():
     inputs = vectors(8, 5)
-    connection = SnrTransConnection(2, 3, num_lower=5)
+    connection = SnrTransConnection(trunks.SnrTransTrunk(), 5, 2, 3)
     connection(inputs)
     set_coding(connection, [[1, 1, 0, 1, 1], [1, 1, 1, 1, 1]])
     changed = inputs.copy()
@@ -104,11 +115,11 @@ def test_a_closed_connection_changes_nothing_above_it():
     assert np.any(before[:, 3:] != after[:, 3:])
 
 
-def make_snr(kind, **arguments):
+def make_snr(kind, **fields):
+    layers = ((3, 4), (2, 6))
     if kind == "trans":
-        arguments["task_units"] = 7
-    snr = {"trans": SnrTrans, "aver": SnrAver}[kind]
-    return snr(("a", "b"), layers=((3, 4), (2, 6)), **arguments)
+        return snr_trans(("a", "b"), layers, task_units=7, **fields)
+    return snr_aver(("a", "b"), layers, **fields)
 
 
 each_kind = pytest.mark.parametrize("kind", ["trans", "aver"])
@@ -163,7 +174,7 @@ def test_the_penalty_is_measured_by_the_loss_of_predicting_base_rates(kind):
 
 
 def test_the_penalty_grows_from_nothing_over_its_warm_up():
-    snr = make_snr("trans", l0_penalty=0.25, l0_warmup_steps=4, gate={"log_alpha_start": OPEN})
+    snr = make_snr("trans", l0_penalty=0.25, l0_warmup_steps=4, log_alpha_start=OPEN)
     penalties = []
     for _ in range(6):
         snr(vectors(8, 5), training=True)
@@ -184,20 +195,20 @@ def test_a_kept_connection_is_not_pushed_below_the_next():
 
 
 def test_no_penalty_at_inference():
-    snr = SnrTrans(("a", "b"), layers=((3, 4),), task_units=7)
+    snr = snr_trans(("a", "b"), ((3, 4),), task_units=7)
     snr(vectors(8, 5))
     assert not snr.losses
 
 
 def test_every_example_of_a_batch_meets_the_same_gates():
     inputs = np.repeat(vectors(1, 5), 8, axis=0)
-    snr = SnrTrans(("a", "b"), layers=((3, 4), (2, 6)), task_units=7, gate={"log_alpha_start": 0.0})
+    snr = snr_trans(("a", "b"), ((3, 4), (2, 6)), task_units=7, log_alpha_start=0.0)
     outputs = snr(inputs, training=True)["a"].numpy()
     np.testing.assert_allclose(outputs, np.repeat(outputs[:1], 8, axis=0), atol=1e-6)
 
 
 def test_a_closed_gate_still_learns_through_the_penalty():
-    connection = SnrTransConnection(1, 2, num_lower=2)
+    connection = SnrTransConnection(trunks.SnrTransTrunk(), 2, 1, 2)
     connection(vectors(4, 4))
     set_coding(connection, [[1, 0]])
     with tf.GradientTape() as tape:
@@ -208,7 +219,7 @@ def test_a_closed_gate_still_learns_through_the_penalty():
 
 def test_an_averaging_connection_sums_without_dividing():
     inputs = np.stack([vectors(5, 4, seed) for seed in range(3)])
-    connection = SnrAverConnection(2, num_lower=3)
+    connection = SnrAverConnection(trunks.SnrAverTrunk(), 3, 2)
     connection(inputs)
     set_coding(connection, [[1, 1, 0], [1, 1, 1]])
     outputs = connection(inputs).numpy()
@@ -218,7 +229,7 @@ def test_an_averaging_connection_sums_without_dividing():
 
 def test_snr_aver_computes_the_sums_of_the_paper():
     inputs = vectors(5, 3)
-    snr = SnrAver(("a", "b", "c"), layers=((2, 4), (3, 4)))
+    snr = snr_aver(("a", "b", "c"), ((2, 4), (3, 4)))
     snr(inputs)
     codings = []
     for index, connection in enumerate(snr.connections):
@@ -244,8 +255,8 @@ def halves(kernel, bias, count):
 
 def test_snr_aver_with_a_diagonal_coding_is_a_separate_network_for_each_task():
     inputs = vectors(8, 5)
-    snr = SnrAver(("a", "b"), layers=((2, 4), (2, 3)))
-    single = SingleTask(("a", "b"), units=(4, 3))
+    snr = snr_aver(("a", "b"), ((2, 4), (2, 3)))
+    single = SingleTask(trunks.SingleTaskTrunk(units=(4, 3)), ("a", "b"))
     snr(inputs)
     single(inputs)
     for connection in snr.connections:
@@ -259,8 +270,8 @@ def test_snr_aver_with_a_diagonal_coding_is_a_separate_network_for_each_task():
 
 def test_snr_aver_of_one_sub_network_a_layer_is_a_shared_bottom():
     inputs = vectors(8, 5)
-    snr = SnrAver(("a", "b"), layers=((1, 4), (1, 3)))
-    shared = SharedBottom(("a", "b"), units=(4, 3))
+    snr = snr_aver(("a", "b"), ((1, 4), (1, 3)))
+    shared = SharedBottom(trunks.SharedBottomTrunk(units=(4, 3)), ("a", "b"))
     snr(inputs)
     shared(inputs)
     open_all(snr)
@@ -285,15 +296,10 @@ def test_a_resumed_warm_up_goes_on_where_it_stopped(kind, tmp_path):
 @pytest.mark.parametrize(
     "make",
     [
-        lambda: SnrTransConnection(0, 4, num_lower=2),
-        lambda: SnrTransConnection(2, 4, num_lower=3)(vectors(2, 7)),
-        lambda: SnrTrans(("a",), layers=(), task_units=2),
-        lambda: SnrTrans(("a",), layers=((2, 0),), task_units=2),
-        lambda: SnrTrans(("a",), layers=((2, 2),), task_units=2, l0_penalty=-1.0),
-        lambda: SnrTrans(("a",), layers=((2, 2),), task_units=2, l0_warmup_steps=-1),
-        lambda: SnrAverConnection(0, num_lower=2),
-        lambda: SnrAver(("a",), layers=((0, 2),)),
-        lambda: SnrTrans((), layers=((2, 2),), task_units=2),
+        lambda: SnrTransConnection(trunks.SnrTransTrunk(), 2, 0, 4),
+        lambda: SnrTransConnection(trunks.SnrTransTrunk(), 3, 2, 4)(vectors(2, 7)),
+        lambda: SnrAverConnection(trunks.SnrAverTrunk(), 2, 0),
+        lambda: SnrTrans(trunks.SnrTransTrunk(), ()),
     ],
 )
 def test_arguments_out_of_range_are_refused(make):
