@@ -10,10 +10,10 @@ import json
 from statistics import NormalDist
 
 import numpy as np
+from scipy.special import stdtrit
 from sklearn.metrics import roc_auc_score
 
 from taskroute.components.measures.binary import BinaryStatistics
-from taskroute.components.measures.jackknife import student_t
 from taskroute.components.measures.rows import make_rows
 from taskroute.components.measures.task_metrics import measure
 from taskroute.components.task_evaluator.gate import judge
@@ -51,7 +51,7 @@ def coverage(num_rows: int, rate: float, distance: float, repeats: int) -> dict[
         if repeat < bootstraps:
             weights = random.poisson(1, (REPLICATES, num_rows))
             aucs = [roc_auc_score(label, score, sample_weight=row) for row in weights]
-            reach = student_t(0.95, REPLICATES - 1) * np.std(aucs, ddof=1)
+            reach = stdtrit(REPLICATES - 1, 0.975) * np.std(aucs, ddof=1)
             auc = task.values["auc"]
             assert auc is not None  # there are rows of both classes
             by_error += abs(auc - truth) <= reach

@@ -16,17 +16,17 @@ def build_balancer(config: balance.Balance, tasks: Sequence[Task]) -> Balancer:
     """Makes the balancer that `config` describes, for the losses of `tasks` in their order."""
     match config:
         case balance.FixedBalance():
-            return Fixed(tasks)
+            return Fixed(config, tasks)
         case balance.UncertaintyBalance():
-            return Uncertainty(tasks)
+            return Uncertainty(config, tasks)
         case balance.GradNormBalance():
-            return GradNorm(tasks, alpha=config.alpha, learning_rate=config.learning_rate)
+            return GradNorm(config, tasks)
         case balance.DwaBalance():
-            return DynamicWeightAverage(tasks, temperature=config.temperature)
+            return DynamicWeightAverage(config, tasks)
         case balance.PcGradBalance():
-            return PcGrad(tasks)
+            return PcGrad(config, tasks)
         case balance.CaGradBalance():
-            return CaGrad(tasks, radius=config.radius)
+            return CaGrad(config, tasks)
 
 
 def balance_learning_rate(config: balance.Balance) -> float | None:

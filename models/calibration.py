@@ -8,6 +8,8 @@ from dataclasses import dataclass
 
 import numpy as np
 import tensorflow as tf
+from scipy.optimize import isotonic_regression
+from scipy.special import expit, logit
 
 from taskroute.models.ranker import MultiTaskRanker
 from taskroute.schemas.serving import Calibration
@@ -142,7 +144,7 @@ def fit_platt(logits: np.ndarray, weights: np.ndarray, positives: np.ndarray) ->
 
     def newton(line: np.ndarray, free: np.ndarray) -> np.ndarray:
         for _ in range(100):
-            rates = _sigmoid(line @ inputs)
+            rates = expit(line @ inputs)
             gradient = inputs @ (weights * rates - positives) + _PRIOR * (line - no_correction)
             spread = weights * rates * (1 - rates)
             curvature = (inputs * spread) @ inputs.T + _PRIOR * np.eye(2)
@@ -178,7 +180,7 @@ def fit_isotonic(logits: np.ndarray, weights: np.ndarray, positives: np.ndarray)
         positives: (N,): the part of it with label 1.
     """
     line = fit_platt(logits, weights, positives)
-    line_rates = _sigmoid(_mapped(line, logits))
+    line_rates = expit(_mapped(line, logits))
     variances = weights * line_rates * (1 - line_rates)
     reached = np.cumsum(variances)
     count = int(np.clip(reached[-1] // _GROUP_VARIANCE, 1, _MOST_GROUPS))
@@ -189,44 +191,29 @@ def fit_isotonic(logits: np.ndarray, weights: np.ndarray, positives: np.ndarray)
     )
     held = group_weights > 0
     # Not the mean logit: rates are no straight line of it, and groups in the tails are wide.
-    group_values = _logit(expected[held] / group_weights[held])
+    group_values = logit(expected[held] / group_weights[held])
     knots = ((group_values - line.values[0]) / line.slope + line.knots[0]).astype(np.float32)
-    rates = pool_adjacent_violators(group_positives[held], group_weights[held])
+    group_rates = group_positives[held] / group_weights[held]
     least = 0.5 / max(group_weights[held].min(), 1.0)
-    rates = np.clip(rates, least, 1 - least)
-    values = (1 - _TILT) * _logit(rates) + _TILT * group_values
+    rising = isotonic_regression(group_rates, weights=group_weights[held]).x
+    rates = np.clip(rising, least, 1 - least)
+    values = (1 - _TILT) * logit(rates) + _TILT * group_values
     rises = np.append(True, (np.diff(knots) > 0) & (np.diff(values.astype(np.float32)) > 0))
     curve = LogitMap(knots[rises], values[rises].astype(np.float32), line.slope)
     outputs, shift = _mapped(curve, logits), 0.0
     for _ in range(50):
-        found = _sigmoid(outputs + shift)
+        found = expit(outputs + shift)
         step = weights @ (line_rates - found) / (weights @ (found * (1 - found)))
         shift += np.clip(step, -1, 1)
     return LogitMap(curve.knots, curve.values + np.float32(shift), line.slope)
 
 
-def pool_adjacent_violators(positives: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """The rising rates nearest to `positives / weights`, weighted, in the least squares.
-
-    Reference: Ayer et al., "An Empirical Distribution Function for Sampling with Incomplete
-    Information", 1955.
-    """
-    blocks: list[list[float]] = []  # positives, weight, number of groups
-    for positive, weight in zip(positives, weights, strict=True):
-        blocks.append([positive, weight, 1])
-        while len(blocks) > 1 and blocks[-2][0] * blocks[-1][1] >= blocks[-1][0] * blocks[-2][1]:
-            last = blocks.pop()
-            blocks[-1] = [one + other for one, other in zip(blocks[-1], last, strict=True)]
-    rates = [positive / weight for positive, weight, _ in blocks]
-    return np.repeat(rates, [int(count) for *_, count in blocks])
-
-
 def _fit_of(logits: np.ndarray, weights: np.ndarray, positives: np.ndarray) -> CalibrationFit:
-    """How well logits tell the labels; values of bins."""
+    """Calibration and log loss of logits; arguments are values of bins."""
     losses = weights * np.logaddexp(0, logits) - positives * logits
     total = positives.sum()
     return CalibrationFit(
-        calibration=float(weights @ _sigmoid(logits) / total) if total else None,
+        calibration=float(weights @ expit(logits) / total) if total else None,
         log_loss=float(losses.sum() / weights.sum()),
     )
 
@@ -238,11 +225,3 @@ def _mapped(chosen: LogitMap, logits: np.ndarray) -> np.ndarray:
     first, last = chosen.knots[[0, -1]]
     beyond = np.minimum(logits - first, 0) + np.maximum(logits - last, 0)
     return np.interp(logits, chosen.knots, chosen.values) + chosen.slope * beyond
-
-
-def _sigmoid(logits: np.ndarray) -> np.ndarray:
-    return np.exp(-np.logaddexp(0, -logits))
-
-
-def _logit(rates: np.ndarray) -> np.ndarray:
-    return np.log(rates) - np.log1p(-rates)

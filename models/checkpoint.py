@@ -11,6 +11,7 @@ from pathlib import Path
 import tensorflow as tf
 
 from taskroute.models.distribution import own_folder
+from taskroute.models.private_apis import optimizer_parts
 from taskroute.models.ranker import MultiTaskRanker
 from taskroute.schemas.whole_files import write_whole
 
@@ -88,11 +89,11 @@ class Checkpoints:
 
 def optimizer_variables(ranker: MultiTaskRanker) -> list[tf.Variable]:
     """The state of every optimizer of a compiled ranker, made where it is not there yet."""
-    variables: list[tf.Variable] = []
-    for optimizer, of_optimizer in ranker.optimizer._optimizers_and_vars:
-        optimizer.build(of_optimizer())
-        variables += optimizer.variables
-    return variables
+    return [
+        variable
+        for optimizer, _ in optimizer_parts(ranker.optimizer)
+        for variable in optimizer.variables
+    ]
 
 
 def _name(epoch: int) -> str:

@@ -25,7 +25,7 @@ def build_interaction(
         case None:
             return NoInteraction(**common)
         case interactions.CrossInteraction():
-            return CrossNetwork(config.layers, rank=config.rank, **common)
+            return CrossNetwork(config, **common)
         case interactions.DotInteraction():
             widths = embedding.embedded_widths
             return DotProducts(len(widths), widths[0], **common)

@@ -175,10 +175,8 @@ def _label(inputs: Mapping[str, tf.SparseTensor], task: Task) -> tuple[tf.Tensor
     column = inputs[task.label.column]
     value = _at_most_one(column, 0.0)
     known = _at_most_one(tf.sparse.map_values(tf.ones_like, column), 0.0)
-    if task.label.at_least is not None:
-        value = tf.cast(value >= task.label.at_least, tf.float32)
-    if task.label.maximum is not None:
-        value = tf.minimum(value, task.label.maximum)
-    if task.label.transform == "log1p":
-        value = tf.math.log1p(tf.maximum(value, 0.0))
+    if task.kind == "binary":
+        value = tf.cast(task.label.is_positive(value), tf.float32)
+    else:
+        value = task.label.for_loss(value, tf.math)
     return value * known, known

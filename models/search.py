@@ -22,6 +22,7 @@ import tensorflow as tf
 
 from taskroute.models.layers.mtnas import MtnasSupernet
 from taskroute.models.layers.mtnas_routes import derived_cost
+from taskroute.models.private_apis import optimizer_parts
 from taskroute.models.ranker import Batch, MultiTaskRanker
 from taskroute.models.route_policy import RoutePolicy
 from taskroute.schemas.errors import ConfigError, DataError
@@ -413,8 +414,7 @@ class _Search:
     def _variables(self) -> list[tf.Variable]:
         """Weights and optimizer state, in an order that does not change."""
         variables = [*self.ranker.model_weights(), *self.ranker.balancer.weights]
-        for optimizer, of_optimizer in self.ranker.optimizer._optimizers_and_vars:
-            optimizer.build(of_optimizer())
+        for optimizer, _ in optimizer_parts(self.ranker.optimizer):
             variables += optimizer.variables
         return variables
 

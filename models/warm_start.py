@@ -20,6 +20,7 @@ import tensorflow_transform as tft
 from pydantic import ValidationError
 
 from taskroute.models.layers.embedding import TableRows, table_rows
+from taskroute.models.private_apis import optimizer_parts
 from taskroute.models.ranker import MultiTaskRanker
 from taskroute.schemas.analysis import (
     ANALYSIS_FILE,
@@ -217,16 +218,16 @@ def slots_by_name(ranker: MultiTaskRanker) -> dict[str, tf.Variable]:
     """The optimizers' state: `trunk/kernel.2|Adam.0` of a weight, and a counter of each."""
     names = {weight.ref(): name for name, weight in weights_by_name(ranker).items()}
     slots = {}
-    for index, (optimizer, of_optimizer) in enumerate(ranker.optimizer._optimizers_and_vars):
-        weights = of_optimizer()
-        optimizer.build(weights)
+    for index, (optimizer, weights) in enumerate(optimizer_parts(ranker.optimizer)):
         # A counter, then as many for each weight, weight by weight.
         slots[f"iteration.{index}"], *states = optimizer.variables
         per_weight = len(states) // len(weights)
         for place, state in enumerate(states):
             weight, number = divmod(place, per_weight)
-            name = names[weights[weight].ref()]
-            slots[f"{name}|{type(optimizer).__name__}.{number}"] = state
+            name = names.get(weights[weight].ref())
+            # A balancer's weights begin afresh, and their state with them.
+            if name is not None:
+                slots[f"{name}|{type(optimizer).__name__}.{number}"] = state
     return slots
 
 

@@ -13,7 +13,7 @@ class CrossInteraction(Config):
     `x_{l+1} = x_0 * (W_l x_l + b_l) + x_l`: after L layers, products of up to L + 1 features.
     """
 
-    kind: Literal["cross"]
+    kind: Literal["cross"] = "cross"
     layers: int = Field(2, ge=1, le=8, description="One above the other.")
     rank: PositiveInt | None = Field(
         None, description="Of W: a product of two narrow matrices; without it W is whole."
@@ -23,7 +23,7 @@ class CrossInteraction(Config):
 class DotInteraction(Config):
     """The dot product of every two embeddings, beside what the trunk would read without it."""
 
-    kind: Literal["dot"]
+    kind: Literal["dot"] = "dot"
 
 
 Interaction = Annotated[CrossInteraction | DotInteraction, Field(discriminator="kind")]

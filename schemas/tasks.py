@@ -1,7 +1,7 @@
 """What a task is: one label that the model predicts."""
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field, PositiveFloat, model_validator
 
@@ -28,8 +28,27 @@ class Label(Config):
 
     @property
     def least(self) -> float | None:
-        """What a label may be at least; None where anything goes."""
+        """The smallest label of a good row; None where anything goes."""
         return 0.0 if self.minimum is None and self.transform == "log1p" else self.minimum
+
+    def is_positive(self, values: Any) -> Any:
+        """Which values of the column are a 1 of a binary task: an array, or a tensor, of bools."""
+        return values >= (1.0 if self.at_least is None else self.at_least)
+
+    def for_loss(self, values: Any, math: Any) -> Any:
+        """Values of the column as the loss of a regression task sees them.
+
+        Args:
+            values: Array or tensor.
+            math: Library of its arithmetic: numpy, or tf.math.
+        """
+        if self.maximum is not None:
+            values = math.minimum(values, self.maximum)
+        return math.log1p(math.maximum(values, 0.0)) if self.transform == "log1p" else values
+
+    def in_own_unit(self, values: Any, math: Any) -> Any:
+        """The inverse of `for_loss`, of labels and of predictions."""
+        return math.expm1(values) if self.transform == "log1p" else values
 
 
 class Task(Config):

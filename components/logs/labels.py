@@ -10,7 +10,7 @@ import pyarrow as pa
 from taskroute.components.logs.bad_rows import BadValues
 from taskroute.components.logs.log_batch import RowCheck
 from taskroute.schemas.errors import DataError
-from taskroute.schemas.tasks import Task
+from taskroute.schemas.tasks import Label, Task
 
 MISSING = -1
 
@@ -49,7 +49,7 @@ def read_labels(
     return {
         task.name: check.read(
             task.label.column,
-            partial(_to_labels, at_least=task.label.at_least),
+            partial(_to_labels, label=task.label),
             converted[task.label.column],
         )
         for task in binary_tasks(tasks)
@@ -113,10 +113,10 @@ def _refuse_below(column: pa.Array, minimum: float) -> pa.Array:
     return column
 
 
-def _to_labels(column: pa.Array, at_least: float | None) -> np.ndarray:
+def _to_labels(column: pa.Array, label: Label) -> np.ndarray:
     present = np.asarray(column.is_valid())
     values = np.asarray(column.flatten())
-    if at_least is None:
+    if label.at_least is None:
         wrong = (values != 0) & (values != 1)
         if wrong.any():
             raise BadValues(
@@ -124,7 +124,6 @@ def _to_labels(column: pa.Array, at_least: float | None) -> np.ndarray:
                 "is no label: it must be 0 or 1; give `at_least` to make one from a number",
                 np.flatnonzero(present)[wrong],
             )
-        at_least = 1.0
     labels = np.full(len(column), MISSING, np.int8)
-    labels[present] = values >= at_least
+    labels[present] = label.is_positive(values)
     return labels

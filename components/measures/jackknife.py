@@ -10,10 +10,10 @@ Reference: Kott, "The Delete-a-Group Jackknife", Journal of Official Statistics 
 
 import math
 from dataclasses import dataclass
-from statistics import NormalDist
 
 import numpy as np
 import numpy.typing as npt
+from scipy.special import stdtrit
 
 Array = npt.NDArray[np.float64]
 
@@ -41,7 +41,8 @@ class Spread:
             is_share: Whether the truth lies between 0 and 1. The interval is then even on the scale
                 of log(p / (1 - p)): it stays within, and covers better near the ends.
         """
-        reach = student_t(confidence, self.degrees_of_freedom) * self.standard_error
+        quantile = float(stdtrit(self.degrees_of_freedom, (1 + confidence) / 2))
+        reach = quantile * self.standard_error
         if not is_share or not 0 < value < 1:
             return value - reach, value + reach
         odds = value / (1 - value)
@@ -65,20 +66,3 @@ def spread(left_out: Array, num_groups: int) -> Spread | None:
     count = len(left_out)
     variance = (count - 1) / count * float(np.square(left_out - left_out.mean()).sum())
     return Spread(math.sqrt(variance), degrees_of_freedom)
-
-
-def student_t(confidence: float, degrees_of_freedom: int) -> float:
-    """Two-sided quantile of Student's t: Abramowitz and Stegun, 26.7.5, a series in 1/n.
-
-    At 4 degrees of freedom it is 0.0003 of itself too small for 0.95 and 0.013 for 0.999; at 31
-    exact to 1e-5.
-    """
-    z, n = NormalDist().inv_cdf((1 + confidence) / 2), degrees_of_freedom
-    terms = (
-        z,
-        (z**3 + z) / 4,
-        (5 * z**5 + 16 * z**3 + 3 * z) / 96,
-        (3 * z**7 + 19 * z**5 + 17 * z**3 - 15 * z) / 384,
-        (79 * z**9 + 776 * z**7 + 1482 * z**5 - 1920 * z**3 - 945 * z) / 92160,
-    )
-    return sum(term / n**power for power, term in enumerate(terms))

@@ -130,9 +130,7 @@ def task_rows(
     units = known["unit"].astype(np.uint64) if plan.group_key else hashes
     result = {}
     for task in plan.tasks:
-        label = known[task.label_key].astype(np.float64)
-        if task.label.transform == "log1p":
-            label = np.expm1(label)
+        label = task.label.in_own_unit(known[task.label_key].astype(np.float64), np)
         of_task = [score[task.name] for score in scores if task.name in score]
         predictions = np.array(of_task, np.float64).reshape(-1, len(label))
         result[task.name] = TaskRows(

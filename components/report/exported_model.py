@@ -123,7 +123,7 @@ def _task_rows(
         rows[task.name] = TaskRows(
             kind=task.kind,
             predictions=scores[task.name][np.newaxis].astype(np.float64),
-            labels=np.expm1(labels) if task.label.transform == "log1p" else labels,
+            labels=task.label.in_own_unit(labels, np),
             weights=known[task.weight_key].astype(np.float64),
             rows=hashes,
             units=units,

@@ -6,14 +6,13 @@ from typing import Any
 import apache_beam as beam
 import pyarrow as pa
 import tensorflow as tf
-import tensorflow_data_validation as tfdv
-from tensorflow_data_validation.statistics import stats_impl
 from tensorflow_metadata.proto.v0 import statistics_pb2
 from tfx import types
 from tfx.dsl.components.base import base_beam_executor
 from tfx.types import artifact_utils
 
 from taskroute.components.example_files.reader import read_batches
+from taskroute.components.private_apis import extract_statistics, statistics_generators
 from taskroute.schemas.columns import RawColumn, raw_columns
 from taskroute.schemas.recommender import DataConfig
 from taskroute.schemas.statistics_files import STATISTICS_FILE
@@ -89,9 +88,7 @@ class _Statistics(beam.CombineFn):
     """All of TFDV's default statistics, an accumulator each."""
 
     def setup(self) -> None:
-        self._generators = stats_impl.get_generators(
-            tfdv.StatsOptions(use_sketch_based_topk_uniques=True), in_memory=True
-        )
+        self._generators = statistics_generators()
         for generator in self._generators:
             generator.setup()
 
@@ -121,7 +118,7 @@ class _Statistics(beam.CombineFn):
     def extract_output(
         self, accumulators: list[Any]
     ) -> statistics_pb2.DatasetFeatureStatisticsList:
-        return stats_impl.extract_statistics_output(accumulators, self._generators)
+        return extract_statistics(accumulators, self._generators)
 
 
 def _write(computed: tuple[str, statistics_pb2.DatasetFeatureStatisticsList]) -> None:

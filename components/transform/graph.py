@@ -7,8 +7,9 @@ from typing import Any
 import tensorflow as tf
 import tensorflow_transform as tft
 from tensorflow_metadata.proto.v0 import schema_pb2
-from tensorflow_transform import impl_helper
 from tensorflow_transform.tf_metadata import dataset_metadata, metadata_io, schema_utils
+
+from taskroute.components.private_apis import trace_transform
 
 
 def write_graph(
@@ -32,4 +33,4 @@ def write_graph(
     types = {
         name: tf.SparseTensorSpec([None, None], feature.dtype) for name, feature in features.items()
     }
-    impl_helper.analyze_in_place(preprocessing_fn, False, features, types, folder)
+    trace_transform(preprocessing_fn, features, types, folder)

@@ -2,8 +2,8 @@
 
 import numpy as np
 import pyarrow as pa
-from tfx_bsl import sketches
 
+from taskroute.components.private_apis import quantiles_sketch
 from taskroute.schemas.analysis import QUANTILE_ERROR, Moments
 
 # The sketch keeps its promise up to so many values.
@@ -48,7 +48,7 @@ class QuantileSketch:
     """Quantiles of numbers by the sketch that TFT uses, to QUANTILE_ERROR of their ranks."""
 
     def __init__(self) -> None:
-        self._sketch = sketches.QuantilesSketch(QUANTILE_ERROR, _MOST_VALUES, 1)
+        self._sketch = quantiles_sketch(QUANTILE_ERROR, _MOST_VALUES)
         self._has_values = False
 
     def add(self, values: np.ndarray) -> None:

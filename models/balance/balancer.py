@@ -6,11 +6,13 @@ Shape letters: T tasks.
 import abc
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
+import numpy as np
 import tensorflow as tf
 import tf_keras as keras
 
+from taskroute.schemas.balance import Balance
 from taskroute.schemas.tasks import Task
 
 # What a tape gives for one source: None where the target does not depend on it.
@@ -52,6 +54,7 @@ class Balancer(keras.layers.Layer, abc.ABC):
     multiplies `loss_weight`, which stays the user's word on what a task is worth.
 
     Args:
+        config: Its own checks have passed.
         tasks: In the order of the losses.
 
     Attributes:
@@ -61,11 +64,13 @@ class Balancer(keras.layers.Layer, abc.ABC):
 
     takes_many_gradients = False
     weighs = False
+    config: Balance
 
-    def __init__(self, tasks: Sequence[Task], **kwargs: Any):
+    def __init__(self, config: Balance, tasks: Sequence[Task]):
         # Weights of losses are too fine for a half-precision policy.
-        super().__init__(name="balancer", dtype="float32", **kwargs)
-        self.tasks = tuple(tasks)
+        super().__init__(name="balancer", dtype="float32")
+        self.config, self.tasks = config, tuple(tasks)
+        self.loss_weights = np.array([task.loss_weight for task in tasks], np.float32)
         self.build(())
 
     def start(self, losses: Mapping[str, float]) -> None:
@@ -79,10 +84,7 @@ class Balancer(keras.layers.Layer, abc.ABC):
             known: float32 (T,): 1 where the batch has a row of the task, else 0.
         """
         del known
-        total = tf.zeros([])
-        for loss in losses:
-            total += loss
-        return total
+        return sum(losses, tf.zeros([]))
 
     def gradients(self, step: Step) -> list[Gradient]:
         """The gradient of each of `step.variables`; may update the balancer's own state."""
@@ -108,6 +110,14 @@ class Fixed(Balancer):
     """The sum of the losses: `sum_t loss_weight_t L_t`."""
 
 
-def weighted_sum(losses: Sequence[tf.Tensor], factors: tf.Tensor) -> tf.Tensor:
-    """The losses times constant weights: a float32 scalar."""
-    return tf.reduce_sum(tf.stack(losses) * tf.stop_gradient(factors))
+class ConstantFactors(Balancer):
+    """Multiplies the losses by factors that no gradient moves: `sum_t w_t L_t`."""
+
+    weighs = True
+    factors: tf.Variable
+
+    def objective(self, losses: Sequence[tf.Tensor], known: tf.Tensor) -> tf.Tensor:
+        return tf.reduce_sum(tf.stack(losses) * tf.stop_gradient(self.factors))
+
+    def task_weights(self) -> tf.Tensor:
+        return tf.convert_to_tensor(self.factors)

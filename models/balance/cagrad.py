@@ -1,12 +1,9 @@
 """A step towards what helps the task worst off, near the mean of the gradients."""
 
-from collections.abc import Sequence
-from typing import Any
-
 import tensorflow as tf
 
 from taskroute.models.balance.surgery import GradientSurgery
-from taskroute.schemas.tasks import Task
+from taskroute.schemas.balance import CaGradBalance
 
 _STEPS, _FIRST_RATE = 64, 10.0
 
@@ -23,13 +20,11 @@ class CaGrad(GradientSurgery):
     interrupts; the step is T d, so that c = 0 is the sum of the gradients.
 
     Args:
+        config: `radius` is c.
         tasks: In the order of the losses.
-        radius: c, in [0, 1).
     """
 
-    def __init__(self, tasks: Sequence[Task], *, radius: float, **kwargs: Any):
-        self.radius = radius
-        super().__init__(tasks, **kwargs)
+    config: CaGradBalance
 
     def coefficients(self, gram: tf.Tensor) -> tf.Tensor:
         count = len(self.tasks)
@@ -37,7 +32,7 @@ class CaGrad(GradientSurgery):
         scale = tf.reduce_max(tf.linalg.diag_part(gram))
         gram = tf.math.divide_no_nan(gram, scale)
         mean = tf.reduce_mean(gram, axis=1)
-        radius = self.radius * tf.sqrt(tf.maximum(tf.reduce_mean(mean), 0.0))
+        radius = self.config.radius * tf.sqrt(tf.maximum(tf.reduce_mean(mean), 0.0))
 
         def mixture(logits: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
             """The weights, each gradient's product with their mixture, and the mixture's length."""

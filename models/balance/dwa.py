@@ -1,16 +1,16 @@
 """Weights from how fast each task's loss falls."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
-from taskroute.models.balance.balancer import Balancer, weighted_sum
-from taskroute.schemas.tasks import Task
+from taskroute.models.balance.balancer import ConstantFactors
+from taskroute.schemas.balance import DwaBalance
 
 
-class DynamicWeightAverage(Balancer):
+class DynamicWeightAverage(ConstantFactors):
     """`w_t = T exp(r_t / temperature) / sum_i exp(r_i / temperature)`.
 
     r_t is a task's mean training loss over the last epoch, divided by that over the epoch before:
@@ -21,15 +21,11 @@ class DynamicWeightAverage(Balancer):
     Eq. 7.
 
     Args:
+        config: `temperature`: the higher, the more equal the weights.
         tasks: In the order of the losses.
-        temperature: The higher, the more equal the weights.
     """
 
-    weighs = True
-
-    def __init__(self, tasks: Sequence[Task], *, temperature: float, **kwargs: Any):
-        self.temperature = temperature
-        super().__init__(tasks, **kwargs)
+    config: DwaBalance
 
     def build(self, input_shape: Any) -> None:
         state: dict[str, Any] = {"shape": (len(self.tasks),), "trainable": False}
@@ -37,18 +33,12 @@ class DynamicWeightAverage(Balancer):
         self.last_losses = self.add_weight(name="last_losses", initializer="zeros", **state)
         super().build(input_shape)
 
-    def objective(self, losses: Sequence[tf.Tensor], known: tf.Tensor) -> tf.Tensor:
-        return weighted_sum(losses, self.factors)
-
     def end_epoch(self, losses: Mapping[str, float]) -> None:
         last = self.last_losses.numpy()
         now = np.array([losses[task.name] for task in self.tasks], np.float32)
         compared = (last > 0) & (now > 0)
         if compared.any():
             rates = np.where(compared, now / np.where(compared, last, 1.0), 1.0)
-            shares = tf.nn.softmax(rates.astype(np.float32) / self.temperature)
+            shares = tf.nn.softmax(rates.astype(np.float32) / self.config.temperature)
             self.factors.assign(len(self.tasks) * shares)
         self.last_losses.assign(now)
-
-    def task_weights(self) -> tf.Tensor:
-        return tf.convert_to_tensor(self.factors)

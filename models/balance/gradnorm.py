@@ -1,17 +1,16 @@
 """Weights that bring the norms of the tasks' gradients to one height."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
 import tensorflow as tf
 
-from taskroute.models.balance.balancer import Balancer, Gradient, Step, weighted_sum
+from taskroute.models.balance.balancer import ConstantFactors, Gradient, Step
 from taskroute.models.balance.surgery import gram_matrix, sum_over_replicas
-from taskroute.schemas.tasks import Task
+from taskroute.schemas.balance import GradNormBalance
 
 
-class GradNorm(Balancer):
+class GradNorm(ConstantFactors):
     """Holds `w_t |dL_t/dW|` at `mean_i(w_i |dL_i/dW|) r_t^alpha`, W the last shared weights.
 
     r_t is the loss left of the task, as a share of its first loss, over the mean of these shares:
@@ -27,18 +26,12 @@ class GradNorm(Balancer):
     balanced away.
 
     Args:
+        config: `alpha`, and the learning rate of the weights.
         tasks: In the order of the losses.
-        alpha: Of the restoring force.
-        learning_rate: Of the weights.
     """
 
     takes_many_gradients = True
-    weighs = True
-
-    def __init__(self, tasks: Sequence[Task], *, alpha: float, learning_rate: float, **kwargs: Any):
-        self.alpha, self.learning_rate = alpha, learning_rate
-        self._values = np.array([task.loss_weight for task in tasks], np.float32)
-        super().__init__(tasks, **kwargs)
+    config: GradNormBalance
 
     def build(self, input_shape: Any) -> None:
         state: dict[str, Any] = {
@@ -55,15 +48,12 @@ class GradNorm(Balancer):
     def start(self, losses: Mapping[str, float]) -> None:
         self.first_losses.assign([max(losses[task.name], 1e-6) for task in self.tasks])
 
-    def objective(self, losses: Sequence[tf.Tensor], known: tf.Tensor) -> tf.Tensor:
-        return weighted_sum(losses, self.factors)
-
     def gradients(self, step: Step) -> list[Gradient]:
         gradients = super().gradients(step)
         by_task = [step.tape.gradient(loss, step.last_shared) for loss in step.losses]
         losses = sum_over_replicas([tf.stack(step.losses)])[0]
         norms = tf.sqrt(tf.linalg.diag_part(gram_matrix(by_task, step.last_shared)))
-        self._update(losses / self._values, norms / self._values)
+        self._update(losses / self.loss_weights, norms / self.loss_weights)
         return gradients
 
     def _update(self, losses: tf.Tensor, norms: tf.Tensor) -> None:
@@ -78,11 +68,8 @@ class GradNorm(Balancer):
         mean_norm = tf.math.divide_no_nan(tf.reduce_sum(weighed), count)
         mean_left = tf.math.divide_no_nan(tf.reduce_sum(left), count)
         rate = tf.math.divide_no_nan(left, mean_left)
-        goal = mean_norm * tf.pow(rate, self.alpha)
+        goal = mean_norm * tf.pow(rate, self.config.alpha)
         descent = tf.math.divide_no_nan(tf.sign(weighed - goal) * weighed, mean_norm)
-        moved = factors * tf.exp(-self.learning_rate * known * descent)
+        moved = factors * tf.exp(-self.config.learning_rate * known * descent)
         moved *= len(self.tasks) / tf.reduce_sum(moved)
         self.factors.assign(tf.where(tf.math.is_finite(moved), moved, factors))
-
-    def task_weights(self) -> tf.Tensor:
-        return tf.convert_to_tensor(self.factors)

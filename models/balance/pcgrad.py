@@ -18,6 +18,7 @@ class PcGrad(GradientSurgery):
     NeurIPS 2020, Algorithm 1.
 
     Args:
+        config: Without options.
         tasks: In the order of the losses.
     """
 

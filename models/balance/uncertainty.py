@@ -7,7 +7,6 @@ import numpy as np
 import tensorflow as tf
 
 from taskroute.models.balance.balancer import Balancer
-from taskroute.schemas.tasks import Task
 
 _LARGEST = 20.0
 
@@ -28,17 +27,14 @@ class Uncertainty(Balancer):
     the batch leaves its s as it is.
 
     Args:
+        config: Without effect here: its learning rate is the optimizer's.
         tasks: In the order of the losses.
     """
 
     weighs = True
 
-    def __init__(self, tasks: Sequence[Task], **kwargs: Any):
-        self._factors = np.array([0.5 if task.is_squared else 1.0 for task in tasks], np.float32)
-        self._values = np.array([task.loss_weight for task in tasks], np.float32)
-        super().__init__(tasks, **kwargs)
-
     def build(self, input_shape: Any) -> None:
+        self.kind_factors = np.array([0.5 if t.is_squared else 1.0 for t in self.tasks], np.float32)
         self.log_variances = self.add_weight(
             name="log_variances", shape=(len(self.tasks),), initializer="zeros"
         )
@@ -46,13 +42,13 @@ class Uncertainty(Balancer):
 
     def start(self, losses: Mapping[str, float]) -> None:
         known = np.array([losses[task.name] for task in self.tasks])
-        self.log_variances.assign(np.log(2 * self._factors * np.maximum(known, 1e-6)))
+        self.log_variances.assign(np.log(2 * self.kind_factors * np.maximum(known, 1e-6)))
 
     def objective(self, losses: Sequence[tf.Tensor], known: tf.Tensor) -> tf.Tensor:
         s = tf.clip_by_value(self.log_variances, -_LARGEST, _LARGEST)
-        weighed = self._factors * tf.exp(-s) * tf.stack(losses)
-        return tf.reduce_sum(weighed + known * self._values * s / 2)
+        weighed = self.kind_factors * tf.exp(-s) * tf.stack(losses)
+        return tf.reduce_sum(weighed + known * self.loss_weights * s / 2)
 
     def task_weights(self) -> tf.Tensor:
         s = tf.clip_by_value(tf.convert_to_tensor(self.log_variances), -_LARGEST, _LARGEST)
-        return self._factors * tf.exp(-s)
+        return self.kind_factors * tf.exp(-s)

@@ -32,11 +32,11 @@ class SquaredHead(Head):
         return tf.math.squared_difference(logits, labels)
 
     def value(self, logits: tf.Tensor) -> tf.Tensor:
-        if self.task.label.transform == "none":
-            return logits
-        if not self.task.smearing:
-            return tf.math.expm1(tf.clip_by_value(logits, 0.0, _LARGEST_LOGIT))
-        return tf.math.expm1(tf.clip_by_value(logits + self.log_smearing, 0.0, _LARGEST_LOGIT))
+        if self.task.smearing:
+            logits += self.log_smearing
+        if self.task.label.transform != "none":
+            logits = tf.clip_by_value(logits, 0.0, _LARGEST_LOGIT)
+        return self.task.label.in_own_unit(logits, tf.math)
 
     def start(self, labels: Floats, weights: Floats) -> float:
         weight = max(np.sum(weights), 1.0)

@@ -11,6 +11,8 @@ import tensorflow as tf
 import tensorflow_recommenders as tfrs
 import tf_keras as keras
 
+from taskroute.schemas import interactions
+
 # A number of a log may be anything, and products of such numbers would be infinite.
 _LARGEST_FACTOR = 1000.0
 
@@ -18,9 +20,9 @@ _LARGEST_FACTOR = 1000.0
 class Interaction(keras.layers.Layer, abc.ABC):
     """Multiplies features with one another: call (B, D) -> (B, E)."""
 
-    @abc.abstractmethod
     def output_width(self, input_width: int) -> int:
-        """E of a D."""
+        """E for a D."""
+        return input_width
 
     @abc.abstractmethod
     def macs(self) -> int:
@@ -46,9 +48,6 @@ class NoInteraction(Interaction):
     def call(self, inputs: tf.Tensor) -> tf.Tensor:
         return inputs
 
-    def output_width(self, input_width: int) -> int:
-        return input_width
-
     def macs(self) -> int:
         return 0
 
@@ -62,8 +61,7 @@ class CrossNetwork(Interaction):
     count as 1,000, or one of them would make a score NaN.
 
     Args:
-        num_layers: How many.
-        rank: Of W; None: W is one (D, D) matrix.
+        config: Number of layers, and the rank of W; None: W is one (D, D) matrix.
 
     Call arguments:
         inputs: float tensor (B, D).
@@ -72,20 +70,14 @@ class CrossNetwork(Interaction):
         (B, D).
 
     Raises:
-        ValueError: If an argument is not positive.
+        ValueError: Never.
     """
 
-    def __init__(self, num_layers: int, *, rank: int | None = None, **kwargs: Any):
-        if num_layers <= 0 or (rank is not None and rank <= 0):
-            raise ValueError(
-                "`num_layers` and `rank` must be positive. Received: "
-                f"num_layers={num_layers}, rank={rank}"
-            )
+    def __init__(self, config: interactions.CrossInteraction, **kwargs: Any):
         super().__init__(**kwargs)
-        self.num_layers, self.rank = num_layers, rank
         self._layers = [
-            tfrs.layers.dcn.Cross(projection_dim=rank, dtype=self.dtype_policy)
-            for _ in range(num_layers)
+            tfrs.layers.dcn.Cross(projection_dim=config.rank, dtype=self.dtype_policy)
+            for _ in range(config.layers)
         ]
 
     def call(self, inputs: tf.Tensor) -> tf.Tensor:
@@ -93,9 +85,6 @@ class CrossNetwork(Interaction):
         for layer in self._layers:
             crossed = layer(first, crossed)
         return crossed
-
-    def output_width(self, input_width: int) -> int:
-        return input_width
 
     def macs(self) -> int:
         kernels = (weight for weight in self.weights if weight.shape.rank == 2)

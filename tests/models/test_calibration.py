@@ -5,7 +5,6 @@ import pytest
 import tensorflow as tf
 import tf_keras as keras
 from scipy.special import expit
-from sklearn.isotonic import IsotonicRegression
 from sklearn.metrics import roc_auc_score
 
 from taskroute.models.calibration import (
@@ -14,7 +13,6 @@ from taskroute.models.calibration import (
     fit_calibrations,
     fit_isotonic,
     fit_platt,
-    pool_adjacent_violators,
 )
 from taskroute.models.ranker import MultiTaskRanker
 from taskroute.schemas.recommender import ModelConfig
@@ -122,15 +120,6 @@ def test_not_a_number_stays_so():
     rise = LogitMap(np.array([0, 1], np.float32), np.array([0, 2], np.float32), 1.0)
     assert np.isnan(rise(tf.constant([np.nan])).numpy()).all()
     np.testing.assert_allclose(rise(tf.constant([-1.0, 0.5, 1.0, 3.0])), [-1, 1, 2, 4])
-
-
-def test_pooling_is_that_of_scikit_learn():
-    random = np.random.default_rng(3)
-    weights = random.uniform(1, 5, 200)
-    rates = np.clip(np.linspace(0, 1, 200) + random.normal(0, 0.3, 200), 0, 1)
-    expected = IsotonicRegression().fit(np.arange(200), rates, weights).predict(np.arange(200))
-    found = pool_adjacent_violators(rates * weights, weights)
-    np.testing.assert_allclose(found, expected, atol=1e-9)
 
 
 CONFIG = ModelConfig.model_validate(

@@ -140,6 +140,19 @@ def test_accumulators_follow_their_rows(old, tmp_path):
     np.testing.assert_array_equal(accumulators[first + 2], np.full(4, 1e-5, np.float32))
 
 
+def test_weights_that_a_balancer_learns_begin_afresh(tmp_path):
+    balance = {"training": {"balance": {"kind": "uncertainty"}}}
+    config = ModelConfig.model_validate({**CONFIG, **balance})
+    old = Side(tmp_path / "old", config)
+    old.ranker.fit(old.dataset, epochs=2, verbose=0)
+    old.write(tmp_path / "written")
+    new = Side(tmp_path / "new", config)
+    fresh = new.ranker.balancer.log_variances.numpy()
+    assert new.take(tmp_path / "written").reasons == []
+    np.testing.assert_array_equal(new.ranker.balancer.log_variances, fresh)
+    assert (old.ranker.balancer.log_variances.numpy() != fresh).any()
+
+
 def test_optimizers_start_afresh_where_the_config_says_so(old, tmp_path):
     training = {"training": {"warm_start": {"optimizer": "fresh"}}}
     new = Side(tmp_path / "files", ModelConfig.model_validate({**CONFIG, **training}))

@@ -7,7 +7,7 @@ import pytest
 from scipy import stats
 
 from taskroute.components.measures.binary import BinaryStatistics
-from taskroute.components.measures.jackknife import NUM_GROUPS, Spread, spread, student_t
+from taskroute.components.measures.jackknife import NUM_GROUPS, Spread, spread
 from taskroute.components.measures.rows import make_rows, row_hashes
 from taskroute.components.measures.task_metrics import measure
 
@@ -16,7 +16,13 @@ from taskroute.components.measures.task_metrics import measure
 @pytest.mark.parametrize("confidence", [0.8, 0.95, 0.99])
 def test_the_quantile_is_that_of_student_s_t(confidence, degrees_of_freedom):
     expected = stats.t.ppf((1 + confidence) / 2, degrees_of_freedom)
-    assert student_t(confidence, degrees_of_freedom) == pytest.approx(expected, rel=3e-3)
+    low, high = Spread(2.0, degrees_of_freedom).interval(10.0, confidence)
+    assert (10 - low) / 2 == pytest.approx(expected)
+    assert (high - 10) / 2 == pytest.approx(expected)
+
+
+def test_the_quantile_of_four_degrees_is_that_of_the_tables():
+    assert Spread(1.0, 4).interval(0.0, 0.95)[1] == pytest.approx(2.776, abs=5e-4)
 
 
 def test_the_standard_error_of_a_mean_is_the_textbook_s():

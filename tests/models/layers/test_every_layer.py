@@ -43,6 +43,7 @@ from taskroute.schemas.features import (
     MultivalentFeature,
     SequenceFeature,
 )
+from taskroute.schemas.interactions import CrossInteraction
 from taskroute.schemas.routes import BlockRoute, ShareRoute
 
 BATCH = 16
@@ -168,8 +169,15 @@ CASES = [
         (BATCH, 28),
     ),
     LayerCase("no_interaction", NoInteraction, vectors(4), (BATCH, 4)),
-    LayerCase("cross_network", lambda: CrossNetwork(2), vectors(4), (BATCH, 4)),
-    LayerCase("low_rank_cross_network", lambda: CrossNetwork(3, rank=2), vectors(9), (BATCH, 9)),
+    LayerCase(
+        "cross_network", lambda: CrossNetwork(CrossInteraction(layers=2)), vectors(4), (BATCH, 4)
+    ),
+    LayerCase(
+        "low_rank_cross_network",
+        lambda: CrossNetwork(CrossInteraction(layers=3, rank=2)),
+        vectors(9),
+        (BATCH, 9),
+    ),
     LayerCase("dot_products", lambda: DotProducts(3, 4), vectors(14), (BATCH, 17)),
     LayerCase(
         "snr_trans_connection",

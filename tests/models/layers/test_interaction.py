@@ -6,6 +6,7 @@ import tensorflow as tf
 import tensorflow_recommenders as tfrs
 
 from taskroute.models.layers.interaction import CrossNetwork, DotProducts, NoInteraction
+from taskroute.schemas.interactions import CrossInteraction
 
 RANDOM = np.random.default_rng(0)
 
@@ -15,7 +16,7 @@ def drawn(*shape):
 
 
 def test_a_cross_layer_by_hand():
-    layer = CrossNetwork(1)
+    layer = CrossNetwork(CrossInteraction(layers=1))
     layer(drawn(1, 2))
     kernel, bias = layer.weights
     kernel.assign([[1.0, 2.0], [3.0, 4.0]])
@@ -27,7 +28,7 @@ def test_a_cross_layer_by_hand():
 
 
 def test_cross_layers_multiply_what_was_there_first():
-    layer, first = CrossNetwork(3), drawn(5, 4)
+    layer, first = CrossNetwork(CrossInteraction(layers=3)), drawn(5, 4)
     layer(first)
     crossed = first
     for kernel, bias in zip(layer.weights[::2], layer.weights[1::2], strict=True):
@@ -37,7 +38,11 @@ def test_cross_layers_multiply_what_was_there_first():
 
 
 def test_a_cross_of_low_rank_is_one_whose_matrix_is_a_product():
-    low, whole, inputs = CrossNetwork(1, rank=2), CrossNetwork(1), drawn(6, 5)
+    low, whole, inputs = (
+        CrossNetwork(CrossInteraction(layers=1, rank=2)),
+        CrossNetwork(CrossInteraction(layers=1)),
+        drawn(6, 5),
+    )
     low(inputs), whole(inputs)
     narrow, wide, bias = low.weights
     assert (narrow.shape, wide.shape) == ((5, 2), (2, 5))
@@ -48,7 +53,7 @@ def test_a_cross_of_low_rank_is_one_whose_matrix_is_a_product():
 
 
 def test_a_cross_without_weights_changes_nothing():
-    layer, inputs = CrossNetwork(2), drawn(4, 3)
+    layer, inputs = CrossNetwork(CrossInteraction(layers=2)), drawn(4, 3)
     layer(inputs)
     layer.set_weights([np.zeros_like(weight) for weight in layer.get_weights()])
     np.testing.assert_array_equal(layer(inputs), inputs)
@@ -56,7 +61,7 @@ def test_a_cross_without_weights_changes_nothing():
 
 @pytest.mark.parametrize("number", [1e30, -1e30, np.inf])
 def test_no_number_makes_a_product_infinite(number):
-    layer = CrossNetwork(8)
+    layer = CrossNetwork(CrossInteraction(layers=8))
     outputs = layer(tf.constant([[1.0, number, -number]]))
     assert np.isfinite(outputs).all()
 
@@ -88,8 +93,6 @@ def test_no_interaction_costs_nothing():
 @pytest.mark.parametrize(
     "make",
     [
-        lambda: CrossNetwork(0),
-        lambda: CrossNetwork(1, rank=0),
         lambda: DotProducts(1, 4),
         lambda: DotProducts(2, 0),
     ],
