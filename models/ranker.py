@@ -261,12 +261,11 @@ def make_optimizer(ranker: MultiTaskRanker, config: ModelConfig) -> Any:
             initial_accumulator_value=1e-5,
         )
         groups.append((adagrad, lambda: tables))
-    routing_rate = routing_learning_rate(config.trunk)
-    if routing_rate is not None and ranker.trunk.routing_variables:
-        rate = learning_rate(training.schedule, routing_rate)
-        groups.append((keras.optimizers.Adam(rate), lambda: ranker.trunk.routing_variables))
-    balance_rate = balance_learning_rate(training.balance)
-    if balance_rate is not None and ranker.balancer.trainable_weights:
-        rate = learning_rate(training.schedule, balance_rate)
-        groups.append((keras.optimizers.Adam(rate), lambda: ranker.balancer.trainable_weights))
+    for rate, variables in (
+        (routing_learning_rate(config.trunk), lambda: ranker.trunk.routing_variables),
+        (balance_learning_rate(training.balance), lambda: ranker.balancer.trainable_weights),
+    ):
+        if rate is not None and variables():
+            own_adam = keras.optimizers.Adam(learning_rate(training.schedule, rate))
+            groups.append((own_adam, variables))
     return tfrs.experimental.optimizers.CompositeOptimizer(groups)

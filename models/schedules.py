@@ -5,7 +5,6 @@ stopped; a count kept in Python or by epoch would start again.
 """
 
 import math
-from typing import Any
 
 import tensorflow as tf
 import tf_keras as keras
@@ -60,7 +59,6 @@ def learning_rate(
             return WarmUpAndDecay(base, schedule.warmup_steps, schedule.decay_steps, schedule.end)
 
 
-@keras.utils.register_keras_serializable(package="taskroute")
 class WarmUpAndDecay(keras.optimizers.schedules.LearningRateSchedule):
     """From `base / warmup_steps` linearly to `base`, then along half a cosine to `end * base`.
 
@@ -87,11 +85,3 @@ class WarmUpAndDecay(keras.optimizers.schedules.LearningRateSchedule):
             return rate
         done = tf.clip_by_value((step - self.warmup_steps) / self.decay_steps, 0.0, 1.0)
         return rate * (self.end + (1 - self.end) * (1 + tf.cos(math.pi * done)) / 2)
-
-    def get_config(self) -> dict[str, Any]:
-        return {
-            "base": self.base,
-            "warmup_steps": self.warmup_steps,
-            "decay_steps": self.decay_steps,
-            "end": self.end,
-        }

@@ -10,7 +10,7 @@ import numpy.typing as npt
 import tensorflow as tf
 import tf_keras as keras
 
-from taskroute.models.losses import weighted_mean
+from taskroute.models.distribution import replica_mean
 from taskroute.schemas.tasks import Task
 
 Floats = npt.NDArray[np.float64]
@@ -55,14 +55,18 @@ class Head(keras.layers.Dense, abc.ABC):
     def loss(self, logits: tf.Tensor, labels: tf.Tensor, weights: tf.Tensor) -> tf.Tensor:
         """Mean loss by weight: a float32 scalar, 0 for a batch without a row that counts.
 
-        The sum is divided by the sum of the weights, so that a rare task does not fade.
+        The sum is divided by the sum of the weights, so that a rare task does not fade. Where
+        replicas share a batch, the mean of their results is that of the whole batch.
 
         Args:
             logits: float32, as `call` gives them.
             labels: float32 (B,).
             weights: float32 (B,), 0 for rows left out.
         """
-        return weighted_mean(self.row_losses(logits, labels), weights)
+        total = replica_mean(tf.reduce_sum(weights))
+        return tf.math.divide_no_nan(
+            tf.reduce_sum(self.row_losses(logits, labels) * weights), total
+        )
 
     def macs(self) -> int:
         """Multiply-accumulates of a row, once built."""

@@ -52,5 +52,3 @@ def test_a_constant_rate_is_warmed_up_from_its_first_part(step, expected):
 def test_a_cosine_falls_to_its_end_after_the_warm_up(step, expected):
     rate = learning_rate(CosineSchedule(warmup_steps=2, decay_steps=10, end=0.1), 2.0)
     assert float(rate(step)) == pytest.approx(expected)
-    again = type(rate).from_config(rate.get_config())
-    assert float(again(step)) == pytest.approx(expected)

@@ -275,7 +275,8 @@ def test_cagrad_finds_the_step_that_helps_the_worst_task_most(count, seed):
     gradients = random.normal(size=(count, 3)) * random.uniform(0.3, 3, size=(count, 1))
     tasks = [Task(name=f"t{index}", label={"column": "c"}) for index in range(count)]
     gram = tf.constant(gradients @ gradients.T, tf.float32)
-    step = CaGrad(tasks, radius=0.5).coefficients(gram).numpy() @ gradients / count
+    balancer = CaGrad(balance.CaGradBalance(radius=0.5), tasks)
+    step = balancer.coefficients(gram).numpy() @ gradients / count
     mean = gradients.mean(axis=0)
     assert np.linalg.norm(step - mean) == pytest.approx(0.5 * np.linalg.norm(mean), rel=1e-3)
     # No direction of 20,000 on the ball does better for the worst task.
