@@ -90,7 +90,7 @@ def fit_calibrations(
         left out.
     """
     binary = [task for task in ranker.tasks if task.kind == "binary"]
-    tasks = [task for task in binary if calibration.of(task.name) != "none"]
+    tasks = [task for task in binary if calibration.method_of(task.name) != "none"]
     if not tasks:
         return {}
     sums = {task.name: LogitSums() for task in tasks}
@@ -104,7 +104,7 @@ def fit_calibrations(
         points = sums[task.name].points()
         if not len(points[0]):
             continue
-        method = calibration.of(task.name)
+        method = calibration.method_of(task.name)
         rise = fit_platt(*points) if method == "platt" else fit_isotonic(*points)
         maps[task.name] = rise
         found[task.name] = TaskCalibration(

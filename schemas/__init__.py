@@ -1,1 +1,1 @@
-"""What a row, a feature, a task, a trunk and a run are. Nothing here imports TensorFlow."""
+"""Types of a config: a row, a feature, a task, a trunk, a run. Nothing here imports TensorFlow."""

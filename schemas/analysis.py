@@ -1,4 +1,4 @@
-"""What is learned from the train split before any model: terms, moments and quantiles."""
+"""Analysis of the train split before training: terms, moments and quantiles."""
 
 from collections.abc import Sequence
 from typing import TypeAlias
@@ -22,7 +22,7 @@ ANALYSIS_FILE = "analysis.json"
 # A vocabulary without terms holds this one: a table cannot be empty.
 NO_TERM = b"49d0cd50-04bb-48c0-bc6f-5b575dce351a"
 
-# Of the ranks, for quantiles.
+# Allowed error of a quantile, as a share of all ranks.
 QUANTILE_ERROR = 0.001
 
 _DENSE_QUANTILES = 100
@@ -39,10 +39,10 @@ class Moments(Config):
 
 
 class Analysis(Config):
-    """What `preprocessing_fn` applies, by feature, beside the vocabularies.
+    """Constants that `preprocessing_fn` applies, by feature, beside the vocabularies.
 
-    Moments of a `log1p` feature are those of sign(x) log(1 + |x|). Boundaries are float32 and part
-    the values into as many buckets of equal size as `num_quantiles` says.
+    Moments of a `log1p` feature are those of sign(x) log(1 + |x|). Boundaries are float32
+    and cut the values into `num_quantiles` buckets of equal size.
     """
 
     moments: dict[FeatureName, Moments] = {}
@@ -58,14 +58,14 @@ def vocabulary_name(feature_name: str) -> str:
 
 
 def vocabulary_of(feature: Feature) -> Vocabulary | None:
-    """The vocabulary to be found for a feature; None where it needs none, or shares another's."""
+    """Vocabulary to be made for a feature; None where it needs none, or shares another's."""
     return feature.vocabulary if isinstance(feature, IdFeature) else None
 
 
 def counted_columns(
     features: Sequence[Feature],
 ) -> dict[FeatureName, dict[ColumnName, int | None]]:
-    """Whose terms a vocabulary is made of, by the feature that has it.
+    """Columns whose terms make up a vocabulary, by the feature that has it.
 
     Returns:
         The feature's own column and those of the features that share it, each once; with the number
@@ -86,12 +86,12 @@ def counted_columns(
 
 
 def needs_moments(feature: Feature) -> bool:
-    """Whether the feature is scaled by its mean and variance."""
+    """True if the feature is scaled by its mean and variance."""
     return isinstance(feature, DenseFeature) and feature.transform in ("zscore", "log1p")
 
 
 def num_quantiles(feature: Feature) -> int | None:
-    """Number of buckets of equal size to be found for a feature."""
+    """Number of buckets of equal size that a feature needs; None if it needs none."""
     if isinstance(feature, BucketFeature):
         return feature.num_quantiles
     if isinstance(feature, DenseFeature) and feature.transform == "quantile":

@@ -1,4 +1,4 @@
-"""The base of every config, and the kinds of name that occur in them."""
+"""Base of every config, and the kinds of name that occur in them."""
 
 from typing import Annotated
 

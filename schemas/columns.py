@@ -1,4 +1,4 @@
-"""Which columns of the log a config reads, and as what kind."""
+"""Columns of the log that a config reads, and their kinds."""
 
 from dataclasses import dataclass
 
@@ -16,7 +16,7 @@ class RawColumn:
 
 
 def feature_columns(config: DataConfig) -> tuple[RawColumn, ...]:
-    """Columns that features read, each once: what a serving request holds."""
+    """Columns that features read, each once: those of a serving request."""
     columns: dict[str, RawColumn] = {}
     for feature in config.features:
         separator = feature.separator if isinstance(feature, ListFeature) else None

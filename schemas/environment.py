@@ -12,7 +12,7 @@ DEFAULTS = {"TF_CPP_MIN_LOG_LEVEL": "2", "TF_FORCE_GPU_ALLOW_GROWTH": "true"}
 
 
 def prepare() -> None:
-    """Sets what TensorFlow must find; leaves alone what the user chose among the defaults."""
+    """Sets the variables that TensorFlow reads; keeps the defaults that a user has set."""
     os.environ.update(REQUIRED)
     for name, value in DEFAULTS.items():
         os.environ.setdefault(name, value)

@@ -1,4 +1,4 @@
-"""What a candidate is measured by, and the bounds that it must keep to be blessed."""
+"""Metrics of a candidate, and the bounds that it must meet to be blessed."""
 
 from typing import Literal, Self
 
@@ -55,14 +55,14 @@ BETTER: dict[str, int] = {
 class Bound(Config):
     """Bounds on one metric of one task."""
 
-    task: Name = Field(description="Whose metric it is.")
+    task: Name = Field(description="Task of the metric.")
     metric: Metric = Field(
-        "auc", description="One that the task's kind has; docs/evaluation.md lists them."
+        "auc", description="Metric that the task's kind has; docs/evaluation.md lists them."
     )
-    at_least: float | None = Field(None, description="The least that it may be.")
-    at_most: float | None = Field(None, description="The most that it may be.")
+    at_least: float | None = Field(None, description="Lower bound.")
+    at_most: float | None = Field(None, description="Upper bound.")
     may_lose: NonNegativeFloat | None = Field(
-        None, description="How much worse than the baseline it may be, in the metric's own unit."
+        None, description="Largest loss against the baseline, in the metric's own unit."
     )
 
     @model_validator(mode="after")
@@ -84,16 +84,17 @@ class Gate(Bound):
     """Bounds on the test split; a candidate that breaks one is refused.
 
     The whole interval of the candidate's value must keep `at_least` and `at_most`; how intervals
-    decide is said in `taskroute.components.task_evaluator.gate`.
+    decide stands in `taskroute.components.task_evaluator.gate`.
     """
 
     slice: str | None = Field(
         None,
         pattern=r"^[A-Za-z_][A-Za-z0-9_.\-]*(=.*)?$",
-        description="`device`: every value of that column; `device=ios`: one; else all rows.",
+        description="Slice: `device` for each value of that column, `device=ios` for one; all rows "
+        "by default.",
     )
     min_examples: PositiveInt = Field(
-        100, description="Labelled rows below which nothing is judged, and nothing passes."
+        100, description="Least number of labelled rows; with fewer nothing passes."
     )
 
     @property
@@ -102,21 +103,23 @@ class Gate(Bound):
 
     @property
     def slice_value(self) -> str | None:
-        """The one value that is judged; None for every value."""
+        """The one value of the slice's column; None for each value."""
         _, equals, value = (self.slice or "").partition("=")
         return value if equals else None
 
 
 class Evaluation(Config):
-    """What the candidate is measured by, on rows that it has not seen."""
+    """Evaluation of the candidate on the test split, which it has not seen."""
 
     gates: tuple[Gate, ...] = ()
     slices: tuple[Column, ...] = Field(
-        (), description="Columns: every metric is also given for each of their values."
+        (), description="Columns; every metric is also given for each of their values."
     )
     group_key: Column | None = Field(
         None,
-        description="Column of the user or request: GAUC is taken within it, and intervals know "
-        "that its rows are not independent.",
+        description="Column of the user or request: GAUC is taken within it, and intervals allow "
+        "for rows of one value that are not independent.",
     )
-    confidence: float = Field(0.95, ge=0.5, lt=1, description="Of intervals and verdicts.")
+    confidence: float = Field(
+        0.95, ge=0.5, lt=1, description="Confidence level of intervals and verdicts."
+    )

@@ -1,4 +1,4 @@
-"""What a feature is: how one column of the log becomes an input of the model."""
+"""Features: how one column of the log becomes an input of the model."""
 
 from collections.abc import Iterable
 from typing import Annotated, Any, ClassVar, Literal
@@ -10,17 +10,19 @@ from taskroute.schemas.base import Column, Config, Name
 # text: at most one string. texts: a list of strings. number: at most one float.
 ColumnKind = Literal["text", "texts", "number"]
 
-# So many that two terms hardly ever have the same one, and each exact in the float64 that is all
-# some JSON clients have.
+# So many that two terms hardly ever collide, and few enough that each is exact in float64, the only
+# number of some JSON clients.
 _IDS_OF_A_TABLE = 2**52
 
 
 class Vocabulary(Config):
     """Ids for the terms that the train split holds; every other term falls into an OOV bucket."""
 
-    min_count: PositiveInt = Field(1, description="Terms seen less often are left out.")
-    max_size: PositiveInt | None = Field(None, description="Only the most frequent terms are kept.")
-    oov_buckets: PositiveInt = Field(1, description="Ids shared, by hash, by all other terms.")
+    min_count: PositiveInt = Field(1, description="Least count of a term in the vocabulary.")
+    max_size: PositiveInt | None = Field(None, description="Number of most frequent terms to keep.")
+    oov_buckets: PositiveInt = Field(
+        1, description="Number of ids that all other terms share, by hash."
+    )
 
 
 # Limits that features had in version 0.1.0, and the signals of `monitoring` that watch the same.
@@ -32,7 +34,7 @@ class _Feature(Config):
 
     column_kind: ClassVar[ColumnKind]
 
-    name: Name = Field(description="Of the model's input; no two features have the same.")
+    name: Name = Field(description="Name of the model's input, unique among the features.")
     column: Column = Field(
         default_factory=lambda fields: fields.get("name", ""),
         description="Column of the log; the feature's name by default.",
@@ -52,29 +54,27 @@ class IdFeature(_Feature):
 
     Ids and rows are its own, or those of the feature that it shares: then one vocabulary holds the
     terms of both. With a `table` it has no rows of its own but some of that table's for each term,
-    by hash: a vocabulary then only says which terms are told apart.
+    by hash: a vocabulary then only says which terms are distinguished.
     """
 
-    shares: Name | None = Field(
-        None, description="Feature whose ids and embeddings the terms of this one have."
-    )
+    shares: Name | None = Field(None, description="Feature whose ids and embeddings this one uses.")
     vocabulary: Vocabulary | None = Field(
-        None, description="Ids by a list of the terms: no collisions; new terms are OOV."
+        None, description="Ids from a list of terms: no collisions; new terms are OOV."
     )
     hash_buckets: PositiveInt | None = Field(
-        None, description="Ids by hash: no vocabulary, the same ids in every retraining."
+        None, description="Number of ids by hash: no vocabulary, the same ids in every retraining."
     )
     table: Name | None = Field(
-        None, description="One of `tables`, whose rows its terms share, by hash."
+        None, description="Table, one of `tables`, whose rows the terms share, by hash."
     )
     embedding_dim: PositiveInt | None = Field(
         default_factory=lambda fields: None if fields.get("shares") or fields.get("table") else 16,
-        description="Width of a row of its own; else that of the feature it shares or its table.",
+        description="Width of an embedding, 16 by default; given by `shares` or `table` if set.",
     )
 
     @field_validator("embedding_dim")
     @classmethod
-    def _is_said_once(cls, embedding_dim: int | None, info: ValidationInfo) -> int | None:
+    def _width_is_given_once(cls, embedding_dim: int | None, info: ValidationInfo) -> int | None:
         shares, table = info.data.get("shares"), info.data.get("table")
         if shares is not None and embedding_dim is not None:
             raise ValueError(f"is that of '{shares}', which this feature shares; leave it out")
@@ -96,8 +96,8 @@ class IdFeature(_Feature):
 
     @property
     def num_hashed_ids(self) -> int | None:
-        """How many ids there are by hash, beside that of a missing value; None where a line of a
-        vocabulary is an id, and where the ids are another feature's.
+        """Number of ids by hash, beside the missing value's; None where ids are lines of a
+        vocabulary, or another feature's.
         """
         return self.hash_buckets if self.table is None else _IDS_OF_A_TABLE
 
@@ -116,7 +116,9 @@ class ListFeature(IdFeature):
     column_kind: ClassVar[ColumnKind] = "texts"
 
     separator: str = Field(
-        "|", min_length=1, description="Between the terms, where the column is text and no list."
+        "|",
+        min_length=1,
+        description="Separator of the terms, where the column is text and no list.",
     )
 
 
@@ -125,7 +127,7 @@ class MultivalentFeature(ListFeature):
 
     kind: Literal["multivalent"]
     pooling: Literal["mean", "sum"] = Field(
-        "mean", description="How the terms' embeddings become one."
+        "mean", description="Pooling of the terms' embeddings into one."
     )
 
 
@@ -138,9 +140,9 @@ class SequenceFeature(ListFeature):
     """
 
     kind: Literal["sequence"]
-    max_length: PositiveInt = Field(50, description="Terms of a row that are kept: the last.")
+    max_length: PositiveInt = Field(50, description="Number of last terms of a row to keep.")
     pooling: Literal["mean", "sum", "attention"] = Field(
-        "mean", description="How the terms' embeddings become one."
+        "mean", description="Pooling of the terms' embeddings into one."
     )
 
 
@@ -155,19 +157,24 @@ class DenseFeature(_Feature):
 
     kind: Literal["dense"]
     transform: Literal["zscore", "log1p", "quantile", "none"] = Field(
-        "zscore", description="As above; constants are those of the train split."
+        "zscore",
+        description="Transform of the number, as above, with constants of the train split.",
     )
 
 
 class BucketFeature(_Feature):
-    """A number whose bucket has an embedding; `num_quantiles` finds the boundaries on train."""
+    """A number whose bucket has an embedding; `num_quantiles` takes the boundaries from train."""
 
     column_kind: ClassVar[ColumnKind] = "number"
 
     kind: Literal["bucket"]
-    boundaries: tuple[float, ...] | None = Field(None, description="Between the buckets, rising.")
+    boundaries: tuple[float, ...] | None = Field(
+        None, description="Boundaries of the buckets, rising."
+    )
     num_quantiles: int | None = Field(
-        None, ge=2, description="Buckets of equally many train rows, in place of `boundaries`."
+        None,
+        ge=2,
+        description="Number of buckets of equal size on train, in place of `boundaries`.",
     )
     embedding_dim: PositiveInt = Field(4, description="Width of a row of the table.")
 
@@ -194,7 +201,7 @@ Feature = Annotated[
 
 
 def ids_owner(feature: IdFeature, features: Iterable[Feature]) -> IdFeature:
-    """The feature whose ids and embeddings `feature` has: the one that it shares, or itself.
+    """Feature whose ids and embeddings `feature` uses: the one that it shares, or itself.
 
     Raises:
         ValueError: If the one that it shares is not among `features`.

@@ -1,4 +1,4 @@
-"""Whether a candidate is also tried in the model server's own image before it is pushed."""
+"""Trial of a candidate in the model server's own image before it is pushed."""
 
 from typing import Literal
 
@@ -10,11 +10,12 @@ from taskroute.schemas.base import Config
 class InfraValidation(Config):
     """TFX's InfraValidator loads the candidate in a container; needs Docker or Kubernetes."""
 
-    image: str = Field("tensorflow/serving:2.20.0", description="With its tag.")
+    image: str = Field("tensorflow/serving:2.20.0", description="Image with its tag.")
     platform: Literal["docker", "kubernetes"] = Field(
-        "docker", description="What runs it: this machine, or the cluster that the run is a pod of."
+        "docker",
+        description="Host of the container: this machine, or the cluster of the run's pod.",
     )
-    max_loading_seconds: PositiveInt = Field(300, description="Then the server is given up.")
+    max_loading_seconds: PositiveInt = Field(300, description="Seconds to wait for the model.")
 
     @field_validator("image")
     @classmethod

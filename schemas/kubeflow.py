@@ -1,4 +1,4 @@
-"""What the stages are given on Kubeflow Pipelines. docs/kubeflow.md says how they get there."""
+"""Settings of the stages on Kubeflow Pipelines; docs/kubeflow.md says how they get there."""
 
 from typing import Annotated, Literal, Self
 
@@ -22,36 +22,36 @@ class Volume(Config):
 
     claim: _Text = Field(description="Name of the persistent volume claim: ReadWriteMany.")
     mount_path: Annotated[str, StringConstraints(pattern=r"^/.*[^/]$")] = Field(
-        "/state", description="Where stages see it."
+        "/state", description="Folder where stages see the volume."
     )
 
 
 class Secret(Config):
     """A Kubernetes secret whose keys become environment variables of every stage."""
 
-    name: _Text = Field(description="Of the secret.")
+    name: _Text = Field(description="Name of the secret.")
     variables: dict[_Variable, _Text] = Field(
-        min_length=1, description="Environment variable to the key of the secret."
+        min_length=1, description="Keys of the secret by environment variable."
     )
 
 
 class Accelerator(Config):
     """Devices of one kind, by the name that the cluster's device plugin gives them."""
 
-    type: _Text = Field("nvidia.com/gpu", description="As the device plugin names it.")
-    count: PositiveInt = Field(1, description="How many.")
+    type: _Text = Field("nvidia.com/gpu", description="Resource name of the device plugin.")
+    count: PositiveInt = Field(1, description="Number of devices.")
 
 
 class Toleration(Config):
     """Lets a stage onto nodes that are kept from others, as GPU nodes often are."""
 
-    key: _Text = Field(description="Of the taint.")
+    key: _Text = Field(description="Key of the taint.")
     operator: Literal["Exists", "Equal"] = Field(
-        "Exists", description="Any value of the taint, or `value`."
+        "Exists", description="Exists: any value of the taint. Equal: `value`."
     )
-    value: str | None = Field(None, description="For Equal.")
+    value: str | None = Field(None, description="Value of the taint, for Equal.")
     effect: Literal["NoSchedule", "PreferNoSchedule", "NoExecute"] | None = Field(
-        None, description="Of the taint; any by default."
+        None, description="Effect of the taint; any by default."
     )
 
     @model_validator(mode="after")
@@ -62,35 +62,37 @@ class Toleration(Config):
 
 
 class Step(Config):
-    """What one stage is given; what is not said, the cluster decides."""
+    """Resources of one stage; the cluster decides what is left out."""
 
-    cpu: PositiveFloat | None = Field(None, description="Cores, requested and at most.")
+    cpu: PositiveFloat | None = Field(None, description="Cores: request and limit.")
     memory: Annotated[str, StringConstraints(pattern=r"^[1-9][0-9]*(M|G|T|Mi|Gi|Ti)$")] | None = (
-        Field(None, description="Requested and at most, e.g. 16Gi.")
+        Field(None, description="Memory: request and limit, e.g. 16Gi.")
     )
     accelerator: Accelerator | None = None
-    node_selector: dict[_Text, str] = Field({}, description="Labels that its node must have.")
+    node_selector: dict[_Text, str] = Field(
+        {}, description="Labels that the stage's node must have."
+    )
     tolerations: tuple[Toleration, ...] = ()
-    retries: NonNegativeInt = Field(0, description="How often a failed stage is tried again.")
+    retries: NonNegativeInt = Field(0, description="Number of retries of a failed stage.")
 
 
 class Kubeflow(Config):
-    """How the pipeline runs on Kubeflow; a run on this machine reads nothing of it."""
+    """Settings of runs on Kubeflow; a run on this machine ignores them."""
 
-    volume: Volume | None = Field(None, description="Needed by `taskroute compile`.")
+    volume: Volume | None = Field(
+        None, description="Volume of the stages; `taskroute compile` needs one."
+    )
     service_account: _Text | None = Field(
-        None, description="Of the run; Kubeflow's default by default."
+        None, description="Service account of the run; Kubeflow's own by default."
     )
     secrets: tuple[Secret, ...] = ()
-    every_step: Step = Field(Step(), description="What each stage is given.")
+    every_step: Step = Field(Step(), description="Resources of every stage.")
     steps: dict[str, Step] = Field(
-        {}, description="By stage, e.g. Trainer; its fields go before those of `every_step`."
+        {}, description="Resources by stage, e.g. Trainer; they override `every_step` by field."
     )
 
     def step(self, name: str) -> Step:
-        """What the stage `name` is given."""
-        own = self.steps.get(name)
-        if own is None:
-            return self.every_step
-        said = {field: getattr(own, field) for field in own.model_fields_set}
-        return self.every_step.model_copy(update=said)
+        """Resources of the stage `name`."""
+        own = self.steps.get(name, Step())
+        overrides = {field: getattr(own, field) for field in own.model_fields_set}
+        return self.every_step.model_copy(update=overrides)

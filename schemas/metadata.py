@@ -1,4 +1,4 @@
-"""Where a run on this machine keeps the record of its stages and artifacts (ML Metadata)."""
+"""Store of the record of stages and artifacts (ML Metadata) of a run on this machine."""
 
 from typing import Annotated, Literal
 
@@ -22,10 +22,10 @@ class MysqlMetadata(Config):
     """
 
     kind: Literal["mysql"]
-    host: _Text = Field(description="Of the server.")
-    port: PositiveInt = Field(3306, description="Of the server.")
-    database: _Text = Field(description="Made beforehand; tables are made by the first run.")
-    user: _Text = Field(description="Who may make tables in it.")
+    host: _Text = Field(description="Host of the server.")
+    port: PositiveInt = Field(3306, description="Port of the server.")
+    database: _Text = Field(description="Existing database; the first run makes its tables.")
+    user: _Text = Field(description="User that may make tables in the database.")
     password_env: Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")] = Field(
         description="Name of the environment variable that holds the password."
     )

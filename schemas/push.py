@@ -1,4 +1,4 @@
-"""What is kept of the versions that were pushed."""
+"""Retention of pushed versions."""
 
 from pydantic import Field, PositiveInt
 
@@ -8,4 +8,6 @@ from taskroute.schemas.base import Config
 class Push(Config):
     """The serving folder: the newest versions stay, so that a rollback has one to go back to."""
 
-    keep_versions: PositiveInt = Field(5, description="How many, with the one that serves.")
+    keep_versions: PositiveInt = Field(
+        5, description="Number of versions to keep, with the served one."
+    )

@@ -1,4 +1,4 @@
-"""The root config: one file says what is learned, from what, how, and what may be served."""
+"""The root config: data, model, training, evaluation and serving of one ranker in one file."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
@@ -30,19 +30,19 @@ PartT = TypeVar("PartT", bound=Config)
 
 
 class Towers(Config):
-    """The layers that each task has for itself, above the trunk and below its head."""
+    """Layers of each task alone, between the trunk and its head."""
 
     units: tuple[PositiveInt, ...] = Field(
         (32,), description="Widths of the layers, bottom up; none: the head reads the trunk."
     )
-    dropout: float = Field(0.0, ge=0, lt=1, description="Share of units, after each layer.")
+    dropout: float = Field(0.0, ge=0, lt=1, description="Share of units dropped after each layer.")
 
 
 class DataConfig(Config):
-    """What the model reads and predicts: all that Transform needs to know."""
+    """Inputs and labels of the model: all that Transform needs to know."""
 
     features: tuple[Feature, ...] = Field(
-        min_length=1, description="What the model reads: known before the row's outcome."
+        min_length=1, description="Inputs of the model, known before the row's outcome."
     )
     tasks: tuple[Task, ...] = Field(min_length=1)
 
@@ -85,7 +85,7 @@ class DataConfig(Config):
         return self
 
     @model_validator(mode="after")
-    def _what_is_shared_has_ids(self) -> Self:
+    def _shared_features_have_ids(self) -> Self:
         features = {feature.name: feature for feature in self.features}
         for index, feature in enumerate(self.features):
             if not isinstance(feature, IdFeature) or feature.shares is None:
@@ -110,7 +110,7 @@ class DataConfig(Config):
 
 
 class ModelConfig(DataConfig):
-    """What decides the weights beside the data: all that Trainer needs to know."""
+    """Everything that decides the weights beside the data: all that Trainer needs to know."""
 
     tables: tuple[EmbeddingTable, ...] = Field(
         (), description="Tables that several features share, or that have fewer rows than terms."
@@ -118,14 +118,12 @@ class ModelConfig(DataConfig):
     interaction: Interaction | None = Field(
         None, description="Products of features, between the embeddings and the trunk."
     )
-    trunk: Trunk = Field(
-        SharedBottomTrunk(), description="The layers between embeddings and towers."
-    )
+    trunk: Trunk = Field(SharedBottomTrunk(), description="Layers between embeddings and towers.")
     towers: Towers = Towers()
     training: Training = Training()
 
     @model_validator(mode="after")
-    def _tables_are_those_of_features(self) -> Self:
+    def _tables_fit_features(self) -> Self:
         _refuse_repeats("tables", (table.name for table in self.tables))
         tables = {table.name for table in self.tables}
         used = {feature.table for feature in self.features if isinstance(feature, IdFeature)}
@@ -143,7 +141,7 @@ class ModelConfig(DataConfig):
         return self
 
     @model_validator(mode="after")
-    def _dot_products_are_of_one_width(self) -> Self:
+    def _dot_products_have_one_width(self) -> Self:
         if not isinstance(self.interaction, DotInteraction):
             return self
         widths = {
@@ -166,7 +164,7 @@ class ModelConfig(DataConfig):
         return self
 
     @model_validator(mode="after")
-    def _negatives_are_of_a_binary_task(self) -> Self:
+    def _sampled_task_is_binary(self) -> Self:
         sampling = self.training.negative_sampling
         sampled = [task for task in self.tasks if sampling and task.name == sampling.task]
         if sampling is not None and (not sampled or sampled[0].kind != "binary"):
@@ -205,16 +203,18 @@ class ModelConfig(DataConfig):
 
 
 class RecommenderConfig(ModelConfig):
-    """Everything about one ranker, and who does its work."""
+    """Everything about one ranker, and the machines that do its work."""
 
-    name: Name = Field(description="Of the ranker: of its runs, its folders, its served model.")
+    name: Name = Field(
+        description="Name of the ranker, its runs, its folders and its served model."
+    )
     source: Source
     evaluation: Evaluation = Evaluation()
     monitoring: Monitoring = Monitoring()
     push: Push = Push()
     serving: Serving = Serving()
     runtime: Runtime = Runtime()
-    tuning: Tuning | None = Field(None, description="What `taskroute tune` searches.")
+    tuning: Tuning | None = Field(None, description="Search space of `taskroute tune`.")
 
     @model_validator(mode="after")
     def _gates_fit_tasks(self) -> Self:
@@ -233,7 +233,7 @@ class RecommenderConfig(ModelConfig):
         return self
 
     @model_validator(mode="after")
-    def _evaluation_reads_columns_of_features(self) -> Self:
+    def _evaluation_columns_are_features(self) -> Self:
         kinds = {feature.column: feature.column_kind for feature in self.features}
         for place, column in (
             *((f"slices[{index}]", column) for index, column in enumerate(self.evaluation.slices)),
@@ -253,7 +253,7 @@ class RecommenderConfig(ModelConfig):
         return self
 
     @model_validator(mode="after")
-    def _score_is_of_tasks(self) -> Self:
+    def _score_weighs_tasks(self) -> Self:
         names = {task.name for task in self.tasks}
         for name in self.serving.score:
             if name not in names:
@@ -266,7 +266,7 @@ class RecommenderConfig(ModelConfig):
         return self
 
     @model_validator(mode="after")
-    def _calibration_is_of_binary_tasks(self) -> Self:
+    def _calibrated_tasks_are_binary(self) -> Self:
         binary = {task.name for task in self.tasks if task.kind == "binary"}
         for name in self.serving.calibration.tasks:
             if name not in binary:
@@ -293,7 +293,7 @@ class RecommenderConfig(ModelConfig):
         return self
 
     def _check_metric(self, where: str, task: str, metric: Metric | None) -> None:
-        """Refuses a task that there is not, and a metric that it does not have."""
+        """Refuses a missing task, and a metric that the task does not have."""
         kinds = {each.name: each.kind for each in self.tasks}
         if task not in kinds:
             raise ValueError(f"{where}.task: there is no task '{task}'")
@@ -305,7 +305,7 @@ class RecommenderConfig(ModelConfig):
             raise ValueError(f"{where}.metric: gauc needs `evaluation.group_key`")
 
     def part(self, kind: type[PartT]) -> PartT:
-        """The part of the config that a stage needs, so that others do not invalidate its cache."""
+        """Part of the config that a stage needs, so that other fields keep its cache valid."""
         return kind(**{name: getattr(self, name) for name in kind.model_fields})
 
 
@@ -368,7 +368,7 @@ def _refuse_moved_limits(path: str | Path, content: Mapping[str, Any]) -> None:
 
 
 def _no_such_field(name: str) -> str:
-    """Says so, with the closest name of a field anywhere in a config."""
+    """Message for an unknown field, with the closest name anywhere in a config."""
     schema = RecommenderConfig.model_json_schema()
     parts = [schema, *schema["$defs"].values()]
     fields = {field for part in parts for field in part.get("properties", ())}
@@ -377,7 +377,7 @@ def _no_such_field(name: str) -> str:
 
 
 def _with_route(content: dict[str, Any], folder: Path) -> dict[str, Any]:
-    """`content` with its trunk's route in place of the name of the file that holds it."""
+    """Puts the trunk's route into `content`, in place of the name of its file."""
     trunk = content.get("trunk")
     if not isinstance(trunk, dict) or not isinstance(trunk.get("route"), str):
         return content
@@ -386,7 +386,7 @@ def _with_route(content: dict[str, Any], folder: Path) -> dict[str, Any]:
 
 
 def _field_path(content: Any, location: tuple[int | str, ...]) -> str:
-    """`("features", 3, "dense", "name")` to `features[3].name`: without the tags of unions."""
+    """Turns `("features", 3, "dense", "name")` into `features[3].name`, without union tags."""
     path = ""
     for part in location:
         if isinstance(part, int):

@@ -1,4 +1,4 @@
-"""Where the work is done: this decides how fast a run is, never what comes out of it."""
+"""Machines and services of a run: they decide how fast it is, never its results."""
 
 from typing import Literal
 
@@ -18,14 +18,14 @@ _RUNNERS = {
 
 
 class BeamRuntime(Config):
-    """Who runs the Beam stages: ingestion, statistics, transform, evaluation.
+    """Runner of the Beam stages: ingestion, statistics, transform, evaluation.
 
     `direct` is this process; the others are clusters, and everything that a stage reads or writes
-    must lie where their workers see it. docs/scale.md says how each is run.
+    must lie where their workers see it. docs/scale.md says how to run each.
     """
 
     runner: Literal["direct", "flink", "spark", "dataflow"] = Field(
-        "direct", description="This process, or a cluster."
+        "direct", description="Runner: this process (direct), or a cluster."
     )
     args: tuple[str, ...] = Field(
         (), description="Options of the runner, e.g. `--flink_master=host:8081`."
@@ -42,7 +42,7 @@ class BeamRuntime(Config):
         return args
 
     def pipeline_args(self) -> list[str]:
-        """What Beam's pipelines are given.
+        """Options of Beam's pipelines.
 
         Without an image TFX would pack itself up for every stage, to send it to workers.
         """
@@ -53,11 +53,11 @@ class BeamRuntime(Config):
 
 
 class Runtime(Config):
-    """What a run is given to work with."""
+    """Machines and services of a run."""
 
     beam: BeamRuntime = BeamRuntime()
     metadata: Metadata = Field(
-        SqliteMetadata(), description="Where the record of stages and artifacts is kept."
+        SqliteMetadata(), description="Store of the record of stages and artifacts."
     )
     kubeflow: Kubeflow = Kubeflow()
     infra_validator: InfraValidation | None = None

@@ -1,4 +1,4 @@
-"""How an architecture search spends its steps."""
+"""Steps, rewards and limits of an architecture search."""
 
 from typing import Literal
 
@@ -8,7 +8,7 @@ from taskroute.schemas.base import Config
 
 
 class SearchConfig(Config):
-    """The search for a share route; all figures are ours, the paper's could not be had.
+    """Search for a share route; all figures are ours, the paper's are not published.
 
     The supernet's weights learn on train rows, each step with routes that are sampled anew; after
     every `weight_steps` of them the policy takes `policy_steps` on a batch of validation rows. The
@@ -18,30 +18,32 @@ class SearchConfig(Config):
     policy: Literal["reinforce", "random"] = Field(
         "reinforce",
         description=(
-            "random is the control: uniform routes throughout, then as many of them judged as "
-            "reinforce would have judged, and the best one kept."
+            "Policy of the search. random is the control: uniform routes throughout, then as many "
+            "of them judged as reinforce would have judged, and the best one kept."
         ),
     )
     reward: Literal["auc", "loss"] = Field(
-        "auc", description="The mean AUC of the binary tasks, or minus the training loss."
+        "auc", description="Reward: mean AUC of the binary tasks, or minus the training loss."
     )
     warmup_epochs: PositiveInt = Field(1, description="Passes over train with uniform routes.")
     epochs: PositiveInt = Field(4, description="Passes over train with the policy's routes.")
-    weight_steps: PositiveInt = Field(8, description="Between two turns of the policy.")
+    weight_steps: PositiveInt = Field(8, description="Weight steps between two policy turns.")
     policy_steps: PositiveInt = Field(
-        4, description="In each turn of the policy, all on the same rows."
+        4, description="Policy steps in a turn, all on the same rows."
     )
-    samples: int = Field(4, ge=2, description="Routes that a policy step judges.")
+    samples: int = Field(4, ge=2, description="Number of routes that a policy step judges.")
     batch_size: PositiveInt = Field(4096, description="Validation rows that judge a route.")
-    learning_rate: PositiveFloat = Field(0.1, description="Of the policy's logits (Adam).")
+    learning_rate: PositiveFloat = Field(
+        0.1, description="Learning rate of the policy's logits (Adam)."
+    )
     baseline: Literal["batch", "moving_average"] = Field(
         "batch",
         description=(
-            "What a reward is held against: the other routes' mean on the same rows, or the moving "
-            "average of all rewards, which holds the chance of the rows against the route."
+            "Reference of a reward: the other routes' mean on the same rows, or the moving average "
+            "of all rewards, which lets the chance of the rows count against a route."
         ),
     )
-    baseline_momentum: float = Field(0.9, ge=0, lt=1, description="Of the moving average.")
+    baseline_momentum: float = Field(0.9, ge=0, lt=1, description="Momentum of the moving average.")
     entropy_bonus: NonNegativeFloat = Field(
         1e-4, description="Reward for a policy that is still undecided, per nat and block."
     )

@@ -1,4 +1,4 @@
-"""How a trained ranker is served: its scores, the bits it is held in, and its batch sizes."""
+"""Serving of a trained ranker: its scores, its precision and its batch sizes."""
 
 from typing import Any, ClassVar, Literal
 
@@ -20,13 +20,13 @@ CalibrationMethod = Literal["none", "platt", "isotonic"]
 Embeddings = Literal["float32", "int8"]
 Precision = Literal["float32", "bfloat16", "float16"]
 
-# By how much, relative to 1, a score may differ between two ways to compute the same graph: the
+# Largest difference, relative to 1, of a score between two ways to compute the same graph: the
 # order of additions depends on the batch size, and a compiler may keep more bits in between.
 _TOLERANCES: dict[Precision, float] = {"float32": 1e-5, "float16": 5e-3, "bfloat16": 4e-2}
 
 
 class Calibration(Config):
-    """How the probabilities of binary tasks are corrected, after training, on validation."""
+    """Correction of the probabilities of binary tasks, after training, on validation."""
 
     method: CalibrationMethod = Field(
         "platt",
@@ -36,7 +36,7 @@ class Calibration(Config):
         ),
     )
     tasks: dict[Name, CalibrationMethod] = Field(
-        default_factory=dict, description="Binary tasks that are corrected in another way."
+        default_factory=dict, description="Methods of binary tasks that have another."
     )
 
     @model_validator(mode="before")
@@ -45,35 +45,35 @@ class Calibration(Config):
         """`calibration: platt` is short for `calibration: {method: platt}`."""
         return {"method": value} if isinstance(value, str) else value
 
-    def of(self, task: str) -> CalibrationMethod:
-        """How the probabilities of a binary task are corrected."""
+    def method_of(self, task: str) -> CalibrationMethod:
+        """Method that corrects the probabilities of a binary task."""
         return self.tasks.get(task, self.method)
 
 
 class Serving(Config):
-    """What the SavedModel holds beside one output a task."""
+    """Contents of the SavedModel beside one output a task."""
 
     score: dict[Name, float] = Field(
         default_factory=dict,
         description=(
-            "Weights by task: the output `score` is the weighed sum of their predictions. No such "
-            "output by default."
+            "Weights by task: the output `score` is the weighted sum of their predictions. No "
+            "such output by default."
         ),
     )
     calibration: Calibration = Calibration()
     embeddings: Embeddings = Field(
         "float32",
-        description="int8: tables in a quarter of the bytes, with one float32 scale a row.",
+        description="Type of the tables; int8: a quarter of the bytes, one float32 scale a row.",
     )
     precision: Precision = Field(
         "float32",
-        description="Of trunk and towers; for GPUs. Heads, embeddings and outputs stay float32.",
+        description="Precision of trunk and towers, for GPUs; all else stays float32.",
     )
     xla: bool = Field(
         False,
         description=(
-            "XLA compiles trunk, towers and heads, anew for each batch size. TensorFlow Serving "
-            "refuses such a model unless it is started with XLA on."
+            "Compiles trunk, towers and heads with XLA, anew for each batch size. TensorFlow "
+            "Serving refuses such a model unless it is started with XLA on."
         ),
     )
     batch_sizes: tuple[PositiveInt, ...] = Field(
@@ -81,8 +81,8 @@ class Serving(Config):
         min_length=1,
         max_length=100,
         description=(
-            "A model server runs each of them, in every signature, before it serves; they are "
-            "what `batching_parameters.txt` allows. TensorFlow Serving takes 1,000 warm-up records."
+            "Batch sizes that `batching_parameters.txt` allows; a model server runs each of them, "
+            "in every signature, before it serves. TensorFlow Serving takes 1,000 warm-up records."
         ),
     )
 
@@ -95,12 +95,12 @@ class Serving(Config):
 
     @property
     def tolerance(self) -> float:
-        """Difference allowed between two ways to compute a score, relative to 1 or to it."""
+        """Largest difference of two ways to compute a score, relative to 1 or to the score."""
         return _TOLERANCES[self.precision]
 
 
 class ScoreDifference(Config):
-    """Between what is served and what the trained model gives, over the warm-up rows."""
+    """Difference between served scores and the trained model's, over the warm-up rows."""
 
     largest: float
     mean: float
@@ -116,21 +116,23 @@ class ModelInfo(Record):
     REMEDY: ClassVar[str] = "train again"
 
     name: Name
-    config_digest: str = Field(description="Of all that decides the weights but the data.")
+    config_digest: str = Field(description="Digest of all that decides the weights but the data.")
     data_span: tuple[str, str] | None = Field(
         description="First and last span of the log, where it has spans."
     )
-    num_rows: dict[str, int] = Field(description="By split.")
+    num_rows: dict[str, int] = Field(description="Rows by split.")
     binary_tasks: tuple[Name, ...] = Field(description="Outputs that are probabilities.")
     regression_tasks: tuple[Name, ...] = Field(description="Outputs in a label's own unit.")
-    serving: Serving = Field(description="As the config has it.")
-    score_differences: dict[Name, ScoreDifference] = Field({}, description="By output.")
-    saved_bytes: int = Field(0, description="By int8 embedding tables.")
+    serving: Serving = Field(description="Serving part of the config.")
+    score_differences: dict[Name, ScoreDifference] = Field(
+        {}, description="Score differences by output."
+    )
+    saved_bytes: int = Field(0, description="Bytes that int8 embedding tables save.")
 
 
 class RawExamples(Config):
     """Raw examples that warm-up requests are made of, and where they come from."""
 
     patterns: tuple[str, ...] = Field(description="Of gzipped TFRecord files.")
-    span: tuple[str, str] | None = Field(None, description="First and last.")
-    num_rows: dict[str, int] = Field(default_factory=dict, description="By split.")
+    span: tuple[str, str] | None = Field(None, description="First and last span of the log.")
+    num_rows: dict[str, int] = Field(default_factory=dict, description="Rows by split.")

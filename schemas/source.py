@@ -17,9 +17,9 @@ _Fraction = Annotated[float, Field(ge=0, lt=1)]
 class Split(Config):
     """`time`: the newest rows are test, those before them validation. `hash`: by a key column."""
 
-    by: Literal["time", "hash"] = Field(description="As above.")
+    by: Literal["time", "hash"] = Field(description="Rule that assigns rows to splits, as above.")
     key: Column | None = Field(
-        None, description="For hash: rows with the same value stay together, in every run."
+        None, description="Column for `hash`: rows with one value stay in one split, in every run."
     )
     validation: _Fraction = Field(
         0.1, description="Share of the rows that early stopping and calibration read."
@@ -49,35 +49,35 @@ class Source(Config):
     """
 
     path: str = Field(
-        description="A file or a pattern, e.g. logs/*.parquet or logs/{YYYY}-{MM}-{DD}/*.csv"
+        description="File or pattern, e.g. logs/*.parquet or logs/{YYYY}-{MM}-{DD}/*.csv"
     )
     format: Literal["csv", "jsonl", "parquet"] = Field(
-        description="Of the files; csv and jsonl also with .gz."
+        description="Format of the files; csv and jsonl may be gzipped (.gz)."
     )
     test_path: str | None = Field(
-        None, description="Files that are the test split, where the data set brings its own."
+        None, description="Files of the test split, where the data set brings its own."
     )
     timestamp: Column | None = Field(
-        None, description="When the row was shown; needed by `split.by: time`."
+        None, description="Column with the time of the impression; needed by `split.by: time`."
     )
     split: Split
     max_bad_fraction: _Fraction = Field(
         0.0,
-        description="Rows that cannot be used are left out and told; the run stops above this.",
+        description="Largest share of bad rows: left out and counted; above it a run stops.",
     )
     window_days: PositiveInt | None = Field(
-        None, description="For a path with spans: how many days, or numbered spans, are read."
+        None, description="Number of days, or numbered spans, in the window, for a path with spans."
     )
     max_missing_days: NonNegativeInt = Field(
         0, description="Days, or numbered spans, of the window that may have no rows."
     )
     done_file: str | None = Field(
-        None, description="A span is complete when this file is beside its files, e.g. _SUCCESS."
+        None, description="File that marks a span as complete, beside its files, e.g. _SUCCESS."
     )
     last_span: str | None = Field(
         None,
-        description="The window's last day, e.g. 2026-01-31, or number; else the newest complete "
-        "one: with `done_file` where that is, without it the newest day that is over in UTC.",
+        description="Last day of the window, e.g. 2026-01-31, or number; by default the newest "
+        "complete one: the newest with `done_file`, without it the newest day that is over in UTC.",
     )
 
     @field_validator("last_span", mode="before")

@@ -1,4 +1,4 @@
-"""What `taskroute tune` may change, what it looks for, and how much it may train for it."""
+"""Search of `taskroute tune`: its parameters, its objective and its budget."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Literal, Self, TypeVar
@@ -19,9 +19,9 @@ from taskroute.schemas.field_paths import Location, locate, value_at, with_value
 
 ConfigT = TypeVar("ConfigT", bound=BaseModel)
 
-# What may be tuned beside the trunk, the towers and the training: nothing of it changes what
-# Transform leaves, so that all trials read the same rows.
-_OF_LISTS = {
+# Fields that may be tuned beside the trunk, the towers and the training. None of them changes the
+# output of Transform, so that all trials read the same rows.
+_TUNED_IN_LISTS = {
     "features": ("embedding_dim", "pooling"),
     "tasks": ("loss_weight", "loss", "huber_delta", "num_buckets", "smearing"),
 }
@@ -34,18 +34,19 @@ _NOT_TUNED = {
 
 
 class Parameter(Config):
-    """The values that one field may take: a range, or a list of any that the field allows."""
+    """Values that one field may take: a range, or a list."""
 
-    min: int | float | None = Field(None, description="The least value of a range.")
-    max: int | float | None = Field(None, description="The greatest one.")
+    min: int | float | None = Field(None, description="Least value of a range.")
+    max: int | float | None = Field(None, description="Greatest value of a range.")
     scale: Literal["linear", "log"] = Field(
-        "linear", description="log: each factor is as likely as any other, as rates want it."
+        "linear",
+        description="Scale of a range; log: equal factors are equally likely, as for rates.",
     )
     step: PositiveInt | PositiveFloat | None = Field(
-        None, description="Between the values of a linear range, from `min` on."
+        None, description="Step between the values of a linear range, from `min` on."
     )
     values: tuple[Any, ...] | None = Field(
-        None, min_length=2, description="Numbers in rising order are searched as such."
+        None, min_length=2, description="List of values; rising numbers are searched as numbers."
     )
 
     @model_validator(mode="after")
@@ -70,7 +71,7 @@ class Parameter(Config):
 
     @property
     def ends(self) -> tuple[Any, ...]:
-        """Values that a field must allow if it is to allow them all."""
+        """Values that stand for all: a field that allows them allows the rest."""
         if self.values is not None:
             return self.values
         second = () if self.step is None else (self.min + self.step,)  # type: ignore[operator]
@@ -78,48 +79,47 @@ class Parameter(Config):
 
 
 class Aim(Config):
-    """A metric that is to become better."""
+    """A metric to improve."""
 
-    task: Name = Field(description="Whose metric it is.")
+    task: Name = Field(description="Task of the metric.")
     metric: Metric | None = Field(
-        None, description="By default auc of a binary task, xauc of a regression."
+        None, description="Metric; by default auc of a binary task, xauc of a regression."
     )
-    weight: PositiveFloat = Field(1.0, description="Among all aims; it also evens out their units.")
+    weight: PositiveFloat = Field(1.0, description="Weight among all aims; evens out their units.")
 
 
 class Tuning(Config):
-    """A search for settings, by trainings that are measured on the validation split."""
+    """Search for settings, by trainings that are measured on the validation split."""
 
     parameters: dict[str, Parameter] = Field(
-        min_length=1, description="By the path of a field, such as `training.learning_rate`."
+        min_length=1, description="Parameters by field path, such as `training.learning_rate`."
     )
     objective: tuple[Aim, ...] = Field(
         (),
-        description="The weighted mean of these metrics is made as large as can be; one of which "
-        "less is better counts negative. Every task's by default.",
+        description="Metrics whose weighted mean is maximised; one of which less is better counts "
+        "negative. Every task's by default.",
     )
     constraints: tuple[Bound, ...] = Field(
         (),
-        description="A trial that breaks one is never chosen. `may_lose` is against the config as "
-        "it is.",
+        description="Bounds that a chosen trial must meet; `may_lose`: against the present config.",
     )
-    trials: int = Field(20, ge=2, description="Settings that are tried; the config's own first.")
+    trials: int = Field(20, ge=2, description="Number of settings to try; the config's own first.")
     examples: PositiveInt | None = Field(
         None,
         description="Rows that all trainings together may read, those with further seeds included; "
         "a training that would go beyond, as long as the longest so far, is not begun.",
     )
     finalists: PositiveInt = Field(
-        3, description="The best trials, which are trained again beside the config as it is."
+        3, description="Number of best trials to train again, beside the config as it is."
     )
     final_seeds: int = Field(
-        4, ge=2, description="With how many further seeds; their mean decides."
+        4, ge=2, description="Number of further seeds of each finalist; their mean decides."
     )
-    seed: NonNegativeInt = Field(1, description="Of what is tried; trainings have their own.")
+    seed: NonNegativeInt = Field(1, description="Seed of the search; trainings have their own.")
 
 
 def with_values(config: ConfigT, values: Mapping[str, Any]) -> ConfigT:
-    """The config with other values, by path.
+    """Replaces values of a config, by path.
 
     Raises:
         ValidationError: If they, or all of them together, are not allowed.
@@ -131,13 +131,13 @@ def with_values(config: ConfigT, values: Mapping[str, Any]) -> ConfigT:
 
 
 def current_values(config: BaseModel, paths: Iterable[str]) -> dict[str, Any]:
-    """What a config has at each path."""
+    """Values of a config at each path."""
     content = config.model_dump()
     return {path: value_at(content, locate(content, path)) for path in paths}
 
 
 def takes_whole_numbers(config: BaseModel, path: str, parameter: Parameter) -> bool:
-    """Whether the values of a range between its whole ends are whole as well."""
+    """True if a range has whole ends and the field takes no other values."""
     if not all(isinstance(end, int) for end in parameter.ends):
         return False
     try:
@@ -154,23 +154,23 @@ def check_parameters(parameters: Mapping[str, Parameter], config: BaseModel) -> 
     they are tried.
 
     Args:
-        parameters: By path.
-        config: Whose fields they are.
+        parameters: Parameters by path.
+        config: Config that has the fields.
 
     Raises:
-        ValueError: With the path of the parameter, as a field of the config, and what to do.
+        ValueError: If one is wrong; names its path in the config and what to do.
     """
     content = config.model_dump()
-    taken: dict[Location, str] = {}
+    paths: dict[Location, str] = {}
     for path, parameter in parameters.items():
         where = f"tuning.parameters.{path}"
         try:
             location = locate(content, path)
         except ValueError as error:
             raise ValueError(f"{where}: {error}") from None
-        for other in _around(location, taken):
-            raise ValueError(f"{where}: `{taken[other]}` changes it too; leave one of them out")
-        taken[location] = path
+        for other in _around(location, paths):
+            raise ValueError(f"{where}: `{paths[other]}` changes it too; leave one of them out")
+        paths[location] = path
         reason = _not_tuned(location, path)
         if reason:
             raise ValueError(f"{where}: {reason}")
@@ -183,7 +183,7 @@ def check_parameters(parameters: Mapping[str, Parameter], config: BaseModel) -> 
 
 
 def _around(location: Location, others: Mapping[Location, str]) -> Iterator[Location]:
-    """Those of `others` that hold a location, or are held by it."""
+    """Yields the locations among `others` that contain a location, or lie within it."""
     for other in others:
         shared = min(len(other), len(location))
         if other[:shared] == location[:shared]:
@@ -191,7 +191,7 @@ def _around(location: Location, others: Mapping[Location, str]) -> Iterator[Loca
 
 
 def _not_tuned(location: Location, path: str) -> str:
-    """Why a field must not be tuned; "" where it may be."""
+    """Reason why a field must not be tuned; "" where it may be."""
     first, last = location[0], location[-1]
     if last == "kind" and len(location) > 1:
         whole = path.rpartition(".")[0]
@@ -199,8 +199,8 @@ def _not_tuned(location: Location, path: str) -> str:
     for start, reason in _NOT_TUNED.items():
         if location[: len(start)] == start:
             return reason
-    if first in _OF_LISTS:
-        names = _OF_LISTS[str(first)]
+    if first in _TUNED_IN_LISTS:
+        names = _TUNED_IN_LISTS[str(first)]
         if len(location) < 3 or location[2] not in names:
             return f"decides what is read or measured; of {first}, tune {' or '.join(names)}"
         return ""

@@ -38,11 +38,11 @@ def test_a_score_is_of_tasks_and_has_a_name_of_its_own(score, complaint):
 
 
 def test_calibration_is_one_word_for_all_tasks_or_names_some():
-    assert Serving().calibration.of("click") == "platt"
-    assert Serving.model_validate({"calibration": "none"}).calibration.of("click") == "none"
+    assert Serving().calibration.method_of("click") == "platt"
+    assert Serving.model_validate({"calibration": "none"}).calibration.method_of("click") == "none"
     some = {"calibration": {"tasks": {"click": "isotonic"}}}
     serving = RecommenderConfig.model_validate({**CONFIG, "serving": some}).serving
-    assert serving.calibration.of("click") == "isotonic"
+    assert serving.calibration.method_of("click") == "isotonic"
     assert Serving.model_validate_json(serving.model_dump_json()) == serving
 
 
