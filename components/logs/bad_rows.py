@@ -1,4 +1,4 @@
-"""Rows that cannot be used: why, where they are, and how they are counted and told."""
+"""Bad rows of a log, which are left out: reasons, places and counts."""
 
 import json
 import uuid
@@ -25,7 +25,7 @@ Reason = Literal[
     "not_a_list",  # text in brackets that is no JSON array
     "too_long",
     "not_a_timestamp",
-    "missing",  # only of what every row must have: timestamp or split key
+    "missing",  # only for columns that every row needs: timestamp or split key
     "wrong_label",
     "out_of_range",
 ]
@@ -35,11 +35,10 @@ _SHOWN_IN_RECORD = 200
 _SHOWN_IN_SENTENCE = 60
 
 
-class BadValues(Exception):  # noqa: N818 - caught by whoever knows the file and the rows
+class BadValues(Exception):  # noqa: N818 - caught where the file and the rows are known
     """Values of a column that cannot be read as its kind.
 
-    `rows` are their places, int64, rising; None where the column as a whole is of another type,
-    which no row is to blame for.
+    `rows` are their places, int64, rising; None where the column as a whole is of another type.
     """
 
     def __init__(self, reason: Reason, problem: str, rows: np.ndarray | None):
@@ -50,7 +49,7 @@ class BadValues(Exception):  # noqa: N818 - caught by whoever knows the file and
 
 
 class BadRow(NamedTuple):
-    """One row that is left out; `value` is shortened, and None where there is none to show."""
+    """One bad row; `value` is shortened, and None where there is none to show."""
 
     file: str
     row: int  # from 1, without header and blank lines
@@ -60,7 +59,7 @@ class BadRow(NamedTuple):
     value: str | None
 
     def sentence(self) -> str:
-        """Where it is and what is wrong, e.g. "log.csv: row 7, column 'age': 'x' is not ..."."""
+        """Place and problem of the row, e.g. "log.csv: row 7, column 'age': 'x' is not ..."."""
         column = f", column '{self.column}'" if self.column is not None else ""
         shown = ""
         if self.value and self.column is not None:
@@ -72,7 +71,7 @@ class BadRow(NamedTuple):
 
 
 def shorten(value: Any) -> str | None:
-    """A raw value as a BadRow holds it."""
+    """Text of a raw value, cut to the length that a BadRow holds."""
     if value is None:
         return None
     if isinstance(value, bytes):
@@ -83,7 +82,7 @@ def shorten(value: Any) -> str | None:
 
 @dataclass
 class BadRowCounts:
-    """How many rows are bad, by reason, and the first of each."""
+    """Counts of bad rows by reason, and the first row of each."""
 
     counts: dict[Reason, int] = field(default_factory=dict)
     first: dict[Reason, BadRow] = field(default_factory=dict)
@@ -93,7 +92,7 @@ class BadRowCounts:
         return sum(self.counts.values())
 
     def add(self, rows: Iterable[BadRow]) -> None:
-        """Counts rows, which come in the order of the log."""
+        """Counts rows that come in the order of the log."""
         for row in rows:
             self.counts[row.reason] = self.counts.get(row.reason, 0) + 1
             self.first.setdefault(row.reason, row)
@@ -105,25 +104,25 @@ class BadRowCounts:
             self.first.setdefault(reason, later.first[reason])
 
     def to_json(self) -> dict[str, Any]:
-        """For a report that passes through JSON."""
+        """Content for JSON, which `from_json` reads."""
         return {"counts": self.counts, "first": list(self.first.values())}
 
     @staticmethod
     def from_json(report: Mapping[str, Any]) -> "BadRowCounts":
-        """What `to_json` gave."""
+        """Counts from the content that `to_json` made."""
         rows = [BadRow(*row) for row in report["first"]]
         return BadRowCounts(dict(report["counts"]), {row.reason: row for row in rows})
 
     def refuse_above(self, max_fraction: float, num_rows: int, where: str) -> None:
-        """Stops where more rows are bad than may be.
+        """Stops if too many rows are bad.
 
         Args:
             max_fraction: `source.max_bad_fraction`.
-            num_rows: All rows, the bad ones too.
-            where: What they are rows of, for the message.
+            num_rows: Number of all rows, bad ones included.
+            where: Name of the log, for the message.
 
         Raises:
-            DataError: Names the counts and the first row of each reason.
+            DataError: If more are bad; names the counts and the first row of each reason.
         """
         if self.total <= max_fraction * num_rows:
             return
@@ -145,7 +144,7 @@ class BadRowCounts:
 
 
 class BadRowWriter:
-    """Counts bad rows and writes them to a file of a name that no other worker uses.
+    """Counts bad rows and writes them to a file whose name no other worker uses.
 
     A line is a JSON object with the fields of BadRow. `file` is the file's name; None without rows.
     """
@@ -156,7 +155,7 @@ class BadRowWriter:
         self._folder = folder
 
     def write(self, rows: Sequence[BadRow]) -> None:
-        """Appends rows, which come in the order of the log."""
+        """Appends rows that come in the order of the log."""
         if not rows:
             return
         self.file = self.file or str(uuid.uuid4())

@@ -1,7 +1,6 @@
-"""Turns one Arrow column of the log into what a tf.Example holds. No file is known here.
+"""Conversions of one Arrow column of the log into lists of an example's type.
 
-A missing value is null in every result and never 0 or "": in the tf.Example it becomes a feature
-without values, which every parser of TensorFlow reads as missing.
+A missing value is null in every result and never 0 or "".
 """
 
 import json
@@ -15,7 +14,7 @@ import pyarrow.json as pj
 from taskroute.components.logs.bad_rows import BadValues
 from taskroute.schemas.columns import RawColumn
 
-# What Arrow may read as a number; more may match, none less.
+# Matches every text that Arrow reads as a number, and a few more.
 NUMBER = r"(?i)^[+-]?([\d.]+(e[+-]?\d+)?|inf(inity)?|nan(\(\w*\))?)$"
 
 LONGEST_TERM = 65_536  # bytes
@@ -23,13 +22,13 @@ _TRIED_FIRST = 4
 
 
 def convert(values: pa.Array, column: RawColumn) -> pa.Array:
-    """Makes the list array of a tf.Example's feature: null where the row has no value.
+    """Makes the list array of an example's column: null where the row has no value.
 
     Args:
-        values: Any Arrow column, one entry a row.
-        column: Its kind. `text`: at most one string. `texts`: any number of strings, from lists,
-            from text that is a JSON array, or from text split at the separator; empty terms are
-            dropped. `number`: at most one finite float32.
+        values: Arrow column of any type, one entry a row.
+        column: Kind of the column. `text`: at most one string. `texts`: any number of strings, from
+            lists, from text that is a JSON array, or from text split at the separator; empty terms
+            are dropped. `number`: at most one finite float32.
 
     Returns:
         list<binary> for texts, list<float32> for numbers, as long as `values`.
@@ -129,12 +128,12 @@ def value_text(value: Any) -> str | None:
 
 
 def plain(values: pa.Array) -> pa.Array:
-    """Without dictionary encoding."""
+    """Values without dictionary encoding."""
     return values.dictionary_decode() if isinstance(values, pa.DictionaryArray) else values
 
 
 def is_text(kind: pa.DataType) -> bool:
-    """Whether values are strings or bytes."""
+    """True for strings and bytes."""
     return any(
         check(kind)
         for check in (
@@ -149,12 +148,12 @@ def is_text(kind: pa.DataType) -> bool:
 
 
 def is_scalar(kind: pa.DataType) -> bool:
-    """Whether values are numbers, booleans, times, or nothing at all."""
+    """True for numbers, booleans, times and nulls."""
     return pa.types.is_primitive(kind) or pa.types.is_decimal(kind) or pa.types.is_null(kind)
 
 
 def describe(kind: pa.DataType) -> str:
-    """Words for a type that is not what was asked for."""
+    """Words for an unexpected type."""
     if _is_list(kind):
         return "lists"
     if pa.types.is_struct(kind) or pa.types.is_map(kind):
@@ -169,7 +168,7 @@ def refuse_missing(values: pa.Array) -> None:
 
 
 def cast_all(texts: pa.Array, kind: pa.DataType) -> pa.Array | None:
-    """Texts read as `kind`; None where one of them cannot be."""
+    """Reads texts as `kind`; None if one of them cannot be read."""
     # Arrow words an error for every text that fails, which takes longer than to read it.
     for some in (texts.slice(0, _TRIED_FIRST), texts):
         try:
@@ -180,15 +179,15 @@ def cast_all(texts: pa.Array, kind: pa.DataType) -> pa.Array | None:
 
 
 def cast_some(texts: pa.Array, kind: pa.DataType, pattern: str) -> tuple[pa.Array, np.ndarray]:
-    """Reads as `kind` those texts that can be.
+    """Reads the texts that can be read as `kind`.
 
     Args:
         texts: (N,) string; null counts as readable.
-        kind: What to read.
-        pattern: What every readable text matches, as do few others.
+        kind: Type to read.
+        pattern: Regular expression that all readable texts match, and few others.
 
     Returns:
-        (M,) those that could be read, and (N,) bool: which they are.
+        (M,) readable values, and (N,) bool: True at their places.
     """
     values = cast_all(texts, kind)
     if values is not None:
@@ -220,7 +219,7 @@ def _is_utf8(value: bytes | None) -> bool:
 
 
 def _blank_out(values: pa.Array, mask: pa.Array) -> pa.Array:
-    """Null where the mask is set. Not `if_else`: Arrow 18 breaks on a slice of texts."""
+    """Sets null where the mask is set. Not `if_else`: Arrow 18 breaks on a slice of texts."""
     return pc.replace_with_mask(values, mask, pa.scalar(None, values.type))
 
 

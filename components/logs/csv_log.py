@@ -1,4 +1,4 @@
-"""Reads CSV in Arrow batches, every column as text."""
+"""CSV logs in Arrow batches, every column as text."""
 
 import csv
 import io
@@ -13,7 +13,7 @@ from taskroute.components.logs.log_batch import LogBatch, require_columns
 from taskroute.components.logs.log_files import TextStream
 from taskroute.schemas.errors import DataError
 
-# Arrow reads up to 32 blocks ahead of its parser, whatever it is told.
+# Small, because Arrow reads up to 32 blocks ahead of its parser.
 _BLOCK_BYTES = 2 << 20
 _HEADER_BYTES = 1 << 20
 _OTHER_SEPARATORS = (";", "\t", "|")
@@ -23,7 +23,7 @@ _END = "end of the file, not a row"
 def read_csv(file: str, names: Sequence[str]) -> Iterator[LogBatch]:
     """Reads the named columns.
 
-    Rows that have more or fewer columns than the header are passed over and told.
+    Rows that have more or fewer columns than the header are noted as bad.
 
     Raises:
         DataError: If the file is empty, lacks a column, or has a quote that never closes.
@@ -95,10 +95,10 @@ def read_header(file: str) -> list[str]:
 
 
 class _UnevenRows:
-    """Rows of another number of columns than the header; Arrow tells of them before their block.
+    """Rows of another number of columns than the header; Arrow reports them before their block.
 
-    Within quotes that never close, Arrow takes all that follows for one value and says nothing. So
-    `end`, an uneven row, is added to the file: if Arrow does not tell of it, it was swallowed.
+    After a quote that never closes, Arrow takes the rest of the file for one value, silently. So
+    `end`, an uneven row, is added to the file: if Arrow does not report it, a quote is open.
     """
 
     def __init__(self, file: str, num_columns: int):
@@ -116,17 +116,17 @@ class _UnevenRows:
         return "skip"
 
     def number(self, next_row: int, num_rows: int) -> tuple[np.ndarray, tuple[BadRow, ...]]:
-        """Numbers of the next even rows, and the uneven ones among and right after them."""
+        """Numbers of the next even rows, and the uneven rows among and right after them."""
         uneven = np.asarray([row.number - 1 for row in self._rows], np.int64)  # without the header
         numbers = np.arange(next_row, next_row + num_rows + len(uneven))
         even = np.setdiff1d(numbers, uneven, assume_unique=True)[:num_rows]
         after = int(even[-1]) + 1 if num_rows else next_row
-        num_told = 0
+        num_passed = 0
         for number in uneven.tolist():
-            num_told += number <= after
+            num_passed += number <= after
             after += number == after
-        told, self._rows = self._rows[:num_told], self._rows[num_told:]
-        return even, tuple(self._bad_row(row) for row in told)
+        passed_over, self._rows = self._rows[:num_passed], self._rows[num_passed:]
+        return even, tuple(self._bad_row(row) for row in passed_over)
 
     def _bad_row(self, row: pcsv.InvalidRow) -> BadRow:
         problem = f"has {row.actual_columns} columns where the header has {self._num_columns}"

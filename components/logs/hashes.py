@@ -1,4 +1,4 @@
-"""Hashes that never change: they say which split and which jackknife group a row belongs to."""
+"""Hashes that never change: they assign rows to splits and to jackknife groups."""
 
 import numpy as np
 import pyarrow as pa
@@ -15,7 +15,7 @@ def hash_texts(texts: pa.Array) -> np.ndarray:
     to the hash, which SplitMix64's finaliser then mixes; the length comes last.
 
     Args:
-        texts: string or binary, or large_string or large_binary; without nulls.
+        texts: (N,) string, binary, large_string or large_binary; without nulls.
 
     Returns:
         (N,) uint64.

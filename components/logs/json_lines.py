@@ -1,6 +1,6 @@
-"""Reads JSON Lines in Arrow batches.
+"""JSON Lines logs in Arrow batches.
 
-Arrow parses a block of lines in C++ if every column keeps one type. The types are found in the
+Arrow parses a block of lines in C++ if every column keeps one type. The types come from the
 first lines; a block that does not keep them (ids that are numbers here and strings there, or
 integers beyond 64 bits) is read line by line in Python instead, with the same result.
 """
@@ -67,7 +67,7 @@ def split_blocks(stream: TextStream) -> Iterator[bytes]:
 
 
 class BlockParser:
-    """Parses blocks of lines one after the other, and remembers the columns' types between them."""
+    """Parses the blocks of a file in order, and keeps the columns' types between them."""
 
     def __init__(self, kinds: Mapping[str, ColumnKind]):
         self._kinds = kinds
@@ -79,9 +79,9 @@ class BlockParser:
         return {key for row in rows if isinstance(row, dict) for key in row}
 
     def parse(self, block: bytes) -> tuple[pa.RecordBatch, list[BadLine]]:
-        """The wanted columns of a block's lines, and the lines that are not among them.
+        """Columns of a block's readable lines, and the other lines.
 
-        A key that a line lacks is null; a blank line is none.
+        A missing key is null; a blank line is no row.
         """
         if not self._types:
             self._probe(block)
@@ -104,13 +104,16 @@ class BlockParser:
             if not isinstance(row, dict):
                 continue
             for name in self._kinds:
-                found = _type_of(row.get(name))
-                if found is not None:
-                    self._types[name] = _common_type(self._types.get(name), found)
+                kind = _type_of(row.get(name))
+                if kind is not None:
+                    self._types[name] = _common_type(self._types.get(name), kind)
 
     def _parse_typed(self, block: bytes) -> pa.RecordBatch | None:
         schema = pa.schema(
-            [(name, _parsed_as(self._types.get(name), kind)) for name, kind in self._kinds.items()]
+            [
+                (name, _parsed_type(self._types.get(name), kind))
+                for name, kind in self._kinds.items()
+            ]
         )
         try:
             table = pj.read_json(
@@ -164,7 +167,7 @@ class BlockParser:
 
 
 def _read_lines(block: bytes) -> tuple[list[bytes], list[dict[str, Any]], list[BadLine]]:
-    """Lines that are objects, the objects, and the other lines."""
+    """Lines that are objects, their objects, and the other lines."""
     lines, rows, bad = [], [], []
     for index, line in enumerate(_lines(block)):
         problem = "is not a JSON object"
@@ -196,7 +199,7 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _lines(block: bytes) -> Iterator[bytes]:
-    """Lines that are rows; Arrow, too, passes over blank ones."""
+    """Lines that are not blank; Arrow, too, passes over blank ones."""
     return (line for line in block.split(b"\n") if line.strip())
 
 
@@ -210,9 +213,9 @@ def _parse_lines(lines: Iterator[bytes]) -> Iterator[Any]:
 
 def _type_of(value: Any) -> pa.DataType | None:
     if isinstance(value, list):
-        elements = [found for found in map(_type_of, value) if found is not None]
+        elements = [kind for kind in map(_type_of, value) if kind is not None]
         return pa.list_(elements[0]) if elements else None
-    return next((found for python, found in _TYPES if isinstance(value, python)), None)
+    return next((kind for python, kind in _TYPES if isinstance(value, python)), None)
 
 
 def _common_type(old: pa.DataType | None, new: pa.DataType) -> pa.DataType:
@@ -221,14 +224,14 @@ def _common_type(old: pa.DataType | None, new: pa.DataType) -> pa.DataType:
     return new if old is None else old
 
 
-def _parsed_as(found: pa.DataType | None, kind: ColumnKind) -> pa.DataType:
-    if kind == "number" and found in (None, pa.int64()):
+def _parsed_type(probed: pa.DataType | None, kind: ColumnKind) -> pa.DataType:
+    if kind == "number" and probed in (None, pa.int64()):
         return pa.float64()
-    return pa.string() if found is None else found
+    return pa.string() if probed is None else probed
 
 
 def _is_rounded(column: pa.Array) -> bool:
-    """Whether doubles are so large that they may have been other integers in the text."""
+    """True for doubles so large that the text may have held other integers."""
     values = column.flatten() if pa.types.is_list(column.type) else column
     if values.type != pa.float64():
         return False

@@ -1,4 +1,4 @@
-"""Some rows of a log file, and how their columns are read while bad rows are noted."""
+"""Batches of rows of a log file, and a reader of their columns that notes bad rows."""
 
 import difflib
 from collections.abc import Callable, Sequence
@@ -23,8 +23,8 @@ ColumnT = TypeVar("ColumnT", pa.Array, np.ndarray)
 class LogBatch:
     """Rows of a file, in its order, with the columns as the file has them.
 
-    `rows` holds their numbers in the file, (N,) int64, from 1; `passed_over` the rows beside them
-    that could not be read at all.
+    `rows` holds their numbers in the file, (N,) int64, from 1; `passed_over` the unreadable rows
+    beside them.
     """
 
     file: str
@@ -54,7 +54,7 @@ class LogBatch:
         return LogBatch(self.file, self.rows[is_good], kept, tuple(passed_over))
 
     def head(self, num_rows: int) -> "LogBatch":
-        """The first rows, and what was passed over before the next one."""
+        """The first rows, and the unreadable rows before the next one."""
         if num_rows >= self.num_rows:
             return self
         end = self.rows[num_rows]
@@ -65,10 +65,10 @@ class LogBatch:
 
 
 class RowCheck:
-    """Reads the columns of a batch one after the other and notes each row that cannot be used.
+    """Reads the columns of a batch one after the other and notes bad rows.
 
     Where all rows are good this costs nothing; else a column is read again without its bad rows.
-    What is read has an entry for every row of the batch: of a bad one it means nothing.
+    A result has an entry for every row of the batch; entries of bad rows mean nothing.
     """
 
     def __init__(self, batch: LogBatch):
@@ -78,7 +78,7 @@ class RowCheck:
 
     @property
     def bad_rows(self) -> list[BadRow]:
-        """Those noted so far, each once, in the order of the file."""
+        """Distinct bad rows so far, in file order."""
         return sorted(self._bad_rows, key=lambda bad: bad.row)
 
     def read(
@@ -90,12 +90,12 @@ class RowCheck:
         """Converts a column.
 
         Args:
-            column: Its name.
-            convert: Raises BadValues, once for each thing that may be wrong.
-            values: (N,) What to convert, where it is not the column as the file has it.
+            column: Name of the column.
+            convert: Conversion; raises BadValues, one reason at a time.
+            values: (N,) Values in place of the file's own.
 
         Returns:
-            (N,) What `convert` gives; null or 0 where it refused the value.
+            (N,) Result of `convert`; null or 0 where it refused the value.
 
         Raises:
             DataError: If the column as a whole is of another type.
@@ -118,7 +118,7 @@ class RowCheck:
                 return converted if kept is None else _spread(converted, kept, self.batch.num_rows)
 
     def convert(self, columns: Sequence[RawColumn]) -> pa.RecordBatch:
-        """The columns as list arrays, as `conversions.convert` makes them."""
+        """Columns as list arrays, from `conversions.convert`."""
         arrays = [
             self.read(column.name, partial(conversions.convert, column=column))
             for column in columns
@@ -147,7 +147,7 @@ def require_columns(file: str, wanted: Sequence[str], present: Sequence[str]) ->
     """Refuses a file that lacks a column or has two of its name.
 
     Raises:
-        DataError: Names the column, and the closest one that is there.
+        DataError: If it does; names the column, and the closest name in the file.
     """
     for name in wanted:
         if name not in present:

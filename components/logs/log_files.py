@@ -1,8 +1,9 @@
-"""Finds log files and opens them: on this machine, or wherever Beam reads (`gs://`, `s3://`, ...).
+"""Log files: found and opened on this machine, or wherever Beam reads (`gs://`, `s3://`, ...).
 
-A name with a scheme is Beam's; Beam is imported for such names only.
+Beam reads names with a scheme; it is imported for such names only.
 """
 
+import codecs
 import errno
 import glob
 import hashlib
@@ -33,7 +34,7 @@ _OTHER_KINDS = {
 
 
 def is_remote(name: str) -> bool:
-    """Whether a path or a pattern is for Beam's filesystems."""
+    """True if a path or a pattern is for Beam's filesystems."""
     return "://" in name
 
 
@@ -57,12 +58,12 @@ def list_files(pattern: str) -> list[str]:
 
 
 def identity(file: str) -> str:
-    """The same for two names of one file."""
+    """Key of a file, the same for all its names."""
     return file if is_remote(file) else str(Path(file).resolve())
 
 
 def fingerprint(files: Sequence[str]) -> str:
-    """Digest of names, sizes and times: another one when a file is added, removed or written."""
+    """Digest of names, sizes and times; changes when a file is added, removed or written."""
     digest = hashlib.sha256()
     for file in sorted(files):
         if is_remote(file):
@@ -77,7 +78,7 @@ def fingerprint(files: Sequence[str]) -> str:
 
 
 def open_file(file: str) -> pa.NativeFile:
-    """A file as it is, for reading at any place."""
+    """Opens a file for reading at any place."""
     if not is_remote(file):
         return pa.OSFile(file)
     from apache_beam.io.filesystem import CompressionTypes
@@ -93,14 +94,14 @@ class TextStream:
     Bytes that are not UTF-8 come as NOT_UTF8, and `has_bad_bytes` is set from then on.
 
     Args:
-        file: Its name.
-        end: What comes after the file's own bytes.
+        file: Name of the file.
+        end: Bytes to add after the file's own.
 
     Raises:
         DataError: If the file is another kind of data by its first bytes.
     """
 
-    closed = False  # asked for by pa.PythonFile
+    closed = False  # pa.PythonFile reads it
 
     def __init__(self, file: str, end: bytes = b""):
         self.has_bad_bytes = False
@@ -108,7 +109,8 @@ class TextStream:
         self._raw = pa.CompressedInputStream(raw, "gzip") if file.endswith(".gz") else raw
         self._end = end
         self._is_at_end = False
-        self._undecided = b""  # the first bytes of a character that the next read completes
+        # Keeps the first bytes of a character that the next read completes.
+        self._decoder = codecs.getincrementaldecoder("utf-8")("surrogateescape")
         start = self._raw.read(4)
         for magic, kind in _OTHER_KINDS.items():
             if start.startswith(magic):
@@ -120,9 +122,7 @@ class TextStream:
         while len(self._ready) < size and not self._is_at_end:
             chunk = self._raw.read(size - len(self._ready))
             self._is_at_end = not chunk
-            self._ready += self._valid(chunk) if chunk else self._valid(b"", is_last=True)
-            if self._is_at_end:
-                self._ready += self._end
+            self._ready += self._valid(chunk) + (b"" if chunk else self._end)
         ready, self._ready = self._ready[:size], self._ready[size:]
         return ready
 
@@ -131,39 +131,21 @@ class TextStream:
         self._raw.close()
         self.closed = True
 
-    def _valid(self, chunk: bytes, is_last: bool = False) -> bytes:
-        if self._undecided:
-            chunk = self._undecided + chunk
-            self._undecided = b""
-        if chunk.isascii():
+    def _valid(self, chunk: bytes) -> bytes:
+        """UTF-8 of the next bytes; an empty chunk is the end of the file."""
+        if chunk.isascii() and chunk and not self._decoder.getstate()[0]:
             return chunk
-        if not is_last:
-            chunk = self._hold_back_unfinished(chunk)
+        text = self._decoder.decode(chunk, final=not chunk)
         try:
-            chunk.decode()
-        except UnicodeDecodeError:
+            return text.encode()
+        except UnicodeEncodeError:
             self.has_bad_bytes = True
-            text = chunk.decode(errors="surrogateescape")
             return re.sub("[\udc80-\udcff]+", NOT_UTF8, text).encode()
-        return chunk
-
-    def _hold_back_unfinished(self, chunk: bytes) -> bytes:
-        for length in range(1, min(4, len(chunk) + 1)):
-            first = chunk[-length]
-            if first >= 0xC0:
-                needed = 2 if first < 0xE0 else 3 if first < 0xF0 else 4
-                if length < needed:
-                    self._undecided = chunk[-length:]
-                    return chunk[:-length]
-                break
-            if first < 0x80:
-                break
-        return chunk
 
 
 @contextmanager
 def say_what_is_wrong(file: str) -> Iterator[None]:
-    """Turns what the system, Arrow or Beam says of a broken file into one sentence."""
+    """Turns errors of the system, Arrow or Beam about a file into one sentence."""
     try:
         yield
     except DataError:
@@ -183,12 +165,12 @@ def say_what_is_wrong(file: str) -> Iterator[None]:
 
 
 def _match(pattern: str) -> list[Any]:
-    """Beam's metadata of the files; none where there are none."""
+    """Beam's metadata of the files that match."""
     from apache_beam.io.filesystem import BeamIOError
     from apache_beam.io.filesystems import FileSystems
 
     try:
-        (found,) = FileSystems.match([pattern])
+        (result,) = FileSystems.match([pattern])
     except ValueError:
         scheme = pattern.partition("://")[0]
         raise DataError(
@@ -197,4 +179,4 @@ def _match(pattern: str) -> list[Any]:
         ) from None
     except BeamIOError as error:
         raise DataError(f"{pattern}: cannot be listed: {str(error).splitlines()[0]}") from None
-    return found.metadata_list
+    return result.metadata_list

@@ -1,4 +1,4 @@
-"""Reads log files (CSV, JSON Lines, Parquet) in Arrow batches, without TensorFlow or TFX."""
+"""Log files (CSV, JSON Lines, Parquet) in Arrow batches, without TensorFlow or TFX."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -24,16 +24,16 @@ _ROWS_PER_PART = 1_000_000
 
 @dataclass(frozen=True)
 class Part:
-    """What one worker reads: a file, or some row groups of a Parquet file."""
+    """Work of one reader: a file, or some row groups of a Parquet file."""
 
     file: str
     first_row: int = 1
     row_groups: tuple[int, ...] | None = None
-    num_rows: int | None = None  # where the file's own index tells
+    num_rows: int | None = None  # where the file's own index has it
 
 
 def split_into_parts(files: Sequence[str], log_format: LogFormat) -> list[Part]:
-    """What workers read side by side: files, and of large Parquet files groups of row groups.
+    """Cuts a log into parts to read in parallel: files, or row groups of large Parquet files.
 
     Raises:
         DataError: If a Parquet file cannot be opened.
@@ -49,9 +49,9 @@ def read_batches(
     """Reads the columns of a part, some ten thousand rows at a time, and no other column.
 
     Args:
-        part: As `split_into_parts` makes them; `Part(file)` for a whole file.
-        columns: What to read; a name may occur more than once.
-        log_format: Of the file; CSV and JSON Lines are unpacked where the name ends in .gz.
+        part: Part from `split_into_parts`; `Part(file)` for a whole file.
+        columns: Columns to read; a name may occur more than once.
+        log_format: Format of the file; CSV and JSON Lines are unpacked where the name ends in .gz.
 
     Raises:
         DataError: If the file cannot be read or lacks a column.
@@ -67,7 +67,7 @@ def read_batches(
 
 
 def column_names(file: str, log_format: LogFormat) -> list[str]:
-    """Columns of a file, in its order; of JSON Lines the keys of the first lines, by name.
+    """Columns of a file, in its order; for JSON Lines the keys of the first lines, sorted.
 
     Raises:
         DataError: If the file cannot be read.
@@ -87,7 +87,7 @@ def column_names(file: str, log_format: LogFormat) -> list[str]:
 def sample_batches(
     files: Sequence[str], columns: Sequence[RawColumn], log_format: LogFormat, rows: int = 10_000
 ) -> Iterator[LogBatch]:
-    """The first rows of the log, read without the rest.
+    """Reads the first rows of the log.
 
     Raises:
         DataError: If a file cannot be read or lacks a column.
@@ -107,7 +107,7 @@ def _names(columns: Sequence[RawColumn]) -> list[str]:
 def _read_json_lines(file: str, columns: Sequence[RawColumn]) -> Iterator[LogBatch]:
     kinds: dict[str, ColumnKind] = {}
     for column in columns:
-        # Read in two ways, the value must be kept as it is written.
+        # A column of two kinds is kept as the file has it.
         first = kinds.setdefault(column.name, column.kind)
         kinds[column.name] = column.kind if first == column.kind else "text"
     parser = json_lines.BlockParser(kinds)
@@ -134,7 +134,7 @@ def _read_json_lines(file: str, columns: Sequence[RawColumn]) -> Iterator[LogBat
 
 
 def _require_keys(file: str, wanted: Sequence[str], first_keys: set[str]) -> None:
-    """A key that the first lines lack may come later: labels of rare events often do."""
+    """Refuses a column that no line has; labels of rare events may be missing at first."""
     for name in wanted:
         if name not in first_keys and not _occurs(file, f'"{name}"'.encode()):
             require_columns(file, [name], sorted(first_keys))
@@ -184,7 +184,7 @@ def _read_parquet(part: Part, columns: Sequence[RawColumn]) -> Iterator[LogBatch
 
 
 def _as_bytes(values: pa.RecordBatch) -> pa.RecordBatch:
-    """Texts as bytes, which are checked to be UTF-8 where they are read: nobody else does."""
+    """Turns texts into bytes, so that their conversion checks that they are UTF-8."""
     arrays = [column.cast(_bytes_type(column.type)) for column in values.columns]
     return pa.RecordBatch.from_arrays(arrays, names=values.schema.names)
 

@@ -1,4 +1,4 @@
-"""Which files a run reads: of a log that comes in spans, a window of the newest.
+"""Files that a run reads: for a log that comes in spans, a window of the newest.
 
 A span is a day, named as in 2026-01-31, or a number, named without leading zeros.
 """
@@ -32,11 +32,11 @@ class Window:
 
 
 def resolve(source: Source, today: date | None = None) -> Source:
-    """The source with its `last_span` said.
+    """Fills in the `last_span` of a source.
 
     Args:
-        source: Returned as it is where it has no spans or says the last one.
-        today: Now, in UTC, by default. A day is over when it is before today.
+        source: Source; returned as it is if it has no spans or a last one.
+        today: Present day, in UTC by default. A day is over when it is before today.
 
     Raises:
         DataError: If no span is complete.
@@ -73,22 +73,22 @@ def read_window(source: Source) -> Window | None:
     last = number_of(source.last_span)
     numbers = range(max(last - source.window_days + 1, 0), last + 1)
     spans = [_name(number, source) for number in numbers]
-    found = _files_by_span(source)
-    window = Window(tuple(spans), tuple(tuple(found.get(span, ())) for span in spans))
+    files = _files_by_span(source)
+    window = Window(tuple(spans), tuple(tuple(files.get(span, ())) for span in spans))
     refuse_missing(window.missing, source, "no file")
     return window
 
 
 def refuse_missing(missing: Sequence[str], source: Source, what: str) -> None:
-    """Stops where more spans lack something than may.
+    """Stops if too many spans of the window lack data.
 
     Args:
-        missing: Spans of the window.
-        source: Says how many may.
-        what: They lack, for the message.
+        missing: Spans without data.
+        source: Source, which has the limit.
+        what: Words for the missing data, for the message.
 
     Raises:
-        DataError: Names them.
+        DataError: If more are missing than the limit allows; names them.
     """
     if len(missing) <= source.max_missing_days:
         return
@@ -100,7 +100,7 @@ def refuse_missing(missing: Sequence[str], source: Source, what: str) -> None:
 
 
 def files_of(source: Source, window: Window | None) -> list[str]:
-    """Files of `source.path`: those of the window, or all where there is none.
+    """Files of `source.path`: of the window, or all where there is none.
 
     Raises:
         DataError: If there are none.
@@ -111,7 +111,7 @@ def files_of(source: Source, window: Window | None) -> list[str]:
 
 
 def number_of(span: str) -> int:
-    """A number that grows by one from span to span: of a day, its distance from 1970-01-01."""
+    """Number of a span, which grows by one from span to span; days count from 1970-01-01."""
     return int(span) if span.isdecimal() else (date.fromisoformat(span) - _EPOCH).days
 
 
@@ -151,7 +151,7 @@ def _span_of(fields: dict[str, str]) -> str | None:
 
 
 def _regex(path: str) -> str:
-    """What a file's name looks like, with a group for each field; a field met again is the same."""
+    """Pattern of the files' names, with a group for each field; a repeated field refers back."""
     regex, seen, at = "", set(), 0
     for field in _FIELD.finditer(path):
         name = field[0].strip("{}")

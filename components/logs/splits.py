@@ -1,4 +1,4 @@
-"""Says which split a row belongs to: by the hash of a key, or by time. Arrays only."""
+"""Split of each row: by the hash of a key, or by time."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -47,16 +47,16 @@ def merge_counts(
 def find_cutoffs(
     seconds: np.ndarray, counts: np.ndarray, validation: float, test: float
 ) -> Cutoffs | None:
-    """Cuts the log where the newest rows are nearest to the asked fractions.
+    """Cuts the log where the newest rows are nearest to the fractions.
 
     Rows of one second stay together, so the fractions are met only as closely as the seconds
     allow; each split gets at least one second.
 
     Args:
-        seconds: (S,) distinct, rising.
-        counts: (S,) rows in each.
-        validation: Fraction of all rows.
-        test: Fraction of all rows; 0 for no test split.
+        seconds: (S,) distinct seconds, rising.
+        counts: (S,) rows in each second.
+        validation: Validation fraction of all rows.
+        test: Test fraction of all rows; 0 for no test split.
 
     Returns:
         The cut-offs, or None where there are fewer seconds than splits.

@@ -1,4 +1,4 @@
-"""Reads a timestamp column of any usual form as seconds since 1970."""
+"""Timestamp columns of any usual form as seconds since 1970."""
 
 import numpy as np
 import pyarrow as pa
@@ -11,7 +11,7 @@ from taskroute.components.logs.bad_rows import BadValues
 _EPOCH_UNITS = ((1e11, 1), (1e14, 1_000), (1e17, 1_000_000), (np.inf, 1_000_000_000))
 
 _YEAR_1, _YEAR_10000 = -62_135_596_800, 253_402_300_800
-# What Arrow may read as each form; more may match, none less.
+# Match every text that Arrow reads as the form, and a few more.
 _LOCAL = r"^-?\d{4}-\d\d-\d\d([ T][\d:]+)?$"
 _ZONED = r"^-?\d{4}-\d\d-\d\d[ T][\d:]+(Z|[+-][\d:]+)$"
 _FORMS = (
@@ -72,7 +72,7 @@ def _mixed_text_to_seconds(texts: pa.Array) -> np.ndarray:
     for kind, pattern in _FORMS:
         times, is_read = conversions.cast_some(texts.take(pa.array(unread)), kind, pattern)
         places = unread[is_read]
-        # Whatever a number or a date is worth as a time is judged where all forms are known.
+        # A readable number or date may still be out of range.
         try:
             seconds[places] = _to_seconds(times)
         except BadValues as error:
@@ -84,7 +84,7 @@ def _mixed_text_to_seconds(texts: pa.Array) -> np.ndarray:
 
 
 def _without_fractions(texts: pa.Array) -> pa.Array:
-    """Arrow reads no more digits of a fraction than its unit has, and whole seconds have none."""
+    """Drops fractions of a second: Arrow refuses digits that its unit does not have."""
     return pc.replace_substring_regex(texts, r"(:\d\d)[.,]\d+", r"\1")
 
 

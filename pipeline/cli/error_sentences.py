@@ -1,4 +1,4 @@
-"""What goes wrong in a command, as one sentence and an exit code."""
+"""Errors of a command, as one sentence and an exit code."""
 
 import sys
 import traceback
@@ -10,7 +10,7 @@ import click
 
 
 def sentence_for_errors(command: Callable[..., int | None]) -> Callable[..., None]:
-    """A user's mistake ends in one sentence and its exit code; a fault of ours in its message."""
+    """Ends a user's mistake in one sentence and its exit code, a fault of ours in its message."""
 
     @wraps(command)
     def run(*args: Any, **kwargs: Any) -> None:

@@ -3,12 +3,19 @@
 Nothing heavy is imported before the command is known: `--help` answers at once.
 """
 
+import os
+from collections.abc import Callable
+from functools import wraps
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
 from taskroute.pipeline.cli.error_sentences import sentence_for_errors
+
+if TYPE_CHECKING:
+    from taskroute.pipeline.kubeflow.compiler import CompiledPipeline
+    from taskroute.schemas.recommender import RecommenderConfig
 
 _config = click.argument("config", type=click.Path(path_type=Path))
 _data = click.option(
@@ -29,6 +36,21 @@ _budget = click.option(
     help="Begin no training that would end later; the same command goes on.",
 )
 _verbose = click.option("-v", "--verbose", is_flag=True, help="Show what TensorFlow and Beam say.")
+
+
+def _with_config(command: Callable[..., int | None]) -> Callable[..., int | None]:
+    """Loads the config of a command, and fills in the folders that the command line left out."""
+
+    @wraps(command)
+    def call(*, config: Path, **options: Any) -> int | None:
+        from taskroute.schemas.recommender import load_config
+
+        loaded = load_config(config)
+        defaults = {"data": config.parent, "root": Path("runs") / loaded.name}
+        folders = {name: options[name] or defaults[name] for name in defaults if name in options}
+        return command(config=loaded, **{**options, **folders})
+
+    return call
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -61,13 +83,12 @@ def init(log: str | None, output: Path | None) -> None:
 @_config
 @_data
 @sentence_for_errors
-def check(config: Path, data: Path | None) -> None:
+@_with_config
+def check(config: "RecommenderConfig", data: Path) -> None:
     """Reads CONFIG and a sample of its log: columns, types, label rates. No training."""
     from taskroute.pipeline.inspection.check import check_log, print_check
-    from taskroute.schemas.recommender import load_config
 
-    loaded = load_config(config)
-    print_check(loaded, check_log(loaded, data or config.parent))
+    print_check(config, check_log(config, data))
 
 
 @cli.command()
@@ -76,16 +97,14 @@ def check(config: Path, data: Path | None) -> None:
 @_root
 @_verbose
 @sentence_for_errors
-def run(config: Path, data: Path | None, root: Path | None, verbose: bool) -> int:
+@_with_config
+def run(config: "RecommenderConfig", data: Path, root: Path, verbose: bool) -> int:
     """Runs the pipeline of CONFIG on this machine; finished stages are reused."""
     from taskroute.pipeline.inspection.check import check_log
     from taskroute.pipeline.run import run as runner
-    from taskroute.schemas.recommender import load_config
 
-    loaded = load_config(config)
-    folder = data or config.parent
-    check_log(loaded, folder)
-    return runner.run(loaded, folder, root or Path("runs") / loaded.name, verbose=verbose).exit_code
+    check_log(config, data)
+    return runner.run(config, data, root, verbose=verbose).exit_code
 
 
 @cli.command()
@@ -109,10 +128,11 @@ def run(config: Path, data: Path | None, root: Path | None, verbose: bool) -> in
 @_budget
 @_verbose
 @sentence_for_errors
+@_with_config
 def compare(
-    config: Path,
-    data: Path | None,
-    root: Path | None,
+    config: "RecommenderConfig",
+    data: Path,
+    root: Path,
     trunks: str,
     seeds: int,
     match: Literal["parameters", "none"],
@@ -121,13 +141,11 @@ def compare(
 ) -> None:
     """Trains several trunks on the log of CONFIG, several times each, and tests what differs."""
     from taskroute.pipeline.experiments.compare import command
-    from taskroute.schemas.recommender import load_config
 
-    loaded = load_config(config)
     command.compare(
-        loaded,
-        data or config.parent,
-        root or Path("runs") / loaded.name,
+        config,
+        data,
+        root,
         trunks=[name.strip() for name in trunks.split(",") if name.strip()],
         num_seeds=seeds,
         match=match,
@@ -151,10 +169,13 @@ def compare(
 )
 @_verbose
 @sentence_for_errors
+@_with_config
+@click.pass_context
 def tune(
-    config: Path,
-    data: Path | None,
-    root: Path | None,
+    context: click.Context,
+    config: "RecommenderConfig",
+    data: Path,
+    root: Path,
     seeds: int | None,
     budget: float | None,
     test: bool,
@@ -162,14 +183,12 @@ def tune(
 ) -> None:
     """Searches what `tuning` of CONFIG lets change, on validation; writes the best config."""
     from taskroute.pipeline.experiments.tune import command
-    from taskroute.schemas.recommender import load_config
 
-    loaded = load_config(config)
     command.tune(
-        loaded,
         config,
-        data or config.parent,
-        root or Path("runs") / loaded.name,
+        context.params["config"],
+        data,
+        root,
         num_seeds=seeds,
         budget_minutes=budget,
         test=test,
@@ -185,23 +204,22 @@ def tune(
 @click.option("--json", "only_json", is_flag=True, help="Print the verdict and nothing else.")
 @_verbose
 @sentence_for_errors
+@_with_config
 def retrain(
-    config: Path,
-    data: Path | None,
-    root: Path | None,
+    config: "RecommenderConfig",
+    data: Path,
+    root: Path,
     span: str | None,
     only_json: bool,
     verbose: bool,
 ) -> int:
     """Trains CONFIG on its newest span, on from the model that serves; pushes what passes."""
     from taskroute.pipeline.run import retrain as retrainer
-    from taskroute.schemas.recommender import load_config
 
-    loaded = load_config(config)
     return retrainer.retrain(
-        loaded,
-        data or config.parent,
-        root or Path("runs") / loaded.name,
+        config,
+        data,
+        root,
         span=span,
         verbose=verbose,
         only_json=only_json,
@@ -218,13 +236,12 @@ def retrain(
     help="Rows as the server saw them: a file or a pattern, in the format of CONFIG's source.",
 )
 @sentence_for_errors
-def monitor_(config: Path, root: Path | None, serving_log: str) -> None:
+@_with_config
+def monitor_(config: "RecommenderConfig", root: Path, serving_log: str) -> None:
     """Compares a serving log with the log of CONFIG's last run: its skew. No training."""
     from taskroute.pipeline.run.monitor import monitor
-    from taskroute.schemas.recommender import load_config
 
-    loaded = load_config(config)
-    monitor(loaded, root or Path("runs") / loaded.name, serving_log)
+    monitor(config, root, serving_log)
 
 
 @cli.command()
@@ -294,26 +311,21 @@ def sample(
     help="Say instead what a served model of CONFIG takes and gives, as Markdown; needs no run.",
 )
 @sentence_for_errors
-def describe(config: Path, root: Path | None, figure: Path | None, signatures: bool) -> None:
+@_with_config
+def describe(
+    config: "RecommenderConfig", root: Path, figure: Path | None, signatures: bool
+) -> None:
     """Says what the model of CONFIG's last run costs and which routes it uses."""
-    from taskroute.pipeline.inspection.describe import (
-        draw_routes,
-        print_description,
-        read_training,
-        signature_table,
-    )
+    from taskroute.pipeline.inspection import describe as describer
     from taskroute.pipeline.run.paths import RunPaths
-    from taskroute.schemas.recommender import load_config
 
-    loaded = load_config(config)
     if signatures:
-        click.echo(signature_table(loaded), nl=False)
+        click.echo(describer.signature_table(config), nl=False)
         return
-    name = loaded.name
-    training = read_training(RunPaths((root or Path("runs") / name).resolve(), name))
-    print_description(training)
+    training = describer.read_training(RunPaths(root.resolve(), config.name))
+    describer.print_description(training)
     if figure is not None:
-        draw_routes(training, figure)
+        describer.draw_routes(training, figure)
 
 
 @cli.command("report")
@@ -351,12 +363,28 @@ _pipeline_root = click.option(
 )
 _stage_data = click.option(
     "--data",
+    "stage_data",
     help="Where relative paths of the config start, as the stages see it: a URI, or a folder of "
     "the volume; the volume by default.",
 )
 _warm_start = click.option(
     "--warm-start", is_flag=True, help="Train on from the model that serves when a run begins."
 )
+
+
+def _compile(
+    config: "RecommenderConfig",
+    image: str,
+    pipeline_root: str,
+    stage_data: str | None,
+    warm_start: bool,
+) -> "CompiledPipeline":
+    from taskroute.pipeline.run.quiet import quiet
+
+    with quiet(Path(os.devnull), verbose=False):
+        from taskroute.pipeline.kubeflow.compiler import compile_pipeline
+
+        return compile_pipeline(config, image, pipeline_root, stage_data, warm_start=warm_start)
 
 
 @cli.command("compile")
@@ -374,26 +402,10 @@ _warm_start = click.option(
     help="File to write: .yaml for KFP's page and client, .json for its REST API.",
 )
 @sentence_for_errors
-def compile_(
-    config: Path,
-    image: str,
-    pipeline_root: str,
-    data: str | None,
-    warm_start: bool,
-    output: Path,
-) -> None:
+@_with_config
+def compile_(config: "RecommenderConfig", output: Path, **options: Any) -> None:
     """Writes the pipeline of CONFIG for Kubeflow Pipelines 2.x."""
-    import os
-
-    from taskroute.pipeline.run.quiet import quiet
-    from taskroute.schemas.recommender import load_config
-
-    loaded = load_config(config)
-    with quiet(Path(os.devnull), verbose=False):
-        from taskroute.pipeline.kubeflow.compiler import compile_pipeline
-
-        compiled = compile_pipeline(loaded, image, pipeline_root, data, warm_start=warm_start)
-        compiled.write(output)
+    _compile(config, **options).write(output)
     click.echo(f"{output}: hand it to Kubeflow Pipelines 2.x, or call `taskroute submit`")
 
 
@@ -407,29 +419,19 @@ def compile_(
 @click.option("--namespace", envvar="KFP_NAMESPACE", help="Where KFP serves several users.")
 @click.option("--cron", help="Run by a schedule, e.g. '0 0 3 * * *': six fields, seconds first.")
 @sentence_for_errors
+@_with_config
 def submit(
-    config: Path,
-    image: str,
-    pipeline_root: str,
-    data: str | None,
-    warm_start: bool,
+    config: "RecommenderConfig",
     host: str,
     namespace: str | None,
     cron: str | None,
+    **options: Any,
 ) -> None:
     """Runs the pipeline of CONFIG on Kubeflow Pipelines 2.x; KFP_TOKEN holds a bearer token."""
-    import os
+    compiled = _compile(config, **options)
+    from taskroute.pipeline.kubeflow.submit import submit as submit_to
 
-    from taskroute.pipeline.run.quiet import quiet
-    from taskroute.schemas.recommender import load_config
-
-    loaded = load_config(config)
-    with quiet(Path(os.devnull), verbose=False):
-        from taskroute.pipeline.kubeflow.compiler import compile_pipeline
-        from taskroute.pipeline.kubeflow.submit import submit as submit_to
-
-        compiled = compile_pipeline(loaded, image, pipeline_root, data, warm_start=warm_start)
-    account = loaded.runtime.kubeflow.service_account
+    account = config.runtime.kubeflow.service_account
     click.echo(submit_to(compiled, host, os.environ.get("KFP_TOKEN"), namespace, account, cron))
 
 

@@ -19,7 +19,7 @@ _FILE = re.compile(r"\"(\w+\.(?:py|html|css))\"")
 
 
 def dotted_names(text: str) -> set[str]:
-    """Dotted paths of ours that a text names."""
+    """Dotted paths of our modules in a text."""
     return set(_DOTTED.findall(text))
 
 
@@ -34,14 +34,14 @@ def code_digest(*names: str) -> str:
 def closure(names: Iterable[str]) -> dict[str, Path]:
     """Files that modules lead to: by imports, by dotted paths in texts, by names of files.
 
-    Nothing is imported to find out. A file that is no imported module (a template, a program for
+    No module is imported. A file that is no imported module (a template, a program for
     another process) counts where a module in its folder names it.
 
     Args:
-        names: Modules of ours, or functions in them, by dotted path; others are passed over.
+        names: Dotted paths of our modules, or of functions in them; others are ignored.
 
     Returns:
-        Paths by name relative to the namespace's folder.
+        Paths by name, relative to the namespace's folder.
     """
     reached: dict[str, Path] = {}
     waiting = {path for name in names for path in _files_of(name)}
@@ -55,7 +55,7 @@ def closure(names: Iterable[str]) -> dict[str, Path]:
 
 
 def _files_of(name: str) -> set[Path]:
-    """The file of the module that a dotted path is, or is in, and those of its packages."""
+    """Files of the module that a dotted path is in, and of its packages."""
     first, *parts = name.split(".")
     files, path = set(), _ROOT
     if first == _NAMESPACE:

@@ -1,7 +1,7 @@
-"""What a run that was killed has left: half-written artifacts, and executions that never end.
+"""Leftovers of a killed run: half-written artifacts, and executions that never end.
 
-TFX's cache takes the outputs of executions that succeeded only, so nothing wrong comes of them; but
-they would fill the disk, and MLMD would say for ever that they run.
+TFX's cache takes only the outputs of executions that succeeded, so leftovers do no harm; but they
+would fill the disk, and MLMD would show their executions as running for ever.
 """
 
 import shutil
@@ -13,16 +13,16 @@ from tfx.orchestration import metadata
 
 
 def remove_leftovers(connection: metadata.ConnectionConfigType, pipeline_root: Path) -> list[Path]:
-    """Removes the outputs of executions that run no more and says in MLMD that they ended.
+    """Removes the outputs of killed executions and cancels these in MLMD.
 
-    The pipeline root must be locked: every execution there that is said to run was killed.
+    The pipeline root must be locked: every execution there that MLMD shows as running was killed.
 
     Args:
-        connection: Of MLMD, which may hold executions of other pipeline roots, too.
-        pipeline_root: Where artifacts are, `STAGE/OUTPUT/EXECUTION`.
+        connection: Connection to MLMD, which may hold executions of other pipeline roots, too.
+        pipeline_root: Folder of the artifacts, `STAGE/OUTPUT/EXECUTION`.
 
     Returns:
-        The folders that were removed.
+        Removed folders.
     """
     removed = []
     with metadata.Metadata(connection) as handle:

@@ -1,4 +1,4 @@
-"""Runs a pipeline on this machine, a stage at a time, and says how each went."""
+"""Runner of a pipeline on this machine, a stage at a time."""
 
 import sys
 import time
@@ -41,8 +41,8 @@ def run_stages(
 ) -> dict[str, StageRun]:
     """Runs every stage in order, skipping those whose result is in the cache.
 
-    As TFX's LocalDagRunner does, but it reports each stage as it goes, and first removes what a run
-    that was killed has left. The pipeline root must be locked.
+    Works as TFX's LocalDagRunner, but reports each stage, and first removes the leftovers of a
+    killed run. The pipeline root must be locked.
 
     Args:
         pipeline: The DAG.
@@ -53,7 +53,7 @@ def run_stages(
         The stages by name.
 
     Raises:
-        Exception: What the failing stage raised.
+        Exception: If a stage fails; its own error.
     """
     ir = Compiler().compile(pipeline)
     runtime_parameter_utils.substitute_runtime_parameter(
@@ -78,7 +78,7 @@ def run_stages(
             ).launch()
             with metadata.Metadata(connection) as handle:
                 (record,) = handle.store.get_executions_by_id([execution.execution_id])
-                # As published: the launcher's own copies lack what the executor set on them.
+                # From MLMD: the launcher's own copies lack the properties that the executor set.
                 outputs = execution_lib.get_output_artifacts(handle, execution.execution_id)
             stage = StageRun(
                 name=name,

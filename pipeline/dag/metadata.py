@@ -1,4 +1,4 @@
-"""Where ML Metadata keeps the record of a run."""
+"""Connection to the ML Metadata store of a run."""
 
 import os
 from pathlib import Path
@@ -10,11 +10,11 @@ from taskroute.schemas.metadata import Metadata, MysqlMetadata
 
 
 def connection(settings: Metadata, sqlite_file: Path) -> metadata.ConnectionConfigType:
-    """What TFX opens the metadata store with.
+    """Connection settings of the metadata store, for TFX.
 
     Args:
-        settings: The config's `runtime.metadata`.
-        sqlite_file: Where it is, if it is SQLite's; its folder is made.
+        settings: Metadata settings, `runtime.metadata` of the config.
+        sqlite_file: File of the store, if it is SQLite's; its folder is made.
 
     Raises:
         ConfigError: If the environment variable with the password is not set.

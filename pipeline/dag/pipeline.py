@@ -45,15 +45,15 @@ def create_pipeline(
     warm_start: bool = False,
     last: str | None = None,
 ) -> Pipeline:
-    """The pipeline as this machine runs it.
+    """Makes the pipeline for this machine.
 
     Args:
-        config: What to learn.
-        source: The config's source with absolute paths.
-        data_fingerprint: Changes when the log does.
-        paths: Where artifacts, metadata and served models go.
-        warm_start: Whether the training goes on from the model that serves.
-        last: The stage to end with; None takes all.
+        config: Config of the ranker.
+        source: Source of the config, with absolute paths.
+        data_fingerprint: Digest that changes when the log does.
+        paths: Folders of artifacts, metadata and served models.
+        warm_start: True to train on from the served version.
+        last: Name of the last stage to run; None runs all.
     """
     stages = create_stages(config, source, data_fingerprint, paths, warm_start=warm_start)
     if last is not None:
@@ -76,17 +76,17 @@ def create_stages(
     *,
     warm_start: bool = False,
 ) -> list[BaseComponent]:
-    """Wires the stages, whoever runs them.
+    """Wires the stages, for any runner.
 
     Args:
-        config: What to learn.
-        source: The config's source with absolute paths.
-        data_fingerprint: Changes when the log does; "" where nothing is cached.
-        paths: Where served models and checkpoints go, as the stages see it.
-        warm_start: Whether the training goes on from the served version.
+        config: Config of the ranker.
+        source: Source of the config, with absolute paths.
+        data_fingerprint: Digest that changes when the log does; "" where nothing is cached.
+        paths: Folders of served models and checkpoints, as the stages see them.
+        warm_start: True to train on from the served version.
 
     Returns:
-        The stages, each behind those that it needs.
+        Stages, each after the stages that it needs.
     """
     data, model_config, serving = (
         config.part(DataConfig),
@@ -116,7 +116,7 @@ def create_stages(
         monitoring=config.monitoring,
         group_key=config.evaluation.group_key,
         confidence=config.evaluation.confidence,
-        # Without days there is no newest day that the served version could be asked about.
+        # Without days there is no newest day to score with the served version.
         serving=serving if (source.window_days or 0) > 1 else "",
     )
     gates = []
@@ -178,11 +178,11 @@ def create_stages(
 
 
 def _set_cache_keys(stages: Iterable[BaseComponent], data_fingerprint: str, serving: Path) -> None:
-    """Gives each stage of ours what TFX's cache must see beside its inputs and settings.
+    """Sets the properties that TFX's cache must see beside a stage's inputs and settings.
 
     `code_digest` changes with the modules that the stage runs: its executor, the functions that its
-    properties name by dotted paths, and all that those lead to. `serving_state` changes with the
-    served version, for stages that read the serving folder; `data_fingerprint` with the log.
+    properties name by dotted paths, and all modules that these import. `serving_state` changes with
+    the served version, for stages that read the serving folder; `data_fingerprint` with the log.
     """
     pointer = registry.latest(serving)
     is_served = pointer is not None and pointer.version in registry.versions(serving)
