@@ -1,4 +1,4 @@
-"""Makes the logs of the public data sets in examples/ of the files as they are published.
+"""Makes the logs of the public data sets in examples/ from their published files.
 
     python tools/public_logs.py census_income census-income.data census-income.test --data DIR
     python tools/public_logs.py ebnerd behaviors.parquet history.parquet --data DIR
@@ -58,17 +58,17 @@ _CENSUS_COLUMNS = [
 ]
 _COLLEGE = "Associates|Bachelors|Masters|Prof school|Doctorate"
 
-# Of the page itself, and not of the articles in view.
+# Columns of the page itself, not of the articles in view.
 _VIEW_COLUMNS = {"read_time": "front_read_time", "scroll_percentage": "front_scroll_pct"}
 _LONG_READ_SECONDS = 30
 _FULL_SCROLL_PERCENT = 90
 
 
 def census_income(published: Path) -> pd.DataFrame:
-    """A row a person, with the labels of the three tasks.
+    """Log of Census-Income: a row a person, with the labels of the three tasks.
 
     Args:
-        published: `census-income.data` or `census-income.test`, gzipped or not.
+        published: File `census-income.data` or `census-income.test`, gzipped or not.
     """
     log = pd.read_csv(
         published,
@@ -85,11 +85,10 @@ def census_income(published: Path) -> pd.DataFrame:
 
 
 def ebnerd_impressions(behaviors: Path) -> pd.DataFrame:
-    """A row an article in view, view by view; what was read next is of the article clicked.
+    """Log of EB-NeRD: a row an article in view; the next read is that of the clicked article.
 
     Args:
-        behaviors: The data set's `behaviors.parquet`: a view of a page each, whose own `article_id`
-            is left out.
+        behaviors: File `behaviors.parquet`: a row a page view, whose own `article_id` is left out.
     """
     views = pd.read_parquet(behaviors).drop(columns="article_id").rename(columns=_VIEW_COLUMNS)
     views["n_inview"] = views["article_ids_inview"].str.len()
@@ -107,11 +106,11 @@ def ebnerd_impressions(behaviors: Path) -> pd.DataFrame:
 
 
 def ebnerd_with_history(log: pd.DataFrame, published: Path) -> pd.DataFrame:
-    """The log with `history`: what its user read in the weeks before, oldest first.
+    """Adds `history` to the log: the articles that a user read in the weeks before, oldest first.
 
     Args:
-        log: Of `ebnerd_impressions`.
-        published: The data set's `history.parquet`.
+        log: Log from `ebnerd_impressions`.
+        published: File `history.parquet`.
     """
     past = pd.read_parquet(published, columns=["user_id", "article_id_fixed"])
     return log.assign(history=log["user_id"].map(past.set_index("user_id")["article_id_fixed"]))

@@ -6,18 +6,21 @@ integers beyond 64 bits) is read line by line in Python instead, with the same r
 """
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.json as pj
 
-from taskroute.components.logs.bad_rows import Reason, shorten
+from taskroute.components.logs.bad_rows import BadRow, shorten
 from taskroute.components.logs.conversions import to_text, value_text
+from taskroute.components.logs.log_batch import LogBatch, require_columns
 from taskroute.components.logs.log_files import TextStream
+from taskroute.schemas.columns import RawColumn
+from taskroute.schemas.errors import DataError
 from taskroute.schemas.features import ColumnKind
 
 BLOCK_BYTES = 4 << 20
@@ -32,26 +35,39 @@ _TYPES: tuple[tuple[type, pa.DataType], ...] = (  # bool first: it is an int of 
 )
 
 
-class LongLine(Exception):  # noqa: N818
-    """A line that is too long to be a row."""
+def read_json_lines(file: str, columns: Sequence[RawColumn]) -> Iterator[LogBatch]:
+    """Reads columns; a missing key is null.
 
-
-class BadLine(NamedTuple):
-    """A line, counted from 0 in its block, that is no JSON object of readable columns."""
-
-    line: int
-    reason: Reason
-    column: str | None
-    problem: str
-    value: str | None
-
-
-def split_blocks(stream: TextStream) -> Iterator[bytes]:
-    """Cuts a stream into blocks of whole lines.
+    Lines that are no JSON object are noted as bad; blank lines are no rows.
 
     Raises:
-        LongLine: If a line is longer than 64 MB.
+        DataError: If the file is empty, lacks a column, or has a line that is too long.
     """
+    kinds: dict[str, ColumnKind] = {}
+    for column in columns:
+        # A column of two kinds is kept as the file has it.
+        first = kinds.setdefault(column.name, column.kind)
+        kinds[column.name] = column.kind if first == column.kind else "text"
+    parser = _BlockParser(file, kinds)
+    stream = TextStream(file)
+    next_row = 1
+    for block in _blocks(file, stream):
+        if next_row == 1:
+            _require_keys(file, list(kinds), _first_keys(block))
+        batch = parser.parse(block, next_row)
+        next_row += batch.num_rows + len(batch.passed_over)
+        yield batch.without_bad_bytes() if stream.has_bad_bytes else batch
+    if next_row == 1:
+        raise DataError(f"{file}: is empty; each line must be a JSON object")
+
+
+def read_keys(file: str) -> list[str]:
+    """Keys of the first lines, sorted."""
+    return sorted(_first_keys(next(_blocks(file, TextStream(file)), b"")))
+
+
+def _blocks(file: str, stream: TextStream) -> Iterator[bytes]:
+    """Cuts a stream into blocks of whole lines."""
     rest = b""
     while chunk := stream.read(BLOCK_BYTES):
         end = chunk.rfind(b"\n") + 1
@@ -61,48 +77,49 @@ def split_blocks(stream: TextStream) -> Iterator[bytes]:
         else:
             rest += chunk
         if len(rest) > _LONGEST_LINE:
-            raise LongLine
+            raise DataError(f"{file}: a line is longer than 64 MB; each row must be one line")
     if rest:
         yield rest
 
 
-class BlockParser:
+def _require_keys(file: str, wanted: Sequence[str], first_keys: set[str]) -> None:
+    """Refuses a column that no line has; labels of rare events may be missing at first."""
+    for name in wanted:
+        if name not in first_keys and not _occurs(file, f'"{name}"'.encode()):
+            require_columns(file, [name], sorted(first_keys))
+
+
+def _occurs(file: str, text: bytes) -> bool:
+    return any(text in block for block in _blocks(file, TextStream(file)))
+
+
+class _BlockParser:
     """Parses the blocks of a file in order, and keeps the columns' types between them."""
 
-    def __init__(self, kinds: Mapping[str, ColumnKind]):
+    def __init__(self, file: str, kinds: Mapping[str, ColumnKind]):
+        self._file = file
         self._kinds = kinds
         self._types: dict[str, pa.DataType] = {}
 
-    def keys(self, block: bytes) -> set[str]:
-        """Keys of the first lines, where they are objects."""
-        rows = _parse_lines(islice(_lines(block), _PROBED_LINES))
-        return {key for row in rows if isinstance(row, dict) for key in row}
-
-    def parse(self, block: bytes) -> tuple[pa.RecordBatch, list[BadLine]]:
-        """Columns of a block's readable lines, and the other lines.
-
-        A missing key is null; a blank line is no row.
-        """
+    def parse(self, block: bytes, first_row: int) -> LogBatch:
+        """Rows of a block; `first_row` is the number of its first line that is not blank."""
         if not self._types:
             self._probe(block)
-        batch = self._parse_typed(block)
-        if batch is not None:
-            return batch, []
-        lines, rows, bad = _read_lines(block)
+        values = self._parse_typed(block)
+        if values is not None:
+            return LogBatch(self._file, first_row + np.arange(values.num_rows), values)
+        lines, objects, bad = self._read_lines(block, first_row)
         if bad:
-            batch = self._parse_typed(b"\n".join(lines))
-        if batch is None:
-            batch, unreadable = self._parse_values(rows)
-            # Counted among the objects so far.
-            objects = np.delete(np.arange(len(rows) + len(bad)), [line.line for line in bad])
-            bad += [line._replace(line=int(objects[line.line])) for line in unreadable]
+            values = self._parse_typed(b"\n".join(lines))
+        if values is None:
+            values, unreadable = self._parse_values(objects)
+            bad |= unreadable
             self._probe(block)
-        return batch, sorted(bad, key=lambda line: line.line)
+        rows = np.array([row for row in objects if row not in bad], np.int64)
+        return LogBatch(self._file, rows, values, tuple(bad[row] for row in sorted(bad)))
 
     def _probe(self, block: bytes) -> None:
-        for row in _parse_lines(islice(_lines(block), _PROBED_LINES)):
-            if not isinstance(row, dict):
-                continue
+        for row in _first_objects(block):
             for name in self._kinds:
                 kind = _type_of(row.get(name))
                 if kind is not None:
@@ -134,55 +151,51 @@ class BlockParser:
                 return None
         return pa.RecordBatch.from_arrays(columns, schema=schema)
 
-    def _parse_values(self, rows: list[dict[str, Any]]) -> tuple[pa.RecordBatch, list[BadLine]]:
-        bad: dict[int, BadLine] = {}
+    def _read_lines(
+        self, block: bytes, first_row: int
+    ) -> tuple[list[bytes], dict[int, dict[str, Any]], dict[int, BadRow]]:
+        """Lines that are objects; their objects and the other lines, by number of the row."""
+        lines, objects, bad = [], {}, {}
+        for number, line in enumerate(_lines(block), first_row):
+            problem = "is not a JSON object"
+            try:
+                content = json.loads(line, object_pairs_hook=_unique)
+            except _RepeatedKeyError as error:
+                content, problem = None, str(error)
+            except (ValueError, RecursionError):
+                content = None
+            if isinstance(content, dict):
+                lines.append(line)
+                objects[number] = content
+            else:
+                bad[number] = BadRow(self._file, number, "not_json", None, problem, shorten(line))
+        return lines, objects, bad
+
+    def _parse_values(
+        self, objects: Mapping[int, dict[str, Any]]
+    ) -> tuple[pa.RecordBatch, dict[int, BadRow]]:
+        """Columns of the readable rows, and the other rows."""
+        bad: dict[int, BadRow] = {}
         columns = []
         for name, kind in self._kinds.items():
-            texts: list[str | None] = []
-            floats = []
-            for line, row in enumerate(rows):
-                value = row.get(name)
-                text = None
+            values = {number: content.get(name) for number, content in objects.items()}
+            floats = {row: value for row, value in values.items() if isinstance(value, float)}
+            as_text = to_text(pa.array(list(floats.values()), pa.float64())).to_pylist()
+            texts: dict[int, str | None] = dict(zip(floats, as_text, strict=True))
+            for row, value in values.items():
+                if row in floats:
+                    continue
                 try:
-                    if isinstance(value, float):
-                        floats.append(line)
-                    else:
-                        text = _text_of(value, kind)
+                    texts[row] = _text_of(value, kind)
                 except TypeError as error:
-                    problem = f"{error} where a {kind} is asked for"
-                    bad.setdefault(line, BadLine(line, "wrong_type", name, problem, shorten(value)))
+                    problem, shown = f"{error} where a {kind} is asked for", shorten(value)
+                    bad.setdefault(row, BadRow(self._file, row, "wrong_type", name, problem, shown))
                 except UnicodeEncodeError:  # half of a surrogate pair
-                    shown = shorten(json.dumps(value))
-                    problem = "is not UTF-8 text"
-                    bad.setdefault(line, BadLine(line, "not_utf8", name, problem, shown))
-                texts.append(text)
-            numbers = to_text(pa.array([rows[line][name] for line in floats], pa.float64()))
-            for line, text in zip(floats, numbers.to_pylist(), strict=True):
-                texts[line] = text
-            columns.append(pa.array(texts, pa.string()))
+                    problem, shown = "is not UTF-8 text", shorten(json.dumps(value))
+                    bad.setdefault(row, BadRow(self._file, row, "not_utf8", name, problem, shown))
+            columns.append(pa.array([texts.get(row) for row in objects], pa.string()))
         batch = pa.RecordBatch.from_arrays(columns, list(self._kinds))
-        is_good = np.ones(len(rows), bool)
-        is_good[list(bad)] = False
-        return batch.filter(pa.array(is_good)), list(bad.values())
-
-
-def _read_lines(block: bytes) -> tuple[list[bytes], list[dict[str, Any]], list[BadLine]]:
-    """Lines that are objects, their objects, and the other lines."""
-    lines, rows, bad = [], [], []
-    for index, line in enumerate(_lines(block)):
-        problem = "is not a JSON object"
-        try:
-            row = json.loads(line, object_pairs_hook=_unique)
-        except _RepeatedKeyError as error:
-            row, problem = None, str(error)
-        except (ValueError, RecursionError):
-            row = None
-        if isinstance(row, dict):
-            lines.append(line)
-            rows.append(row)
-        else:
-            bad.append(BadLine(index, "not_json", None, problem, shorten(line)))
-    return lines, rows, bad
+        return batch.filter(pa.array([row not in bad for row in objects], pa.bool_())), bad
 
 
 class _RepeatedKeyError(ValueError):
@@ -203,12 +216,18 @@ def _lines(block: bytes) -> Iterator[bytes]:
     return (line for line in block.split(b"\n") if line.strip())
 
 
-def _parse_lines(lines: Iterator[bytes]) -> Iterator[Any]:
-    for line in lines:
+def _first_objects(block: bytes) -> Iterator[dict[str, Any]]:
+    for line in islice(_lines(block), _PROBED_LINES):
         try:
-            yield json.loads(line)
+            content = json.loads(line)
         except (ValueError, RecursionError):
-            yield None
+            continue
+        if isinstance(content, dict):
+            yield content
+
+
+def _first_keys(block: bytes) -> set[str]:
+    return {key for content in _first_objects(block) for key in content}
 
 
 def _type_of(value: Any) -> pa.DataType | None:

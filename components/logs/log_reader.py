@@ -9,12 +9,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from taskroute.components.logs import csv_log, json_lines
-from taskroute.components.logs.bad_rows import BadRow
 from taskroute.components.logs.log_batch import LogBatch, require_columns
-from taskroute.components.logs.log_files import TextStream, open_file, say_what_is_wrong
+from taskroute.components.logs.log_files import open_file, say_what_is_wrong
 from taskroute.schemas.columns import RawColumn
 from taskroute.schemas.errors import DataError
-from taskroute.schemas.features import ColumnKind
 
 LogFormat = Literal["csv", "jsonl", "parquet"]
 
@@ -61,7 +59,7 @@ def read_batches(
             case "csv":
                 yield from csv_log.read_csv(part.file, _names(columns))
             case "jsonl":
-                yield from _read_json_lines(part.file, columns)
+                yield from json_lines.read_json_lines(part.file, columns)
             case "parquet":
                 yield from _read_parquet(part, columns)
 
@@ -77,8 +75,7 @@ def column_names(file: str, log_format: LogFormat) -> list[str]:
             case "csv":
                 return csv_log.read_header(file)
             case "jsonl":
-                block = next(json_lines.split_blocks(TextStream(file)), b"")
-                return sorted(json_lines.BlockParser({}).keys(block))
+                return json_lines.read_keys(file)
             case "parquet":
                 with _parquet_file(file) as parquet:
                     return list(parquet.schema_arrow.names)
@@ -102,46 +99,6 @@ def sample_batches(
 
 def _names(columns: Sequence[RawColumn]) -> list[str]:
     return list(dict.fromkeys(column.name for column in columns))
-
-
-def _read_json_lines(file: str, columns: Sequence[RawColumn]) -> Iterator[LogBatch]:
-    kinds: dict[str, ColumnKind] = {}
-    for column in columns:
-        # A column of two kinds is kept as the file has it.
-        first = kinds.setdefault(column.name, column.kind)
-        kinds[column.name] = column.kind if first == column.kind else "text"
-    parser = json_lines.BlockParser(kinds)
-    stream = TextStream(file)
-    next_row = 1
-    try:
-        for block in json_lines.split_blocks(stream):
-            if next_row == 1:
-                _require_keys(file, list(kinds), parser.keys(block))
-            values, bad = parser.parse(block)
-            passed_over = tuple(
-                BadRow(file, next_row + line, reason, column, problem, value)
-                for line, reason, column, problem, value in bad
-            )
-            lines = np.arange(next_row, next_row + values.num_rows + len(bad))
-            rows = np.setdiff1d(lines, [row.row for row in passed_over], assume_unique=True)
-            next_row += len(lines)
-            batch = LogBatch(file, rows, values, passed_over)
-            yield batch.without_bad_bytes() if stream.has_bad_bytes else batch
-    except json_lines.LongLine:
-        raise DataError(f"{file}: a line is longer than 64 MB; each row must be one line") from None
-    if next_row == 1:
-        raise DataError(f"{file}: is empty; each line must be a JSON object")
-
-
-def _require_keys(file: str, wanted: Sequence[str], first_keys: set[str]) -> None:
-    """Refuses a column that no line has; labels of rare events may be missing at first."""
-    for name in wanted:
-        if name not in first_keys and not _occurs(file, f'"{name}"'.encode()):
-            require_columns(file, [name], sorted(first_keys))
-
-
-def _occurs(file: str, text: bytes) -> bool:
-    return any(text in block for block in json_lines.split_blocks(TextStream(file)))
 
 
 def _parquet_file(file: str) -> pq.ParquetFile:

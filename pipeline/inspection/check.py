@@ -1,4 +1,4 @@
-"""`taskroute check`: what can be known of a log before anything is trained."""
+"""`taskroute check`: columns, label rates and table sizes of a log, without training."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -8,7 +8,6 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.compute as pc
 from rich.console import Console
-from rich.table import Table
 
 from taskroute.components.logs import log_files, log_reader, spans
 from taskroute.components.logs.bad_rows import BadRowCounts
@@ -20,6 +19,7 @@ from taskroute.components.logs.labels import (
 )
 from taskroute.components.logs.log_batch import LogBatch, RowCheck
 from taskroute.components.logs.log_reader import LogFormat
+from taskroute.pipeline.inspection.plain_table import plain_table
 from taskroute.pipeline.inspection.table_sizes import Rows, TableSize, table_sizes
 from taskroute.pipeline.run.paths import absolute_source
 from taskroute.schemas.columns import RawColumn, raw_columns
@@ -31,7 +31,7 @@ _SAMPLE_ROWS = 50_000
 
 @dataclass
 class LogSample:
-    """What the first rows of the log hold."""
+    """Counts of the first rows of the log."""
 
     num_files: int
     num_rows: int = 0
@@ -46,9 +46,8 @@ def check_log(config: RecommenderConfig, data_folder: Path) -> LogSample:
     """Reads the first rows as ingestion will.
 
     Raises:
-        DataError: If files or columns are missing, or where it is certain that more rows are bad
-            than may be; and, where the sample is the whole log, if a binary label has one class
-            only.
+        DataError: If files or columns are missing, or too many rows are certainly bad; and, if the
+            sample is the whole log, if a binary label has one class only.
     """
     source = spans.resolve(absolute_source(config, data_folder))
     files = spans.files_of(source, spans.read_window(source))
@@ -74,7 +73,7 @@ def print_check(config: RecommenderConfig, sample: LogSample) -> None:
     extent = "all" if sample.is_whole else "the first"
     files = "1 file" if sample.num_files == 1 else f"{sample.num_files} files"
     console.print(f"[bold]{config.name}[/bold]: {extent} {sample.num_rows:,} rows of {files}\n")
-    table = _table("feature", "kind", "column", "missing")
+    table = plain_table("feature", "kind", "column", "missing", texts=3)
     num_good = max(sample.num_rows - sample.bad_rows.total, 1)
     for feature in config.features:
         missing = f"{sample.missing[feature.column] / num_good:.1%}"
@@ -84,7 +83,7 @@ def print_check(config: RecommenderConfig, sample: LogSample) -> None:
     sizes = table_sizes(config, sample.terms)
     if sizes:
         _print_sizes(console, sizes)
-    table = _table("task", "kind", "column", "known", "rate")
+    table = plain_table("task", "kind", "column", "known", "rate", texts=3)
     for task in config.tasks:
         known = 1 - sample.missing[task.label.column] / num_good
         rate = ""
@@ -160,7 +159,7 @@ def _count(sample: LogSample, column: RawColumn, values: pa.ListArray) -> None:
 
 
 def _print_sizes(console: Console, sizes: Sequence[TableSize]) -> None:
-    table = _table("embeddings of", "terms seen", "rows", "width", "suggested", "MB", texts=1)
+    table = plain_table("embeddings of", "terms seen", "rows", "width", "suggested", "MB", texts=1)
     for size in sizes:
         terms = "" if size.terms is None else f"{size.terms:,}"
         if isinstance(size.rows, str):
@@ -173,10 +172,3 @@ def _print_sizes(console: Console, sizes: Sequence[TableSize]) -> None:
     console.print(table)
     total = sum(size.rows.num_bytes for size in sizes if isinstance(size.rows, Rows)) / 1e6
     console.print(f"tables and their optimizer: {total:.1f} MB for the terms of the sample\n")
-
-
-def _table(*headers: str, texts: int = 3) -> Table:
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    for index, header in enumerate(headers):
-        table.add_column(header, justify="left" if index < texts else "right")
-    return table

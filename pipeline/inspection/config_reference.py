@@ -1,4 +1,4 @@
-"""docs/config.md: every field of a config, made from the schemas, so that it cannot go stale.
+"""Text of docs/config.md: every field of a config, made from the schemas.
 
 `make docs` writes it: `python -m taskroute.pipeline.inspection.config_reference > docs/config.md`.
 """
@@ -33,12 +33,12 @@ run is told elsewhere: [ingestion](ingestion.md) (`source`), [transform](transfo
 A part that comes in kinds needs its `kind` wherever it is given.
 """
 
-# As a person writes them; every other part follows in the order of the schema.
+# In the order of a config file; every other part follows in the order of the schema.
 _FIRST = ("name", "source", "features", "tasks")
 
 
 def reference() -> str:
-    """The page."""
+    """Text of the page."""
     lines = _Reference(RecommenderConfig.model_json_schema()).lines()
     return "\n".join([_INTRODUCTION, *lines]) + "\n"
 
@@ -78,9 +78,9 @@ class _Reference:
         """Names the parts that a field may hold, then those within them.
 
         Args:
-            path: Of the field, without the kinds on the way.
-            field: Its JSON schema.
-            within: The kind that it is a field of; tells parts of the same path apart.
+            path: Path of the field, without kinds.
+            field: JSON schema of the field.
+            within: Kind that has the field; distinguishes parts of the same path.
         """
         for part in self._references(field):
             if part in self._headings:
@@ -96,7 +96,7 @@ class _Reference:
                 self._find_headings(f"{path}.{name}", inner, kind or within)
 
     def _common(self, kinds: Sequence[str]) -> dict[str, Any]:
-        """Fields that all these parts have, and have alike."""
+        """Fields that are the same in all these parts."""
         fields = [self._fields(part) for part in kinds]
         first = fields[0] if fields else {}
         return {n: f for n, f in first.items() if all(other.get(n) == f for other in fields)}
@@ -105,7 +105,7 @@ class _Reference:
         return self._parts[part].get("properties", {})
 
     def _kind(self, part: str) -> str | None:
-        """Its word where it is one of several kinds."""
+        """Kind of a part; None where a part has no kinds."""
         return self._fields(part).get("kind", {}).get("const")
 
     def _references(self, field: Mapping[str, Any]) -> Iterator[str]:
@@ -217,8 +217,8 @@ def _range(field: Mapping[str, Any]) -> str:
         ("maximum", "≤"),
         ("exclusiveMaximum", "<"),
     )
-    said = [f"{sign} {field[bound]:g}" for bound, sign in bounds if bound in field]
-    return f" {', '.join(said)}" if said else ""
+    texts = [f"{sign} {field[bound]:g}" for bound, sign in bounds if bound in field]
+    return f" {', '.join(texts)}" if texts else ""
 
 
 def _length(field: Mapping[str, Any]) -> str:
@@ -235,7 +235,7 @@ def _names_of_patterns() -> dict[str, str]:
 
 
 def anchor(heading: str) -> str:
-    """As GitHub makes it."""
+    """Anchor of a heading, as GitHub makes it."""
     kept = "".join(c for c in heading.lower() if c.isalnum() or c in " -_")
     return kept.replace(" ", "-")
 

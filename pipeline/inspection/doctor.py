@@ -1,4 +1,4 @@
-"""`taskroute doctor`: what is installed, what is wrong, how to mend it."""
+"""`taskroute doctor`: state of this environment, and how to mend it."""
 
 import os
 import re
@@ -12,12 +12,12 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from rich.console import Console
-from rich.table import Table
 
+from taskroute.pipeline.inspection.plain_table import plain_table
 from taskroute.pipeline.run.paths import RunPaths
 from taskroute.schemas.metadata import Metadata, MysqlMetadata, SqliteMetadata
 
-# What the pipeline was tested with; a patch release may differ.
+# Tested versions; a patch release may differ.
 _TESTED = {
     "tensorflow": "2.21",
     "tf-keras": "2.21",
@@ -52,7 +52,7 @@ import sys
 from pathlib import Path
 from pydantic import TypeAdapter
 from tfx.orchestration.metadata import Metadata
-from taskroute.pipeline.metadata import connection
+from taskroute.pipeline.dag.metadata import connection
 from taskroute.schemas.metadata import Metadata as Settings
 settings = TypeAdapter(Settings).validate_json(sys.argv[1])
 with Metadata(connection(settings, Path(sys.argv[2]))) as handle:
@@ -62,17 +62,17 @@ with Metadata(connection(settings, Path(sys.argv[2]))) as handle:
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing looked at.
+    """Result of one check.
 
     Attributes:
-        subject: What.
-        found: How it is.
-        mend: What to do, where it is not right.
-        needed: Whether a run on this machine cannot do without it.
+        subject: Subject of the check.
+        state: State of the subject.
+        mend: Remedy; None if the state is right.
+        needed: True if a run on this machine needs it.
     """
 
     subject: str
-    found: str
+    state: str
     mend: str | None = None
     needed: bool = True
 
@@ -85,9 +85,9 @@ def diagnose(root: Path, name: str | None = None, metadata: Metadata | None = No
     """Prints every finding; the exit code is 1 where something needed must be mended.
 
     Args:
-        root: Pipeline root of the runs to come; need not be there yet.
-        name: Of the config, if there is one.
-        metadata: Its `runtime.metadata`.
+        root: Pipeline root of the runs to come; may be missing.
+        name: Name of the ranker, if there is a config.
+        metadata: Metadata settings, `runtime.metadata` of the config.
     """
     console = Console(highlight=False)
     with console.status("importing TensorFlow and TFX (half a minute)"):
@@ -101,12 +101,10 @@ def diagnose(root: Path, name: str | None = None, metadata: Metadata | None = No
             *_tools(),
         ]
     marks = {True: "[red]!![/red]", False: "[yellow] -[/yellow]"}
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    for header in ("", "what", "found"):
-        table.add_column(header)
+    table = plain_table("", "what", "found", texts=3)
     for finding in findings:
         mark = "[green]ok[/green]" if finding.mend is None else marks[finding.needed]
-        table.add_row(mark, finding.subject, finding.found)
+        table.add_row(mark, finding.subject, finding.state)
     console.print(table)
     for finding in sorted(findings, key=lambda finding: not finding.needed):
         if finding.mend is not None:
@@ -126,12 +124,9 @@ def check_lock(lock: Path | None) -> Finding:
     differ = []
     locked = _LOCKED.findall(lock.read_text(encoding="utf-8"))
     for package, wanted in locked:
-        try:
-            found = version(package)
-        except PackageNotFoundError:
-            found = "missing"
-        if found != wanted:
-            differ.append(f"{package} {found}, not {wanted}")
+        installed = _installed(package) or "missing"
+        if installed != wanted:
+            differ.append(f"{package} {installed}, not {wanted}")
     if not differ:
         return Finding(subject, f"all {len(locked)} packages are as it says")
     shown = "; ".join(differ[:3]) + ("; ..." if len(differ) > 3 else "")
@@ -141,9 +136,9 @@ def check_lock(lock: Path | None) -> Finding:
 
 
 def check_folder(subject: str, folder: Path) -> list[Finding]:
-    """Whether a folder, or the nearest above it that exists, can be written, has room and time.
+    """Checks that a folder, or its nearest parent that exists, can be written, has room and time.
 
-    The clock of a network volume counts: what is newer is decided by the times of files.
+    The clock of a network volume matters: the times of files decide which is newer.
     """
     place = folder.absolute()
     while not place.exists():
@@ -162,12 +157,12 @@ def check_folder(subject: str, folder: Path) -> list[Finding]:
     )
     if abs(skew) < 5:
         return [roomy]
-    said = f"files in {place} are {abs(skew):.0f} s {'ahead of' if skew > 0 else 'behind'} it"
-    return [roomy, Finding("clock", said, "let both machines take their time from one NTP server")]
+    state = f"files in {place} are {abs(skew):.0f} s {'ahead of' if skew > 0 else 'behind'} it"
+    return [roomy, Finding("clock", state, "let both machines take their time from one NTP server")]
 
 
 def check_metadata(settings: Metadata, paths: RunPaths) -> Finding:
-    """Opens the metadata store, if there is one."""
+    """Opens the metadata store, if it exists."""
     if isinstance(settings, MysqlMetadata):
         subject = f"metadata in MySQL at {settings.host}:{settings.port}"
         mend = (
@@ -186,12 +181,10 @@ def check_metadata(settings: Metadata, paths: RunPaths) -> Finding:
 
 
 def _lock_file() -> Path | None:
-    """Beside the environment in an image, above it in a working copy."""
+    """Path of requirements.lock: beside the environment in an image, above it in a checkout."""
     environment = Path(sys.prefix)
-    for folder in (environment, environment.parent):
-        if (folder / "requirements.lock").is_file():
-            return folder / "requirements.lock"
-    return None
+    locks = [folder / "requirements.lock" for folder in (environment, environment.parent)]
+    return next((lock for lock in locks if lock.is_file()), None)
 
 
 def _versions() -> list[Finding]:
@@ -200,15 +193,21 @@ def _versions() -> list[Finding]:
         Finding("Python", sys.version.split()[0], None if is_311 else "taskroute needs Python 3.11")
     ]
     for package, tested in _TESTED.items():
-        try:
-            found = version(package)
-        except PackageNotFoundError:
+        installed = _installed(package)
+        if installed is None:
             findings.append(Finding(package, "not installed", _MEND_VERSION))
-            continue
-        right = found.startswith(tested)
-        mend = None if right else f"tested with {tested}; {_MEND_VERSION}"
-        findings.append(Finding(package, found, mend))
+        else:
+            right = installed.startswith(tested)
+            mend = None if right else f"tested with {tested}; {_MEND_VERSION}"
+            findings.append(Finding(package, installed, mend))
     return findings
+
+
+def _installed(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
 
 
 def _imports() -> list[Finding]:
@@ -220,47 +219,41 @@ def _imports() -> list[Finding]:
 
 
 def check_gpu(visible: int) -> Finding:
-    """Whether TensorFlow sees the devices that the driver sees.
-
-    Args:
-        visible: How many TensorFlow sees.
-    """
+    """Compares the number of GPUs visible to TensorFlow with the driver's."""
     driver = shutil.which("nvidia-smi")
-    present = 0
-    if driver is not None:
-        present = len((_answer(driver, "--list-gpus") or "").splitlines())
+    present = len((_answer(driver, "--list-gpus") or "").splitlines()) if driver else 0
     mend = None
     if visible < present:
         mend = (
             "install what requirements-gpu.lock names, or use the image's target gpu; look at "
             "CUDA_VISIBLE_DEVICES"
         )
-    found = f"{visible} visible to TensorFlow" + (f", {present} to the driver" if driver else "")
-    return Finding("GPU", found, mend, needed=False)
+    state = f"{visible} visible to TensorFlow" + (f", {present} to the driver" if driver else "")
+    return Finding("GPU", state, mend, needed=False)
 
 
 def _tools() -> list[Finding]:
-    """What only some ways of running need."""
+    """Checks the tools that only some ways of running need."""
     findings = []
     for tool, arguments, use in (
         ("docker", ("version", "--format", "{{.Server.Version}}"), "for TF Serving's image"),
         ("java", ("-version",), "for Beam on Flink or Spark"),
     ):
         path = shutil.which(tool)
-        said = _answer(path, *arguments) if path else None
-        if said is not None:
-            findings.append(Finding(tool, said.partition("\n")[0]))
+        answer = _answer(path, *arguments) if path else None
+        if answer is not None:
+            findings.append(Finding(tool, answer.partition("\n")[0]))
             continue
-        found = f"{path} does not answer" if path else "not here"
+        state = f"{path} does not answer" if path else "not here"
         mend = f"needed only {use}: install or start it there"
-        findings.append(Finding(tool, found, mend, needed=False))
+        findings.append(Finding(tool, state, mend, needed=False))
     host = os.environ.get("KFP_HOST")
     findings.append(Finding("KFP", f"submits to {host}" if host else "no KFP_HOST: give --host"))
     return findings
 
 
 def _answer(*command: str) -> str | None:
-    """What a program prints; None where it fails or takes long."""
+    """Output of a program; None if it fails or takes long."""
     try:
         ended = subprocess.run(
             command, capture_output=True, text=True, check=False, timeout=_PATIENCE_SECONDS

@@ -1,4 +1,4 @@
-"""How large the embedding tables of a config are, and how wide they might be."""
+"""Sizes and suggested widths of a config's embedding tables."""
 
 from collections import Counter
 from collections.abc import Mapping, Set
@@ -15,13 +15,13 @@ _WIDTHS = (4, 8, 16, 32, 64, 128)
 
 @dataclass(frozen=True)
 class Rows:
-    """The rows of one feature, or of one table that features have in common.
+    """Rows of one feature's table, or of one table that features share.
 
     Attributes:
-        number: How many.
-        width: Of an embedding.
+        number: Number of rows.
+        width: Width of an embedding.
         suggested: Width that suits the number of terms.
-        num_bytes: Of all rows and the optimizer's state.
+        num_bytes: Bytes of all rows and the optimizer's state.
     """
 
     number: int
@@ -32,13 +32,13 @@ class Rows:
 
 @dataclass(frozen=True)
 class TableSize:
-    """A line of what `taskroute check` says of embeddings.
+    """One line of the table of embeddings that `taskroute check` prints.
 
     Attributes:
-        name: Of the feature, or of a table that features have in common.
-        terms: Different ones seen, those of the features that have these rows included; None where
-            numbers fall into buckets.
-        rows: Those that nothing above this line has counted; or whose rows they are.
+        name: Name of the feature, or of a table that features share.
+        terms: Number of distinct terms of all features that use the rows; None where numbers fall
+            into buckets.
+        rows: Rows of its own; or the name of the feature or table whose rows it uses.
     """
 
     name: str
@@ -47,7 +47,7 @@ class TableSize:
 
 
 def table_sizes(config: RecommenderConfig, seen: Mapping[str, Set[str]]) -> list[TableSize]:
-    """The sizes for the terms that were `seen`, by column: features in their order, then tables."""
+    """Sizes for the terms `seen` in each column: features in their order, then tables."""
     terms: dict[str, set[str]] = {}
     for feature in config.features:
         if isinstance(feature, IdFeature):
@@ -81,7 +81,7 @@ def table_sizes(config: RecommenderConfig, seen: Mapping[str, Set[str]]) -> list
 
 
 def suggested_width(num_terms: int) -> int:
-    """The first power of two from twice the fourth root of the number of terms on, 4 to 128.
+    """Smallest power of two above twice the fourth root of the number of terms, 4 to 128.
 
     The fourth root is the rule of thumb of "Introducing TensorFlow Feature Columns", 2017. A power
     of two, because rows of one width are looked up together.
@@ -96,7 +96,7 @@ def _rows(number: int, width: int, num_terms: int, num_hashes: int = 1) -> Rows:
 
 
 def _num_ids(feature: IdFeature, num_terms: int) -> int:
-    """That of a missing value included."""
+    """Number of a feature's ids, with that of a missing value."""
     if feature.vocabulary is None:
         return 1 + (feature.hash_buckets or 0)
     terms = min(num_terms, feature.vocabulary.max_size or num_terms)

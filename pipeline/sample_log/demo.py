@@ -28,8 +28,8 @@ def run_demo(
 ) -> RunRecord:
     """Makes the log under `root`, runs `examples/demo.yaml` on it, prints the best AUC beside.
 
-    The log is `root`/demo.parquet, where the example finds it with `--data`; it is written only
-    where it would be another one, so that a second demo reuses every stage.
+    The log is `root`/demo.parquet, where the example finds it with `--data`. An equal file is
+    kept, so that a second demo reuses every stage.
     """
     with as_file(files("taskroute.examples") / "demo.yaml") as path:
         config = load_config(path)
@@ -43,7 +43,7 @@ def run_demo(
 
 
 def best_test_aucs(config: RecommenderConfig, log: SampleLog) -> dict[str, float]:
-    """By binary task: the AUC of the true probabilities on the rows of the test split."""
+    """AUC of the true probabilities on the test split, by binary task."""
     split = config.source.split
     seconds = to_seconds(log.table[config.source.timestamp].combine_chunks())
     cutoffs = splits.find_cutoffs(

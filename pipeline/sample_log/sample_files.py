@@ -1,4 +1,4 @@
-"""Files of a sample log: one for all of it, or one a day."""
+"""Files of a sample log: one for the whole log, or one a day."""
 
 import contextlib
 import filecmp
@@ -18,7 +18,7 @@ from taskroute.schemas.errors import ConfigError
 def write_sample_log(
     log: SampleLog, path: str | Path, format: Literal["parquet", "csv"] = "parquet"
 ) -> None:
-    """Writes the table to a file that is never seen half written; left alone if it is the same.
+    """Writes the table to a file, whole or not at all; keeps an equal file.
 
     Raises:
         ConfigError: If the file cannot be written.

@@ -59,14 +59,14 @@ _WATCH_SPREAD = 0.5  # log seconds per unit of the watch utility and of its logi
 
 @dataclass(frozen=True)
 class SampleLogSpec:
-    """What to draw.
+    """Size and properties of a sample log.
 
     Attributes:
-        relatedness: Cosine between the trait weights of any two tasks, in [0, 1]. 1: what
-            draws clicks draws likes too; 0: the one says nothing about the other.
+        relatedness: Cosine between the trait weights of any two tasks, in [0, 1]. 1: items that
+            draw clicks draw likes too; 0: clicks say nothing about likes.
         missing_fraction: Share of rows without a value, in each of user_age, country and
             video_seconds: look-ups that failed when the row was logged.
-        seed: The same spec gives the same log.
+        seed: Seed; the same spec gives the same log.
 
     Raises:
         ConfigError: If a field is outside its range.
@@ -127,7 +127,7 @@ class _Users:
     activity: np.ndarray  # (U,) sums to 1
     age: np.ndarray  # (U,) years
     country: np.ndarray  # (U,) index
-    device: np.ndarray  # (U,) index of the device they use most
+    device: np.ndarray  # (U,) index of the device that the user uses most
 
 
 @dataclass(frozen=True)
@@ -226,7 +226,7 @@ def _draw_items(
         (0.10, _traits_of(rng, creator, num_creators)),
         (0.10, rng.normal(size=(num_items, _NUM_TRAITS))),
     )
-    # What appeals is shown more, but much else makes an item popular.
+    # Items that appeal are shown more, but much else makes an item popular.
     rank = np.argsort(np.argsort(rng.normal(size=num_items) - 0.5 * traits @ appeal_weights))
     is_new = rng.random(num_items) < _SHARE_OF_NEW_ITEMS
     when = rng.random(num_items)
@@ -307,8 +307,8 @@ def _draw_shown_items(
     redraw = np.arange(len(session))
     while len(redraw):
         value = day[redraw] + rng.random(len(redraw))
-        found = np.searchsorted(ladder, value, side="right") - day[redraw] * num_items
-        item[redraw] = np.minimum(found, num_items - 1)
+        place = np.searchsorted(ladder, value, side="right") - day[redraw] * num_items
+        item[redraw] = np.minimum(place, num_items - 1)
         is_repeat = np.ones(len(session), bool)
         is_repeat[np.unique(session * num_items + item, return_index=True)[1]] = False
         redraw = np.flatnonzero(is_repeat)
@@ -372,7 +372,7 @@ def _sigmoid(x: np.ndarray) -> np.ndarray:
 
 
 def _intercept(utility: np.ndarray, rate: float, weights: np.ndarray) -> float:
-    """What to add to `utility` so that the weighted mean of its sigmoid is `rate`, by bisection."""
+    """Number to add to `utility` so that the weighted mean of its sigmoid is `rate`."""
     low, high = -30.0, 30.0
     for _ in range(40):
         middle = (low + high) / 2

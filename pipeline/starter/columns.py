@@ -1,4 +1,4 @@
-"""What the columns of a log hold, as far as its first rows show."""
+"""Columns of a log, as far as its first rows show them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ from taskroute.schemas.columns import RawColumn
 
 SAMPLE_ROWS = 50_000
 
-# Years that rows of a log are from: numbers outside are no epochs.
+# First seconds of the years that rows of a log may be from; numbers outside are no epochs.
 _EPOCHS = tuple(datetime(year, 1, 1, tzinfo=UTC).timestamp() for year in (2000, 2100))
 _SEPARATORS = ("|", ";", ",")
 _DIGITS_AFTER_ZERO = r"^0\d"
@@ -25,16 +25,16 @@ _DIGITS_AFTER_ZERO = r"^0\d"
 
 @dataclass(frozen=True)
 class LogColumn:
-    """A column in the rows of the sample.
+    """One column of the sample.
 
     Attributes:
-        name: As the log has it.
-        lists: list<binary> (N,); null where missing. Every value as text, split at `separator`.
-        separator: Between the terms of one text, where it holds several; else None.
-        is_list: Whether rows may hold more than one term.
-        has_objects: Whether a value is an object or cannot be read: nothing else is known then.
-        numbers: float64 (N,), NaN where missing; None where a value is no number.
-        seconds: int64 (N,) since 1970; None where a value is missing or no time of these years.
+        name: Name in the log.
+        lists: list<string> (N,), every value as text, split at `separator`; null where missing.
+        separator: Separator of the terms in one text; None where a text is one term.
+        is_list: True if rows may hold several terms.
+        has_objects: True if a value is an object or cannot be read; nothing else is known then.
+        numbers: float64 (N,), NaN where missing; None if a value is no number.
+        seconds: int64 (N,) since 1970; None if a value is missing or no time of these years.
     """
 
     name: str
@@ -55,12 +55,12 @@ class LogColumn:
 
     @property
     def terms(self) -> pa.Array:
-        """The distinct terms."""
+        """Distinct terms."""
         return self.lists.flatten().unique()
 
     @property
     def has_leading_zeros(self) -> bool:
-        """Whether a number is written as no number is: a code, such as 00713."""
+        """True if a term is a code, such as 00713, and no number."""
         return bool(pc.any(pc.match_substring_regex(self.terms, _DIGITS_AFTER_ZERO)).as_py())
 
 
@@ -69,10 +69,10 @@ class LogSample:
     """The first rows of a log.
 
     Attributes:
-        columns: By name, in the order of the log.
-        num_rows: Of the sample, those in `bad_rows` left out.
-        bad_rows: Those that could not be read.
-        is_whole: Whether the log has no other rows.
+        columns: Columns by name, in the order of the log.
+        num_rows: Number of good rows.
+        bad_rows: Unreadable rows.
+        is_whole: True if the log has no other rows.
     """
 
     columns: dict[str, LogColumn]
@@ -127,7 +127,7 @@ def _as_texts(lists: pa.Array) -> pa.Array:
 
 
 def _separator(texts: pa.Array) -> str | None:
-    """What joins terms that come again in other texts; None where texts are terms themselves."""
+    """Separator of terms that several texts share; None where each text is one term."""
     distinct = texts.drop_null().unique()
     for separator in _SEPARATORS:
         terms = pc.split_pattern(distinct, separator)
@@ -142,7 +142,7 @@ def _split(texts: pa.Array, separator: str) -> pa.Array:
 
 
 def _numbers(texts: pa.Array) -> np.ndarray | None:
-    """float64 (N,); None where there is no number, or anything else."""
+    """float64 (N,); None if a text is no number, or all are missing."""
     if texts.null_count == len(texts):
         return None
     try:

@@ -1,4 +1,4 @@
-"""`taskroute init`: reads, guesses, writes, says what to look at."""
+"""`taskroute init`: reads a log, guesses a config, writes it, and says what to check."""
 
 import math
 import os
@@ -9,11 +9,11 @@ from pathlib import Path
 import yaml
 from pydantic import ValidationError
 from rich.console import Console
-from rich.table import Table
 
 from taskroute.components.logs import log_files, spans
 from taskroute.components.logs.log_reader import LogFormat
 from taskroute.pipeline.inspection.check import check_log
+from taskroute.pipeline.inspection.plain_table import plain_table
 from taskroute.pipeline.starter.columns import LogSample, read_sample
 from taskroute.pipeline.starter.guesses import Guess, group_column, guess, useless
 from taskroute.pipeline.starter.text import config_text
@@ -29,7 +29,7 @@ _FORMATS: dict[str, LogFormat] = {
     ".parquet": "parquet",
 }
 _WINDOW_DAYS = 7
-_ANY_SPLIT = Split(by="hash", key="any")  # until the columns are known
+_ANY_SPLIT = Split(by="hash", key="any")  # in use until the columns are known
 _MOST_BAD = 0.2
 _LEAST_SECONDS = 100
 
@@ -38,12 +38,12 @@ def write_starter(log: str | None, output: Path | None) -> None:
     """Writes a config for a log, or a commented one to fill in, and prints what to do next.
 
     Args:
-        log: A file or a pattern, relative to the working folder; None for no log.
-        output: The config; NAME.yaml in the working folder by default.
+        log: File or pattern, relative to the working folder; None for no log.
+        output: Config to write; NAME.yaml in the working folder by default.
 
     Raises:
-        ConfigError: If the config is there already or cannot be written, or the log's name does
-            not tell its format.
+        ConfigError: If the config exists or cannot be written, or the log's name does not show its
+            format.
         DataError: If the log cannot be read, or nothing in it looks like a label.
     """
     console = Console(highlight=False, soft_wrap=True)
@@ -71,7 +71,7 @@ def write_starter(log: str | None, output: Path | None) -> None:
 
 
 def _read(log: str, folder: Path) -> tuple[Source, spans.Window | None, LogSample]:
-    """The source as far as it is known before the columns are, its window, and its first rows."""
+    """Source without the parts that need its columns, its window, and its first rows."""
     log_format = _format(log)
     days = {"window_days": _WINDOW_DAYS, "max_missing_days": _WINDOW_DAYS} if "{" in log else {}
     try:
@@ -98,7 +98,7 @@ def _read(log: str, folder: Path) -> tuple[Source, spans.Window | None, LogSampl
 
 
 def _from_first_file(window: spans.Window) -> spans.Window:
-    """Without the spans before the log begins."""
+    """Window without the spans before the log begins."""
     first = next(index for index, files in enumerate(window.files) if files)
     return spans.Window(window.spans[first:], window.files[first:])
 
@@ -123,7 +123,7 @@ def _with_split(source: Source, sample: LogSample, guesses: list[Guess]) -> Sour
 
 
 def _split_key(sample: LogSample, guesses: list[Guess]) -> str:
-    """The user's column, or another that no row lacks: the one with the most terms."""
+    """The user's column if no row lacks it, else the complete column with the most terms."""
     group = group_column(guesses)
     if group is not None and not sample.columns[group].num_missing:
         return group
@@ -142,7 +142,7 @@ def _split_key(sample: LogSample, guesses: list[Guess]) -> str:
 
 
 def _require_check(text: str, log: str) -> None:
-    """What is written must load and pass `taskroute check`."""
+    """Refuses a config that does not load or does not pass `taskroute check`."""
     try:
         config = RecommenderConfig.model_validate(yaml.safe_load(text))
     except ValidationError as error:
@@ -171,7 +171,7 @@ def _refuse_existing(output: Path) -> None:
 
 
 def _stem(log: str) -> str:
-    """`feed` of feed.csv.gz, `logs` of logs/{YYYY}-{MM}-{DD}/*.csv."""
+    """Name of a log: `feed` for feed.csv.gz, `logs` for logs/{YYYY}-{MM}-{DD}/*.csv."""
     for part in reversed(Path(log).parts):
         stem = part.partition(".")[0]
         if re.fullmatch(r"[A-Za-z][A-Za-z0-9_-]*", stem):
@@ -180,16 +180,14 @@ def _stem(log: str) -> str:
 
 
 def _name(output: Path) -> str:
-    """A name of the schemas from the config's own."""
+    """Name of the ranker, from that of the config file."""
     name = re.sub(r"[^A-Za-z0-9_]", "_", output.stem).lstrip("_0123456789")
     return name[:64] or "ranker"
 
 
 def _print(console: Console, guesses: list[Guess], origin: str, output: Path) -> None:
     console.print(f"[bold]{origin}[/bold]\n")
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    for header in ("column", "guess", "because it"):
-        table.add_column(header)
+    table = plain_table("column", "guess", "because it", texts=3)
     order = {"task": 0, "time": 1, "feature": 2, "left out": 3}
     for each in sorted(guesses, key=lambda each: order[each.role]):
         kind = f", {each.kind}" if each.kind else ""

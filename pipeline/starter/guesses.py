@@ -1,12 +1,13 @@
-"""What each column of a log may be for: its time, a label, a feature, or nothing.
+"""Guesses of each column's role: time, label, feature or none.
 
-Names decide what values cannot tell: whether a 0 or 1 is an outcome, whether seconds were watched.
-The words are English.
+Names decide where values cannot: whether a 0 or 1 is an outcome, whether seconds were watched. The
+words are English.
 """
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import chain, count
 from typing import Any, Literal
 
 import numpy as np
@@ -50,8 +51,8 @@ _STEMS = {
     "shared": "share",
 }
 
-_FEW_TERMS, _FEW_IDS = 1_000, 100  # of ids more come with every day
-# A table that is no wider than it must be for the few rows of a start.
+_FEW_TERMS, _FEW_IDS = 1_000, 100  # fewer ids, because new ones come every day
+# Largest number of terms for each width.
 _EMBEDDING_DIMS = ((20, 4), (_FEW_TERMS, 8))
 _HASHED_EMBEDDING_DIM = 16
 _ROWS_THAT_TELL = 100
@@ -64,13 +65,13 @@ Role = Literal["time", "task", "feature", "left out"]
 
 @dataclass(frozen=True)
 class Guess:
-    """What a column is for.
+    """Guessed role of a column.
 
     Attributes:
-        column: Its name.
-        role: In a word.
-        fields: Of the task or the feature, as the config has them.
-        why: What it was guessed from, for the person who knows better.
+        column: Name of the column.
+        role: Role in the config.
+        fields: Fields of the task or the feature in the config.
+        why: Reason of the guess, for a person who knows better.
     """
 
     column: str
@@ -84,53 +85,49 @@ class Guess:
 
 
 def guess(sample: LogSample) -> list[Guess]:
-    """One guess a column, in the order of the log.
+    """Guesses the role of each column, in the order of the log.
 
     Raises:
         DataError: If no column looks like a label, or none like a feature.
     """
-    found: dict[str, Guess] = {}
-    for column in sample.columns.values():
-        reason = useless(column)
-        if reason is not None:
-            found[column.name] = Guess(column.name, "left out", {}, reason)
-    time = next((c for c in _rest(sample, found) if _is_time(c)), None)
-    if time is not None:
-        found[time.name] = Guess(time.name, "time", {}, "holds times; the newest rows are test")
-    for column in _rest(sample, found):
-        if _is_time(column):
-            why = "another time; what it says of a row must be a number or a text"
-            found[column.name] = Guess(column.name, "left out", {}, why)
-    for task in _tasks(_rest(sample, found)):
-        found[task.column] = task
-    if not any(each.role == "task" for each in found.values()):
+    columns = sample.columns.values()
+    guesses = {c.name: _left_out(c, reason) for c in columns if (reason := useless(c))}
+    times = [column for column in _rest(sample, guesses) if _is_time(column)]
+    for column in times:
+        why = "another time; what it says of a row must be a number or a text"
+        guesses[column.name] = _left_out(column, why)
+    if times:
+        name = times[0].name
+        guesses[name] = Guess(name, "time", {}, "holds times; the newest rows are test")
+    guesses |= {task.column: task for task in _tasks(_rest(sample, guesses))}
+    if not any(each.role == "task" for each in guesses.values()):
         raise DataError(
             "no column holds 0 and 1, and none is named as watch_seconds are, so there is nothing "
             "to predict; add a label, or call `taskroute init` without a log and write `tasks`"
         )
-    click = next((c for c in sample.columns.values() if _is_click(c)), None)
-    for column in _rest(sample, found):
-        found[column.name] = _known_after(column, click) or _feature(column)
-    if not any(each.role == "feature" for each in found.values()):
+    click = next((column for column in columns if _is_click(column)), None)
+    for column in _rest(sample, guesses):
+        guesses[column.name] = _known_after(column, click) or _feature(column)
+    if not any(each.role == "feature" for each in guesses.values()):
         raise DataError(
             "no column is left to predict from; add what was known before the outcome, such as a "
             "user and an item"
         )
-    return _share(_with_names_of_their_own([found[name] for name in sample.columns]), sample)
+    return _share(_with_unique_names([guesses[name] for name in sample.columns]), sample)
 
 
 def group_column(guesses: Sequence[Guess]) -> str | None:
-    """The column of the user: a feature of one term a row that is named so."""
-    for each in guesses:
-        if each.role == "feature" and each.kind == "categorical":
-            words = _words(each.column)
-            if words & _USER_WORDS and not words - _USER_WORDS - _ID_WORDS:
-                return each.column
-    return None
+    """Column of the user: a categorical feature that is named like one."""
+    columns = [g.column for g in guesses if g.role == "feature" and g.kind == "categorical"]
+    return next((c for c in columns if _is_user(_words(c))), None)
+
+
+def _is_user(words: set[str]) -> bool:
+    return bool(words & _USER_WORDS) and not words - _USER_WORDS - _ID_WORDS
 
 
 def useless(column: LogColumn) -> str | None:
-    """Why nothing can be made of a column; None where something can."""
+    """Reason why a column has no use; None where it may have one."""
     try:
         TypeAdapter(Column).validate_python(column.name)
     except ValidationError:
@@ -139,14 +136,17 @@ def useless(column: LogColumn) -> str | None:
         return "holds objects or lists of them"
     if column.num_missing == column.num_rows:
         return "is missing in every row"
-    num_terms = len(column.terms)
-    if num_terms == 1 and not column.num_missing:
+    if len(column.terms) == 1 and not column.num_missing:
         return "is the same in every row"
     return None
 
 
-def _rest(sample: LogSample, found: dict[str, Guess]) -> list[LogColumn]:
-    return [column for name, column in sample.columns.items() if name not in found]
+def _left_out(column: LogColumn, why: str) -> Guess:
+    return Guess(column.name, "left out", {}, why)
+
+
+def _rest(sample: LogSample, guesses: dict[str, Guess]) -> list[LogColumn]:
+    return [column for name, column in sample.columns.items() if name not in guesses]
 
 
 def _is_time(column: LogColumn) -> bool:
@@ -156,7 +156,7 @@ def _is_time(column: LogColumn) -> bool:
 
 
 def _tasks(columns: Sequence[LogColumn]) -> list[Guess]:
-    """Labels, the click first; a label that is never 1 without it counts among clicked rows."""
+    """Tasks, the click first; a label that is 0 without a click counts among clicked rows."""
     flags = [column for column in columns if _is_flag(column)]
     labels = [column for column in flags if _words(column.name) & _OUTCOME_WORDS]
     watched = [column for column in columns if _is_watch_time(column)]
@@ -187,7 +187,7 @@ def _among_clicked(task: Guess, column: LogColumn, click: LogColumn | None) -> G
     if not np.all(click.numbers[column.numbers > 0] == 1):
         return task
     fields = {**task.fields, "trained_where": _task_name(click.name)}
-    return Guess(task.column, "task", fields, f"{task.why}; is 0 wherever {click.name} is 0")
+    return replace(task, fields=fields, why=f"{task.why}; is 0 wherever {click.name} is 0")
 
 
 def _is_click(column: LogColumn) -> bool:
@@ -210,7 +210,7 @@ def _is_watch_time(column: LogColumn) -> bool:
 
 
 def _known_after(column: LogColumn, click: LogColumn | None) -> Guess | None:
-    """Leaves out what has a value in clicked rows only: who asks for a score does not know it."""
+    """Leaves out a column with values in clicked rows only: a request cannot have them."""
     if click is None or click.numbers is None:
         return None
     says_something = np.asarray(column.lists.is_valid())
@@ -218,17 +218,14 @@ def _known_after(column: LogColumn, click: LogColumn | None) -> Guess | None:
         says_something &= column.numbers != 0
     if says_something.sum() < _ROWS_THAT_TELL or not np.all(click.numbers[says_something] == 1):
         return None
-    why = f"is 0 or missing wherever {click.name} is 0: is it known before?"
-    return Guess(column.name, "left out", {}, why)
+    return _left_out(column, f"is 0 or missing wherever {click.name} is 0: is it known before?")
 
 
 def _feature(column: LogColumn) -> Guess:
     words, num_terms = _words(column.name), len(column.terms)
     present = column.num_rows - column.num_missing
     if words & _VISIT_WORDS and (words & _ID_WORDS or len(words) == 1):
-        return Guess(
-            column.name, "left out", {}, "names a row or a visit, which does not come again"
-        )
+        return _left_out(column, "names a row or a visit, which does not come again")
     fields: dict[str, Any] = {"name": _field_name(column.name)}
     if fields["name"] != column.name:
         fields["column"] = column.name
@@ -236,7 +233,7 @@ def _feature(column: LogColumn) -> Guess:
     if column.numbers is not None and not is_code:
         return _number(column.name, column.numbers[~np.isnan(column.numbers)], fields)
     if not column.is_list and present >= _ROWS_THAT_TELL and num_terms > _NEARLY_ALL * present:
-        return Guess(column.name, "left out", {}, "holds another text in nearly every row")
+        return _left_out(column, "holds another text in nearly every row")
     if column.is_list:
         is_past = bool(words & _PAST_WORDS)
         fields["kind"] = "sequence" if is_past else "multivalent"
@@ -253,7 +250,7 @@ def _feature(column: LogColumn) -> Guess:
 def _number(name: str, known: np.ndarray, fields: dict[str, Any]) -> Guess:
     fields["kind"] = "dense"
     what = "numbers"
-    # A mean far above the median: a few large values, which a logarithm brings near the rest.
+    # Mean far above the median: a few large values, which a logarithm brings near the rest.
     if known.min() >= 0 and known.mean() > 2 * np.median(known) > 0:
         fields["transform"] = "log1p"
         what = "numbers, a few of them large"
@@ -264,49 +261,49 @@ def _ids(num_terms: int, few: int) -> dict[str, Any]:
     if num_terms <= few:
         width = next(width for most, width in _EMBEDDING_DIMS if num_terms <= most)
         return {"vocabulary": {}, "embedding_dim": width}
-    # Ten ids for each term that was seen: the rest of the log has more.
+    # Ten ids for each term of the sample: the rest of the log has more.
     buckets = next((b for b in _HASH_BUCKETS if b >= 10 * num_terms), _HASH_BUCKETS[-1])
     return {"hash_buckets": buckets, "embedding_dim": _HASHED_EMBEDDING_DIM}
 
 
 def _share(guesses: Sequence[Guess], sample: LogSample) -> list[Guess]:
-    """A sequence has the ids of the categorical feature whose terms it holds."""
+    """Lets a sequence share the ids of the categorical feature whose terms it holds."""
     singles = [each for each in guesses if each.kind == "categorical"]
-    shared = []
-    for each in guesses:
-        terms = sample.columns[each.column].terms
-        for single in singles if each.kind == "sequence" else ():
-            known = pc.is_in(terms, sample.columns[single.column].terms)
-            if pc.mean(known).as_py() >= _SHARED_TERMS:
-                own = ("name", "column", "kind", "separator")
-                fields = {field: each.fields[field] for field in own if field in each.fields}
-                fields |= {"shares": single.fields["name"], "pooling": "attention"}
-                why = f"{each.why}, most of them those of {single.column}"
-                each = Guess(each.column, "feature", fields, why)
-                break
-        shared.append(each)
-    return shared
+    return [
+        _with_shared_ids(each, singles, sample) if each.kind == "sequence" else each
+        for each in guesses
+    ]
 
 
-def _with_names_of_their_own(guesses: Sequence[Guess]) -> list[Guess]:
-    """Names that two columns would share, or that a number's missing flag has, get a number."""
-    numbers = [each.fields["name"] for each in guesses if each.kind == "dense"]
-    taken = {"feature": {f"{name}_missing" for name in numbers}, "task": set()}
+def _with_shared_ids(sequence: Guess, singles: Sequence[Guess], sample: LogSample) -> Guess:
+    terms = sample.columns[sequence.column].terms
+    for single in singles:
+        known = pc.is_in(terms, sample.columns[single.column].terms)
+        if pc.mean(known).as_py() >= _SHARED_TERMS:
+            own = ("name", "column", "kind", "separator")
+            fields = {field: sequence.fields[field] for field in own if field in sequence.fields}
+            fields |= {"shares": single.fields["name"], "pooling": "attention"}
+            why = f"{sequence.why}, most of them those of {single.column}"
+            return replace(sequence, fields=fields, why=why)
+    return sequence
+
+
+def _with_unique_names(guesses: Sequence[Guess]) -> list[Guess]:
+    """Numbers the names that two columns, or a column and a missing flag, would share."""
+    dense = [each.fields["name"] for each in guesses if each.kind == "dense"]
+    taken = {"feature": {f"{name}_missing" for name in dense}, "task": set()}
     named = []
     for each in guesses:
-        if each.role not in taken:
-            named.append(each)
-            continue
-        wanted = name = each.fields["name"]
-        count = 1
-        while name in taken[each.role]:
-            count += 1
-            name = f"{wanted}_{count}"
-        taken[each.role].add(name)
-        fields = {**each.fields, "name": name}
-        if each.role == "feature" and name != each.column:
-            fields["column"] = each.column
-        named.append(Guess(each.column, each.role, fields, each.why))
+        if each.role in taken:
+            wanted, names = each.fields["name"], taken[each.role]
+            numbered = (f"{wanted}_{number}" for number in count(2))
+            name = next(name for name in chain([wanted], numbered) if name not in names)
+            names.add(name)
+            fields = {**each.fields, "name": name}
+            if each.role == "feature" and name != each.column:
+                fields["column"] = each.column
+            each = replace(each, fields=fields)
+        named.append(each)
     return named
 
 
@@ -320,12 +317,12 @@ def _parts(name: str) -> list[str]:
 
 
 def _task_name(name: str) -> str:
-    """`is_clicked` and `clicked` are the task `click`."""
+    """Name of a label's task: `click` for `is_clicked` and `clicked`."""
     words = [word for word in _parts(name) if word not in ("is", "has", "label", "did")]
     return "_".join(_STEMS.get(word, word) for word in words)[:64] or _field_name(name)
 
 
 def _field_name(name: str) -> str:
-    """The column's name where it is one for a feature; else as near to it as may be."""
+    """Name of a column's feature: the column's own, without forbidden characters."""
     text = re.sub(r"[^A-Za-z0-9_]", "_", name).lstrip("_0123456789")
     return text[:64] or "column"

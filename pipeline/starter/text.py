@@ -1,4 +1,4 @@
-"""The starter config as a person reads it: YAML with what was guessed, and what to look at."""
+"""Text of the starter config: YAML with the guesses, and comments on what to check."""
 
 import json
 import re
@@ -9,7 +9,7 @@ from taskroute.pipeline.starter.columns import LogSample
 from taskroute.pipeline.starter.guesses import Guess, group_column
 from taskroute.schemas.source import Source
 
-# Plain in YAML: neither a number, nor a word such as `yes`, nor a mark.
+# Texts that need no quotes in YAML, unless they are one of the words below.
 _PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_./{}*-]*")
 _YAML_WORDS = {"true", "false", "null", "yes", "no", "on", "off", "y", "n"}
 _SMALL_LOG = 100_000
@@ -18,14 +18,14 @@ _SMALL_LOG = 100_000
 def config_text(
     name: str, source: Source, sample: LogSample, guesses: Sequence[Guess], origin: str
 ) -> str:
-    """A whole config.
+    """Text of a whole config.
 
     Args:
-        name: Of the ranker.
-        source: Where the log is and how it is split.
-        sample: What was read of it.
-        guesses: What its columns are for.
-        origin: What was read, for the first line.
+        name: Name of the ranker.
+        source: Source of the log, with its split.
+        sample: First rows of the log.
+        guesses: Roles of its columns.
+        origin: Words for the sample, for the first line.
     """
     tasks = [each for each in guesses if each.role == "task"]
     lines = [
@@ -96,7 +96,7 @@ def _left_out(guesses: Sequence[Guess]) -> list[str]:
 
 
 def _long_view(tasks: Sequence[Guess]) -> list[str]:
-    """A second reading of watch time, for whoever wants it."""
+    """Commented-out task of long views, where watch time is a task."""
     for each in tasks:
         if each.kind == "regression":
             fields = {"name": "long_view", "label": {"column": each.column, "at_least": 30}}

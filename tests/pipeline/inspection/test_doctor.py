@@ -7,6 +7,8 @@ import time
 from importlib.metadata import version
 
 import pytest
+from ml_metadata.metadata_store import MetadataStore
+from ml_metadata.proto import metadata_store_pb2
 
 from taskroute.pipeline.inspection import doctor
 from taskroute.pipeline.inspection.doctor import Finding
@@ -38,59 +40,59 @@ def program(tmp_path, monkeypatch):
 
 
 def test_what_is_installed_as_locked_is_right(lock):
-    found = doctor.check_lock(lock(f"pytest=={version('pytest')}", f"numpy=={version('numpy')}"))
-    assert found == Finding("requirements.lock", "all 2 packages are as it says")
+    finding = doctor.check_lock(lock(f"pytest=={version('pytest')}", f"numpy=={version('numpy')}"))
+    assert finding == Finding("requirements.lock", "all 2 packages are as it says")
 
 
 def test_packages_that_differ_from_the_lock_are_named_as_a_note(lock):
-    found = doctor.check_lock(
+    finding = doctor.check_lock(
         lock("pytest==0.1", "no-such-package==3", f"numpy=={version('numpy')}")
     )
     assert f"2 of 3 differ: pytest {version('pytest')}, not 0.1; no-such-package missing" in (
-        found.found
+        finding.state
     )
-    assert found.mend
-    assert not found.is_wrong
+    assert finding.mend
+    assert not finding.is_wrong
 
 
 def test_a_folder_to_come_is_judged_by_the_one_that_is_there(tmp_path):
-    (found,) = doctor.check_folder("root", tmp_path / "runs" / "shop")
-    assert str(tmp_path) + " can be written" in found.found
+    (finding,) = doctor.check_folder("root", tmp_path / "runs" / "shop")
+    assert str(tmp_path) + " can be written" in finding.state
     assert not (tmp_path / "runs").exists()
     assert not list(tmp_path.iterdir())
 
 
 def test_a_folder_that_cannot_be_written_is_wrong(tmp_path):
     (tmp_path / "file").touch()
-    (found,) = doctor.check_folder("root", tmp_path / "file")
-    assert found.is_wrong
-    assert "--root" in found.mend
+    (finding,) = doctor.check_folder("root", tmp_path / "file")
+    assert finding.is_wrong
+    assert "--root" in finding.mend
 
 
 def test_a_full_disk_is_wrong(tmp_path, monkeypatch):
     usage = doctor.shutil.disk_usage(tmp_path)._replace(free=10**9)
     monkeypatch.setattr(doctor.shutil, "disk_usage", lambda path: usage)
-    (found,) = doctor.check_folder("root", tmp_path)
-    assert found.is_wrong
-    assert "1 GB free" in found.found
+    (finding,) = doctor.check_folder("root", tmp_path)
+    assert finding.is_wrong
+    assert "1 GB free" in finding.state
 
 
-@pytest.mark.parametrize(("shift", "said"), [(60, "60 s behind"), (-60, "60 s ahead of")])
-def test_files_whose_time_is_not_ours_are_wrong(tmp_path, monkeypatch, shift, said):
+@pytest.mark.parametrize(("shift", "words"), [(60, "60 s behind"), (-60, "60 s ahead of")])
+def test_files_whose_time_is_not_ours_are_wrong(tmp_path, monkeypatch, shift, words):
     now = time.time
     monkeypatch.setattr(doctor.time, "time", lambda: now() + shift)
     _, clock = doctor.check_folder("root", tmp_path)
-    assert said in clock.found
+    assert words in clock.state
     assert clock.is_wrong
 
 
 def test_devices_that_tensorflow_does_not_see_are_a_note(program):
     program("nvidia-smi", "echo 'GPU 0: A'; echo 'GPU 1: B'")
     assert doctor.check_gpu(2).mend is None
-    found = doctor.check_gpu(0)
-    assert found.found == "0 visible to TensorFlow, 2 to the driver"
-    assert "gpu" in found.mend
-    assert not found.is_wrong
+    finding = doctor.check_gpu(0)
+    assert finding.state == "0 visible to TensorFlow, 2 to the driver"
+    assert "gpu" in finding.mend
+    assert not finding.is_wrong
 
 
 def test_tools_that_do_not_answer_are_notes(program):
@@ -106,9 +108,18 @@ def test_a_metadata_file_that_is_none_is_wrong(tmp_path):
     paths = RunPaths(tmp_path, "shop")
     assert doctor.check_metadata(SqliteMetadata(), paths).mend is None
     paths.metadata.write_text("no database, and long enough to be looked at" * 100)
-    found = doctor.check_metadata(SqliteMetadata(), paths)
-    assert found.is_wrong
-    assert str(paths.metadata) in found.mend
+    finding = doctor.check_metadata(SqliteMetadata(), paths)
+    assert finding.is_wrong
+    assert str(paths.metadata) in finding.mend
+
+
+def test_a_metadata_file_that_can_be_opened_is_right(tmp_path):
+    paths = RunPaths(tmp_path, "shop")
+    store = metadata_store_pb2.ConnectionConfig()
+    store.sqlite.filename_uri = str(paths.metadata)
+    MetadataStore(store)
+    finding = doctor.check_metadata(SqliteMetadata(), paths)
+    assert finding == Finding("metadata in SQLite", "holds 0 executions")
 
 
 def test_a_metadata_server_that_is_not_there_is_wrong_and_the_password_stays_out(
@@ -123,11 +134,11 @@ def test_a_metadata_server_that_is_not_there_is_wrong_and_the_password_stays_out
         user="shop",
         password_env="METADATA_PASSWORD",  # noqa: S106 - the name of a variable
     )
-    found = doctor.check_metadata(settings, RunPaths(tmp_path, "shop"))
-    assert found.is_wrong
-    assert "127.0.0.1:1" in found.subject
-    assert "METADATA_PASSWORD" in found.mend
-    assert "secret-word" not in f"{found}"
+    finding = doctor.check_metadata(settings, RunPaths(tmp_path, "shop"))
+    assert finding.is_wrong
+    assert "127.0.0.1:1" in finding.subject
+    assert "METADATA_PASSWORD" in finding.mend
+    assert "secret-word" not in f"{finding}"
 
 
 @pytest.mark.parametrize(("needed", "code"), [(True, 1), (False, 0)])
