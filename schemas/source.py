@@ -1,4 +1,4 @@
-"""Where the log is and how its rows are split into train, validation and test."""
+"""Source of a config: the files of the log, and its split into train, validation and test."""
 
 from datetime import date
 from typing import Annotated, Literal

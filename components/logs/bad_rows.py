@@ -48,6 +48,12 @@ class BadValues(Exception):  # noqa: N818 - caught where the file and the rows a
         self.rows = rows
 
 
+def refuse_where(is_bad: np.ndarray, reason: Reason, problem: str) -> None:
+    """Raises BadValues for the rows where `is_bad`, (N,) bool, is set."""
+    if is_bad.any():
+        raise BadValues(reason, problem, np.flatnonzero(is_bad))
+
+
 class BadRow(NamedTuple):
     """One bad row; `value` is shortened, and None where there is none to show."""
 
@@ -61,12 +67,8 @@ class BadRow(NamedTuple):
     def sentence(self) -> str:
         """Place and problem of the row, e.g. "log.csv: row 7, column 'age': 'x' is not ..."."""
         column = f", column '{self.column}'" if self.column is not None else ""
-        shown = ""
-        if self.value and self.column is not None:
-            shown = repr(self.value)
-            if len(shown) > _SHOWN_IN_SENTENCE:
-                shown = f"{shown[:_SHOWN_IN_SENTENCE]}..."
-            shown += " "
+        has_value = self.value and self.column is not None
+        shown = f"{_cut(repr(self.value), _SHOWN_IN_SENTENCE)} " if has_value else ""
         return f"{self.file}: row {self.row}{column}: {shown}{self.problem}"
 
 
@@ -76,8 +78,11 @@ def shorten(value: Any) -> str | None:
         return None
     if isinstance(value, bytes):
         value = value[: 4 * _SHOWN_IN_RECORD].decode(errors="replace")
-    text = value if isinstance(value, str) else str(value)
-    return text if len(text) <= _SHOWN_IN_RECORD else f"{text[:_SHOWN_IN_RECORD]}..."
+    return _cut(str(value), _SHOWN_IN_RECORD)
+
+
+def _cut(text: str, length: int) -> str:
+    return text if len(text) <= length else f"{text[:length]}..."
 
 
 @dataclass

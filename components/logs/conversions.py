@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.json as pj
 
-from taskroute.components.logs.bad_rows import BadValues
+from taskroute.components.logs.bad_rows import BadValues, refuse_where
 from taskroute.schemas.columns import RawColumn
 
 # Matches every text that Arrow reads as a number, and a few more.
@@ -90,8 +90,7 @@ def to_number(values: pa.Array) -> pa.Array:
         raise BadValues("wrong_type", f"holds {describe(kind)} where a number is asked for", None)
     numbers = doubles.cast(pa.float32(), safe=False)
     infinite = np.isinf(numbers.to_numpy(zero_copy_only=False))
-    if infinite.any():
-        raise BadValues("not_finite", "is not a finite number", np.flatnonzero(infinite))
+    refuse_where(infinite, "not_finite", "is not a finite number")
     is_nan = pc.is_nan(numbers)
     return _blank_out(numbers, is_nan) if pc.any(is_nan).as_py() else numbers
 
@@ -163,8 +162,7 @@ def describe(kind: pa.DataType) -> str:
 
 def refuse_missing(values: pa.Array) -> None:
     """Raises BadValues if there are nulls."""
-    if values.null_count:
-        raise BadValues("missing", "is missing", np.flatnonzero(values.is_null()))
+    refuse_where(np.asarray(values.is_null()), "missing", "is missing")
 
 
 def cast_all(texts: pa.Array, kind: pa.DataType) -> pa.Array | None:
@@ -230,8 +228,8 @@ def _has_blank(texts: pa.Array) -> bool:
 def _refuse_long(texts: pa.Array) -> pa.Array:
     lengths = pc.binary_length(texts)
     if (pc.max(lengths).as_py() or 0) > LONGEST_TERM:
-        long = np.flatnonzero(pc.fill_null(pc.greater(lengths, LONGEST_TERM), False))
-        raise BadValues("too_long", f"is longer than {LONGEST_TERM:,} bytes", long)
+        is_long = np.asarray(pc.fill_null(pc.greater(lengths, LONGEST_TERM), False))
+        refuse_where(is_long, "too_long", f"is longer than {LONGEST_TERM:,} bytes")
     return texts
 
 
@@ -253,8 +251,7 @@ def _text_to_double(texts: pa.Array) -> pa.Array:
         texts = pc.replace_with_mask(texts, pc.equal(lower, "true"), "1")
         texts = pc.replace_with_mask(texts, pc.equal(lower, "false"), "0")
         doubles, is_read = cast_some(texts, pa.float64(), NUMBER)
-        if not is_read.all():
-            raise BadValues("not_a_number", "is not a number", np.flatnonzero(~is_read))
+        refuse_where(~is_read, "not_a_number", "is not a number")
     return doubles
 
 

@@ -153,6 +153,4 @@ def _bytes_type(kind: pa.DataType) -> pa.DataType:
         return pa.list_(_bytes_type(kind.value_type))
     if pa.types.is_large_list(kind):
         return pa.large_list(_bytes_type(kind.value_type))
-    if pa.types.is_string(kind):
-        return pa.binary()
-    return pa.large_binary() if pa.types.is_large_string(kind) else kind
+    return {pa.string(): pa.binary(), pa.large_string(): pa.large_binary()}.get(kind, kind)

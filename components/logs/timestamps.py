@@ -5,7 +5,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from taskroute.components.logs import conversions
-from taskroute.components.logs.bad_rows import BadValues
+from taskroute.components.logs.bad_rows import BadValues, refuse_where
 
 # A number's magnitude tells the unit of an epoch: seconds stay below 1e11 until the year 5138.
 _EPOCH_UNITS = ((1e11, 1), (1e14, 1_000), (1e17, 1_000_000), (np.inf, 1_000_000_000))
@@ -38,13 +38,13 @@ def to_seconds(values: pa.Array) -> np.ndarray:
         return _text_to_seconds(conversions.to_text(values))
     if pa.types.is_timestamp(kind) or pa.types.is_date(kind):
         conversions.refuse_missing(values)
-        return _in_range(_floor_to_seconds(values))
+        return _to_seconds(values)
     if (
         conversions.is_scalar(kind)
         and not pa.types.is_temporal(kind)
         and not pa.types.is_boolean(kind)
     ):
-        return _epoch_to_seconds(values.cast(pa.float64(), safe=False))
+        return _to_seconds(values.cast(pa.float64(), safe=False))
     raise BadValues(
         "wrong_type",
         f"holds {conversions.describe(kind)} where a timestamp is asked for",
@@ -91,21 +91,16 @@ def _without_fractions(texts: pa.Array) -> pa.Array:
 def _to_seconds(times: pa.Array) -> np.ndarray:
     if pa.types.is_floating(times.type):
         return _epoch_to_seconds(times)
-    return _in_range(_floor_to_seconds(times))
-
-
-def _floor_to_seconds(times: pa.Array) -> np.ndarray:
     if not pa.types.is_timestamp(times.type):
         times = times.cast(pa.timestamp("s"))
     per_second = {"s": 1, "ms": 1_000, "us": 1_000_000, "ns": 1_000_000_000}[times.type.unit]
-    return np.asarray(times.cast(pa.int64())) // per_second
+    return _in_range(np.asarray(times.cast(pa.int64())) // per_second)
 
 
 def _epoch_to_seconds(epochs: pa.Array) -> np.ndarray:
     conversions.refuse_missing(epochs)
     numbers = np.asarray(epochs)
-    if np.isnan(numbers).any():
-        raise BadValues("missing", "is missing", np.flatnonzero(np.isnan(numbers)))
+    refuse_where(np.isnan(numbers), "missing", "is missing")
     bounds, divisors = (np.asarray(side) for side in zip(*_EPOCH_UNITS, strict=True))
     unit = np.searchsorted(bounds[:-1], np.abs(numbers), side="right")
     return _in_range(np.floor(numbers / divisors[unit]))
@@ -113,8 +108,5 @@ def _epoch_to_seconds(epochs: pa.Array) -> np.ndarray:
 
 def _in_range(seconds: np.ndarray) -> np.ndarray:
     outside = (seconds < _YEAR_1) | (seconds >= _YEAR_10000)
-    if outside.any():
-        raise BadValues(
-            "not_a_timestamp", "is not within the years 1 to 9999", np.flatnonzero(outside)
-        )
+    refuse_where(outside, "not_a_timestamp", "is not within the years 1 to 9999")
     return seconds.astype(np.int64)

@@ -154,8 +154,8 @@ def _count(sample: LogSample, column: RawColumn, values: pa.ListArray) -> None:
     lengths = pc.fill_null(pc.list_value_length(values), 0)
     sample.missing[column.name] += pc.sum(pc.equal(lengths, 0)).as_py() or 0
     if column.kind != "number":
-        seen = sample.terms.setdefault(column.name, set())
-        seen.update(pc.unique(values.flatten()).to_pylist())
+        terms = pc.unique(values.flatten()).to_pylist()
+        sample.terms.setdefault(column.name, set()).update(terms)
 
 
 def _print_sizes(console: Console, sizes: Sequence[TableSize]) -> None:

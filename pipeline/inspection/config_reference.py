@@ -24,8 +24,8 @@ refused, with the closest name; so is a wrong value, with its path and what it s
 taskroute: shop.yaml: features[3].embedding_dim: Input should be greater than 0
 ```
 
-`taskroute init LOG` writes a config from a log; `examples/` has whole ones. What a field does to a
-run is told elsewhere: [ingestion](ingestion.md) (`source`), [transform](transform.md) (`features`),
+`taskroute init LOG` writes a config from a log; `examples/` has whole ones. Other pages describe
+what the fields do: [ingestion](ingestion.md) (`source`), [transform](transform.md) (`features`),
 [trunks](trunks.md), [learning](learning.md) (`tasks`, `training`), [evaluation](evaluation.md),
 [serving](serving.md), [scale](scale.md) and [Kubeflow](kubeflow.md) (`runtime`).
 

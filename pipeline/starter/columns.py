@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import partial
 
 import numpy as np
 import pyarrow as pa
@@ -103,11 +102,10 @@ def _column(name: str, batches: Sequence[LogBatch]) -> LogColumn:
     parts, is_list = [], False
     try:
         for batch in batches:
-            values = batch.values[name]
+            values = conversions.plain(batch.values[name])
             parts.append(conversions.convert(values, RawColumn(name, "texts")))
-            is_list |= not conversions.is_text(conversions.plain(values).type) and not (
-                conversions.is_scalar(conversions.plain(values).type)
-            )
+            kind = values.type
+            is_list |= not conversions.is_text(kind) and not conversions.is_scalar(kind)
     except BadValues:
         nothing = pa.nulls(sum(batch.num_rows for batch in batches), pa.list_(pa.binary()))
         return LogColumn(name, nothing, has_objects=True)
@@ -137,8 +135,7 @@ def _separator(texts: pa.Array) -> str | None:
 
 
 def _split(texts: pa.Array, separator: str) -> pa.Array:
-    convert = partial(conversions.convert, column=RawColumn("", "texts", separator))
-    return _as_texts(convert(texts))
+    return _as_texts(conversions.convert(texts, RawColumn("", "texts", separator)))
 
 
 def _numbers(texts: pa.Array) -> np.ndarray | None:

@@ -172,11 +172,8 @@ def _refuse_existing(output: Path) -> None:
 
 def _stem(log: str) -> str:
     """Name of a log: `feed` for feed.csv.gz, `logs` for logs/{YYYY}-{MM}-{DD}/*.csv."""
-    for part in reversed(Path(log).parts):
-        stem = part.partition(".")[0]
-        if re.fullmatch(r"[A-Za-z][A-Za-z0-9_-]*", stem):
-            return stem
-    return "taskroute"
+    stems = [part.partition(".")[0] for part in reversed(Path(log).parts)]
+    return next((s for s in stems if re.fullmatch(r"[A-Za-z][A-Za-z0-9_-]*", s)), "taskroute")
 
 
 def _name(output: Path) -> str:
