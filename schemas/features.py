@@ -30,7 +30,7 @@ MOVED_LIMITS = {"max_skew": "split_shift", "max_drift": "drift"}
 
 
 class _Feature(Config):
-    """What every feature has."""
+    """Fields of every feature."""
 
     column_kind: ClassVar[ColumnKind]
 

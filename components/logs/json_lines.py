@@ -178,22 +178,23 @@ class _BlockParser:
         bad: dict[int, BadRow] = {}
         columns = []
         for name, kind in self._kinds.items():
-            values = {number: content.get(name) for number, content in objects.items()}
-            floats = {row: value for row, value in values.items() if isinstance(value, float)}
-            as_text = to_text(pa.array(list(floats.values()), pa.float64())).to_pylist()
-            texts: dict[int, str | None] = dict(zip(floats, as_text, strict=True))
-            for row, value in values.items():
-                if row in floats:
-                    continue
+            values = [content.get(name) for content in objects.values()]
+            is_float = [isinstance(value, float) for value in values]
+            texts: list[str | None] = []
+            for row, value in zip(objects, values, strict=True):
+                text = None
                 try:
-                    texts[row] = _text_of(value, kind)
+                    text = None if isinstance(value, float) else _text_of(value, kind)
                 except TypeError as error:
                     problem, shown = f"{error} where a {kind} is asked for", shorten(value)
                     bad.setdefault(row, BadRow(self._file, row, "wrong_type", name, problem, shown))
                 except UnicodeEncodeError:  # half of a surrogate pair
                     problem, shown = "is not UTF-8 text", shorten(json.dumps(value))
                     bad.setdefault(row, BadRow(self._file, row, "not_utf8", name, problem, shown))
-            columns.append(pa.array([texts.get(row) for row in objects], pa.string()))
+                texts.append(text)
+            floats = to_text(pa.array([v for v in values if isinstance(v, float)], pa.float64()))
+            column = pa.array(texts, pa.string())
+            columns.append(pc.replace_with_mask(column, pa.array(is_float, pa.bool_()), floats))
         batch = pa.RecordBatch.from_arrays(columns, list(self._kinds))
         return batch.filter(pa.array([row not in bad for row in objects], pa.bool_())), bad
 
