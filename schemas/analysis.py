@@ -69,20 +69,20 @@ def counted_columns(
 
     Returns:
         The feature's own column and those of the features that share it, each once; with the number
-        of a row's last terms that are counted, or None where all are.
+        of a row's last terms that count, or None where all do.
     """
-    counted: dict[FeatureName, dict[ColumnName, int | None]] = {
+    by_feature: dict[FeatureName, dict[ColumnName, int | None]] = {
         feature.name: {} for feature in features if vocabulary_of(feature) is not None
     }
     for feature in features:
         if not isinstance(feature, IdFeature):
             continue
-        columns = counted.get(ids_owner(feature, features).name)
+        columns = by_feature.get(ids_owner(feature, features).name)
         if columns is not None:
             last = feature.max_length if isinstance(feature, SequenceFeature) else None
             # One column has one kind of feature: all of them have a length, or none has.
             columns[feature.column] = last and max(last, columns.get(feature.column) or 0)
-    return counted
+    return by_feature
 
 
 def needs_moments(feature: Feature) -> bool:

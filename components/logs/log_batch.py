@@ -50,8 +50,8 @@ class LogBatch:
                 )
             ]
         passed_over.sort(key=lambda bad: bad.row)
-        kept = self.values.filter(pa.array(is_good))
-        return LogBatch(self.file, self.rows[is_good], kept, tuple(passed_over))
+        values = self.values.filter(pa.array(is_good))
+        return LogBatch(self.file, self.rows[is_good], values, tuple(passed_over))
 
     def head(self, num_rows: int) -> "LogBatch":
         """The first rows, and the unreadable rows before the next one."""
@@ -101,21 +101,21 @@ class RowCheck:
             DataError: If the column as a whole is of another type.
         """
         values = self.batch.values[column] if values is None else values
-        kept: np.ndarray | None = None
+        good: np.ndarray | None = None
         while True:
             try:
-                converted = convert(values if kept is None else values.take(pa.array(kept)))
+                result = convert(values if good is None else values.take(pa.array(good)))
             except BadValues as error:
                 if error.rows is None:
                     raise DataError(
                         f"{self.batch.file}: column '{column}': {error.problem}"
                     ) from None
-                if kept is None:
-                    kept = np.arange(self.batch.num_rows)
-                self._note(kept[error.rows], column, error)
-                kept = np.delete(kept, error.rows)
+                if good is None:
+                    good = np.arange(self.batch.num_rows)
+                self._note(good[error.rows], column, error)
+                good = np.delete(good, error.rows)
             else:
-                return converted if kept is None else _spread(converted, kept, self.batch.num_rows)
+                return result if good is None else _spread(result, good, self.batch.num_rows)
 
     def convert(self, columns: Sequence[RawColumn]) -> pa.RecordBatch:
         """Columns as list arrays, from `conversions.convert`."""
@@ -169,14 +169,14 @@ def _has_bad_bytes(values: pa.Array) -> np.ndarray:
     return np.bincount(rows, terms, len(values)) > 0
 
 
-def _spread(converted: ColumnT, kept: np.ndarray, num_rows: int) -> ColumnT:
-    """Puts the values of the rows in `kept` at their places among all rows."""
-    if isinstance(converted, np.ndarray):
-        spread = np.zeros(num_rows, converted.dtype)
-        spread[kept] = converted
+def _spread(result: ColumnT, good: np.ndarray, num_rows: int) -> ColumnT:
+    """Puts the result of the `good` rows at their places among all rows."""
+    if isinstance(result, np.ndarray):
+        spread = np.zeros(num_rows, result.dtype)
+        spread[good] = result
         return spread
     places = np.zeros(num_rows, np.int64)
-    places[kept] = np.arange(len(kept))
+    places[good] = np.arange(len(good))
     is_bad = np.ones(num_rows, bool)
-    is_bad[kept] = False
-    return converted.take(pa.array(places, mask=is_bad))
+    is_bad[good] = False
+    return result.take(pa.array(places, mask=is_bad))

@@ -30,18 +30,18 @@ def split_by_hash(hashes: np.ndarray, validation: float, test: float) -> np.ndar
 
 
 def merge_counts(
-    counted: Iterable[tuple[np.ndarray, np.ndarray]],
+    pairs: Iterable[tuple[np.ndarray, np.ndarray]],
 ) -> tuple[np.ndarray, np.ndarray]:
     """Adds up rows per second: (S,) distinct seconds, rising, int64, and (S,) rows, int64."""
     merged = (np.empty(0, np.int64), np.empty(0, np.int64))
-    waiting, num_waiting = [merged], 0
-    for pair in counted:
-        waiting.append(pair)
-        num_waiting += len(pair[0])
+    queue, num_seconds = [merged], 0
+    for pair in pairs:
+        queue.append(pair)
+        num_seconds += len(pair[0])
         # Rarely, so that the sorting stays linear in what comes in.
-        if num_waiting > len(waiting[0][0]) + _MERGED_AT:
-            waiting, num_waiting = [_add_up(waiting)], 0
-    return _add_up(waiting)
+        if num_seconds > len(queue[0][0]) + _MERGED_AT:
+            queue, num_seconds = [_add_up(queue)], 0
+    return _add_up(queue)
 
 
 def find_cutoffs(
@@ -84,7 +84,7 @@ def split_by_time(seconds: np.ndarray, cutoffs: Cutoffs) -> np.ndarray:
     return splits
 
 
-def _add_up(counted: list[tuple[np.ndarray, np.ndarray]]) -> tuple[np.ndarray, np.ndarray]:
-    seconds, places = np.unique(np.concatenate([pair[0] for pair in counted]), return_inverse=True)
-    counts = np.concatenate([pair[1] for pair in counted])
+def _add_up(pairs: list[tuple[np.ndarray, np.ndarray]]) -> tuple[np.ndarray, np.ndarray]:
+    seconds, places = np.unique(np.concatenate([pair[0] for pair in pairs]), return_inverse=True)
+    counts = np.concatenate([pair[1] for pair in pairs])
     return seconds, np.bincount(places, counts, len(seconds)).astype(np.int64)

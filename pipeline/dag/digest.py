@@ -43,15 +43,15 @@ def closure(names: Iterable[str]) -> dict[str, Path]:
     Returns:
         Paths by name, relative to the namespace's folder.
     """
-    reached: dict[str, Path] = {}
-    waiting = {path for name in names for path in _files_of(name)}
-    while waiting:
-        path = waiting.pop()
+    paths: dict[str, Path] = {}
+    queue = {path for name in names for path in _files_of(name)}
+    while queue:
+        path = queue.pop()
         name = path.relative_to(_ROOT).as_posix()
-        if name not in reached:
-            reached[name] = path
-            waiting |= _leads_to(path)
-    return reached
+        if name not in paths:
+            paths[name] = path
+            queue |= _leads_to(path)
+    return paths
 
 
 def _files_of(name: str) -> set[Path]:

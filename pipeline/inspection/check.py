@@ -17,7 +17,7 @@ from taskroute.components.logs.labels import (
     count_labels,
     read_labels,
 )
-from taskroute.components.logs.log_batch import LogBatch, RowCheck
+from taskroute.components.logs.log_batch import RowCheck
 from taskroute.components.logs.log_reader import LogFormat
 from taskroute.pipeline.inspection.plain_table import plain_table
 from taskroute.pipeline.inspection.table_sizes import Rows, TableSize, table_sizes
@@ -118,36 +118,26 @@ def _read(
     split_column: str | None,
 ) -> None:
     columns = raw_columns(config)
-    needed = [*columns, *([RawColumn(split_column, "text")] if split_column else [])]
-    rows = 0
-    for batch in log_reader.sample_batches(files, needed, log_format, _SAMPLE_ROWS):
-        rows += batch.num_rows + len(batch.passed_over)
-        _read_batch(sample, config, columns, batch, split_column)
-    sample.num_rows += rows
-    sample.is_whole &= rows < _SAMPLE_ROWS
-
-
-def _read_batch(
-    sample: LogSample,
-    config: RecommenderConfig,
-    columns: Sequence[RawColumn],
-    batch: LogBatch,
-    split_column: str | None,
-) -> None:
-    check = RowCheck(batch)
-    converted = check.convert(columns)
-    if split_column and config.source.split.by == "time":
-        check.seconds(split_column)
-    elif split_column:
-        check.keys(split_column)
-    labels = read_labels(check, converted, config.tasks)
-    good = converted.filter(pa.array(check.is_good))
-    for column in columns:
-        _count(sample, column, good[column.name])
-    for name, values in labels.items():
-        counts = count_labels(values[check.is_good])
-        sample.labels[name] = sample.labels.get(name, LabelCounts()) + counts
-    sample.bad_rows.add(check.bad_rows)
+    to_read = [*columns, *([RawColumn(split_column, "text")] if split_column else [])]
+    num_rows = 0
+    for batch in log_reader.sample_batches(files, to_read, log_format, _SAMPLE_ROWS):
+        num_rows += batch.num_rows + len(batch.passed_over)
+        check = RowCheck(batch)
+        converted = check.convert(columns)
+        if split_column and config.source.split.by == "time":
+            check.seconds(split_column)
+        elif split_column:
+            check.keys(split_column)
+        labels = read_labels(check, converted, config.tasks)
+        good = converted.filter(pa.array(check.is_good))
+        for column in columns:
+            _count(sample, column, good[column.name])
+        for name, values in labels.items():
+            counts = count_labels(values[check.is_good])
+            sample.labels[name] = sample.labels.get(name, LabelCounts()) + counts
+        sample.bad_rows.add(check.bad_rows)
+    sample.num_rows += num_rows
+    sample.is_whole &= num_rows < _SAMPLE_ROWS
 
 
 def _count(sample: LogSample, column: RawColumn, values: pa.ListArray) -> None:

@@ -291,13 +291,13 @@ def _with_shared_ids(sequence: Guess, singles: Sequence[Guess], sample: LogSampl
 def _with_unique_names(guesses: Sequence[Guess]) -> list[Guess]:
     """Numbers the names that two columns, or a column and a missing flag, would share."""
     dense = [each.fields["name"] for each in guesses if each.kind == "dense"]
-    taken = {"feature": {f"{name}_missing" for name in dense}, "task": set()}
+    used_names = {"feature": {f"{name}_missing" for name in dense}, "task": set()}
     named = []
     for each in guesses:
-        if each.role in taken:
-            wanted, names = each.fields["name"], taken[each.role]
-            numbered = (f"{wanted}_{number}" for number in count(2))
-            name = next(name for name in chain([wanted], numbered) if name not in names)
+        if each.role in used_names:
+            own_name, names = each.fields["name"], used_names[each.role]
+            variants = (f"{own_name}_{number}" for number in count(2))
+            name = next(name for name in chain([own_name], variants) if name not in names)
             names.add(name)
             fields = {**each.fields, "name": name}
             if each.role == "feature" and name != each.column:
