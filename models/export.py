@@ -128,6 +128,13 @@ class ServedRanker(tf.Module):
             for name, function in zip(SIGNATURES, functions, strict=True)
         }
 
+    def column_specs(self) -> dict[str, tf.SparseTensorSpec]:
+        """The raw columns that `score` takes."""
+        return {
+            name: tf.SparseTensorSpec([None, None], feature.dtype)
+            for name, feature in self._request_spec.items()
+        }
+
     def columns(self, examples: tf.Tensor) -> dict[str, tf.SparseTensor]:
         """Parses serialized examples (B,) into raw columns."""
         parsed: dict[str, tf.SparseTensor] = tf.io.parse_example(examples, self._request_spec)

@@ -99,7 +99,7 @@ def _in_turn(files: Iterable[str], names: list[str], num_open: int) -> Iterator[
     open_files: deque[Iterator[pa.RecordBatch]] = deque()
     while waiting or open_files:
         while waiting and len(open_files) < num_open:
-            open_files.append(_read(waiting.popleft(), names))
+            open_files.append(read_file(waiting.popleft(), names))
         batch = next(open_files[0], None)
         if batch is None:
             open_files.popleft()
@@ -108,7 +108,8 @@ def _in_turn(files: Iterable[str], names: list[str], num_open: int) -> Iterator[
             open_files.rotate(-1)
 
 
-def _read(file: str, names: list[str]) -> Iterator[pa.RecordBatch]:
+def read_file(file: str, names: Sequence[str]) -> Iterator[pa.RecordBatch]:
+    """Columns of a Parquet file, in batches of 8,192 rows."""
     # A shard is compressed and has a bounded number of rows, so its bytes fit; TensorFlow's file
     # systems then need not be Arrow's.
     with tf.io.gfile.GFile(file, "rb") as opened:

@@ -3,11 +3,13 @@
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
 from tensorflow_serving.apis import prediction_log_pb2
 
+from taskroute.models.transformed_files import read_file
 from taskroute.schemas.serving import BATCHING_FILE, ModelInfo
 
 # TensorFlow Serving replays this file, of TFRecords of PredictionLog, before it serves a model.
@@ -19,19 +21,29 @@ def request_rows(patterns: Sequence[str], count: int, columns: Sequence[str]) ->
     """The first rows of raw examples as requests: serialized, with the given columns only.
 
     Args:
-        patterns: File patterns of gzipped TFRecords of tf.Example.
+        patterns: File patterns of Parquet files of raw examples.
         count: Rows wanted; fewer where there are fewer.
         columns: Names of the columns that features read.
     """
-    files = sorted(path for pattern in patterns for path in tf.io.gfile.glob(pattern))
-    records = tf.data.TFRecordDataset(files, "GZIP").take(count).as_numpy_iterator()
-    rows = []
-    for record in records:
-        example = tf.train.Example.FromString(record)
-        for name in set(example.features.feature) - set(columns):
-            del example.features.feature[name]
-        rows.append(example.SerializeToString(deterministic=True))
+    rows: list[bytes] = []
+    for file in sorted(path for pattern in patterns for path in tf.io.gfile.glob(pattern)):
+        for batch in read_file(file, columns):
+            rows += map(_to_example, batch.slice(0, count - len(rows)).to_pylist())
+            if len(rows) == count:
+                return rows
     return rows
+
+
+def _to_example(row: Mapping[str, list[Any] | None]) -> bytes:
+    """A serialized tf.Example; a missing value is an empty feature."""
+    example = tf.train.Example()
+    for name, values in row.items():
+        feature = example.features.feature[name]
+        for value in values or ():
+            kind = feature.bytes_list if isinstance(value, bytes) else feature.float_list
+            kind.value.append(value)
+    content: bytes = example.SerializeToString(deterministic=True)
+    return content
 
 
 def write_serving_files(

@@ -21,3 +21,9 @@ class DataError(UserError):
 
 NOT_BLESSED = 4
 SERVING_CHECK_FAILED = 5
+
+
+class ServingError(UserError):
+    """The candidate would not serve what was evaluated."""
+
+    exit_code = SERVING_CHECK_FAILED

@@ -133,6 +133,6 @@ class ModelInfo(Record):
 class RawExamples(Config):
     """Raw examples that warm-up requests are made of, and where they come from."""
 
-    patterns: tuple[str, ...] = Field(description="Of gzipped TFRecord files.")
+    patterns: tuple[str, ...] = Field(description="File patterns of Parquet files.")
     span: tuple[str, str] | None = Field(None, description="First and last span of the log.")
     num_rows: dict[str, int] = Field(default_factory=dict, description="Rows by split.")

@@ -8,17 +8,13 @@ from pathlib import Path
 import apache_beam as beam
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 import tensorflow as tf
 
-from taskroute.components.example_files.reader import read_records_and_batches
+from taskroute.components.logs.examples import read_batches
 from taskroute.components.measures.day_records import write_tables
 from taskroute.components.measures.rows import row_hashes
-from taskroute.components.measures.scoring import (
-    SavedSignature,
-    ScoringPlan,
-    known_columns,
-    task_rows,
-)
+from taskroute.components.measures.scoring import ServedModel, TaskRowMaker
 from taskroute.components.measures.tables import (
     SPLIT_SIGNALS,
     ColumnPlan,
@@ -29,7 +25,6 @@ from taskroute.components.measures.tables import (
     groups_of,
     select,
 )
-from taskroute.schemas.columns import RawColumn
 from taskroute.schemas.tasks import Task
 
 # The test split is compared with the train split.
@@ -49,7 +44,6 @@ class CountingPlan:
     """What is counted, and of which rows: plain data, for any worker.
 
     Attributes:
-        columns: All that the examples hold.
         counted: What is counted of them.
         tasks: Whose labels and predictions are counted, if any.
         transform_graph: Which labels and weights are made with.
@@ -57,7 +51,6 @@ class CountingPlan:
         every: One row of so many is counted.
     """
 
-    columns: tuple[RawColumn, ...]
     counted: ColumnPlan
     tasks: tuple[Task, ...]
     transform_graph: str
@@ -94,7 +87,7 @@ class _CountShard(beam.DoFn):
         if plan.tasks and self._tasks is None:
             self._tasks = _TaskCounter(plan)
         start = 0
-        for records, batch in read_records_and_batches(path, plan.columns, plan.every):
+        for batch in _every_nth_row(path, plan.every):
             rows = row_hashes(number, start, batch.num_rows)
             start += batch.num_rows
             groups = groups_of(plan.counted, batch, rows)
@@ -104,39 +97,47 @@ class _CountShard(beam.DoFn):
             if span is None:
                 continue
             if self._tasks is not None:
-                tables |= self._tasks.count(records, rows, groups)
+                tables |= self._tasks.count(batch, rows, groups)
             yield span, tables
 
     def teardown(self) -> None:
         self._tasks = None
 
 
+def _every_nth_row(path: str, every: int) -> Iterator[pa.RecordBatch]:
+    """The first of so many rows of a shard, and not the others, in batches that hold some."""
+    seen = 0
+    for batch in read_batches(path):
+        chosen = np.arange(-seen % every, len(batch), every)
+        seen += len(batch)
+        if len(chosen):
+            yield batch.take(pa.array(chosen))
+
+
 class _TaskCounter:
     """Counts labels, and predictions of the served model as long as that can score the rows."""
 
     def __init__(self, plan: CountingPlan):
-        self._scoring = ScoringPlan(plan.tasks, "", None, plan.transform_graph)
-        self._known = known_columns(self._scoring)
-        self._served: SavedSignature | None = None
+        self._task_rows = TaskRowMaker(plan.tasks, plan.transform_graph)
+        self._served: ServedModel | None = None
         if plan.served is not None:
             try:
-                self._served = SavedSignature(plan.served)
+                self._served = ServedModel(plan.served)
             except _CANNOT_SCORE:
                 _LOG.exception("%s: cannot be loaded", plan.served)
 
     def count(
-        self, records: tf.Tensor, rows: npt.NDArray[np.uint64], groups: npt.NDArray[np.int64]
+        self, batch: pa.RecordBatch, rows: npt.NDArray[np.uint64], groups: npt.NDArray[np.int64]
     ) -> Tables:
-        known = {name: tensor.numpy() for name, tensor in self._known(records).items()}
         scores = []
         if self._served is not None:
             try:
-                scores.append(self._served(records))
+                scores.append(self._served.score(batch))
             except _CANNOT_SCORE:
                 _LOG.exception("the model that serves cannot score the rows")
                 self._served = None
         tables: Tables = {}
-        for name, of_task in task_rows(self._scoring, known, scores, rows).items():
+        for name, of_task in self._task_rows(batch, scores, rows).items():
             predictions = of_task.predictions[0] if len(of_task.predictions) else None
             tables |= count_task(
                 name, of_task.kind, of_task.labels, of_task.weights, predictions, groups

@@ -11,7 +11,7 @@ from tfx.types import artifact_utils
 
 from taskroute.components.day_monitor.counting import SHIFTED_SPLITS, CountingPlan, Shard, count
 from taskroute.components.day_monitor.served import NOT_COMPARED, Served, read_served
-from taskroute.components.example_files.shard_names import span_of
+from taskroute.components.logs.examples import span_of
 from taskroute.components.measures.day_records import read_tables
 from taskroute.components.measures.histogram import read_histograms
 from taskroute.components.measures.judge import judge
@@ -24,7 +24,7 @@ from taskroute.components.measures.tables import (
     without_model,
 )
 from taskroute.schemas.change_record import DayChanges
-from taskroute.schemas.columns import feature_columns, label_columns, raw_columns
+from taskroute.schemas.columns import feature_columns, label_columns
 from taskroute.schemas.monitoring import Monitoring
 from taskroute.schemas.recommender import DataConfig
 from taskroute.schemas.statistics_files import split_statistics
@@ -75,7 +75,6 @@ class Executor(base_beam_executor.BaseBeamExecutor):
         read_by_features = {column.name for column in feature_columns(data)}
         histograms = read_histograms(split_statistics(statistics, "train"), read_by_features)
         plan = CountingPlan(
-            columns=raw_columns(data),
             counted=ColumnPlan(
                 histograms=histograms,
                 label_columns=tuple(column.name for column in label_columns(data)),

@@ -1,1 +1,1 @@
-"""Reads log files into tf.Examples, split into train, validation and test."""
+"""LogExampleGen: reads log files into raw examples, split into train, validation and test."""

@@ -32,9 +32,9 @@ class LogExampleGenSpec(types.ComponentSpec):
 
 
 class LogExampleGen(base_beam_component.BaseBeamComponent):
-    """Reads log files into tf.Examples, split into train, validation and test.
+    """Reads log files into raw examples, split into train, validation and test.
 
-    Output `examples` is an Examples artifact of gzipped TFRecords with the splits `train`,
+    Output `examples` is an Examples artifact of Parquet files with the splits `train`,
     `validation` and `test`. Its custom properties `num_rows_<split>` and `num_rows_quarantined`
     count rows, `num_files` and `num_files_without_rows` the files they come from. Of a log in
     spans it has `span`, the last one's number; `first_span` and `last_span`; and `missing_spans`,
@@ -43,7 +43,7 @@ class LogExampleGen(base_beam_component.BaseBeamComponent):
     Args:
         source: Where the log is, with absolute paths, and how it is split. Of a log in spans
             without a last one, the newest complete one when the step runs is taken.
-        columns: What a tf.Example holds; see `taskroute.schemas.columns.raw_columns`.
+        columns: What an example holds; see `taskroute.schemas.columns.raw_columns`.
         tasks: Their label columns are all among `columns`. Both classes of a binary task must
             occur in the train split.
 

@@ -1,4 +1,4 @@
-"""The work of LogExampleGen: log files to TFRecord shards of tf.Examples, one folder a split."""
+"""LogExampleGen: the work of the component."""
 
 import json
 import os
@@ -15,10 +15,11 @@ import numpy as np
 from absl import logging
 from pydantic import TypeAdapter
 from tfx import types
+from tfx.components.util import examples_utils
 from tfx.dsl.components.base import base_beam_executor
+from tfx.proto import example_gen_pb2
 from tfx.types import artifact_utils
 
-from taskroute.components.example_files.shard_names import shard_name
 from taskroute.components.log_example_gen.part_work import (
     CountSeconds,
     Item,
@@ -28,6 +29,7 @@ from taskroute.components.log_example_gen.part_work import (
 )
 from taskroute.components.logs import labels, log_files, log_reader, spans, splits
 from taskroute.components.logs.bad_rows import BadRowCounts
+from taskroute.components.logs.examples import shard_name
 from taskroute.components.logs.labels import LabelCounts
 from taskroute.components.logs.spans import Window
 from taskroute.schemas.columns import RawColumn
@@ -98,6 +100,7 @@ class Executor(base_beam_executor.BaseBeamExecutor):
             _publish_bad_rows(reports, work_folder, Path(quarantine.uri))
         bad = _all_bad_rows(reports)
         examples.split_names = artifact_utils.encode_split_names(list(SPLITS))
+        examples_utils.set_payload_format(examples, example_gen_pb2.FORMAT_PARQUET)
         for split in SPLITS:
             examples.set_int_custom_property(f"num_rows_{split}", rows[split])
         examples.set_int_custom_property("num_rows_quarantined", bad.total)

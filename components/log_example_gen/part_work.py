@@ -1,7 +1,6 @@
 """What a Beam worker does with one part of the log: counts its seconds, or writes its shards."""
 
 import uuid
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -9,7 +8,6 @@ from typing import Any, cast
 import numpy as np
 import pyarrow as pa
 
-from taskroute.components.example_files import encoder
 from taskroute.components.log_example_gen.shards import ShardWriter
 from taskroute.components.logs import labels, log_reader, splits
 from taskroute.components.logs.bad_rows import BadRowCounts, BadRowWriter
@@ -85,32 +83,27 @@ class WriteShards:
         bad = BadRowWriter(self.folder)
         train_labels = {task.name: LabelCounts() for task in labels.binary_tasks(self.tasks)}
         rows_read = 0
-        with ThreadPoolExecutor(1) as thread:
-            writers = [ShardWriter(self.folder, split, thread) for split in SPLITS]
-            batches = log_reader.read_batches(
-                item.part, self._columns_to_read(item), self.source.format
-            )
-            for number, batch in enumerate(batches):
-                rows_read += batch.num_rows + len(batch.passed_over)
-                check = RowCheck(batch)
-                converted = check.convert(self.columns)
-                split_of_row = self._split(item, check)
-                label_of_row = labels.read_labels(check, converted, self.tasks)
-                split_of_row[~check.is_good] = _NO_SPLIT
-                bad.write(check.bad_rows)
-                is_train = split_of_row == SPLITS.index("train")
-                for name, values in label_of_row.items():
-                    train_labels[name] += labels.count_labels(values[is_train])
-                # Logs are sorted by time; training shuffles over a window of rows only.
-                order = np.random.default_rng((_SEED, item.index, number)).permutation(
-                    batch.num_rows
-                )
-                examples = encoder.encode(converted)
-                for split, writer in enumerate(writers):
-                    chosen = order[split_of_row[order] == split]
-                    writer.write(examples.take(pa.array(chosen)))
-            for writer in writers:
-                writer.close()
+        writers = [ShardWriter(self.folder, split) for split in SPLITS]
+        batches = log_reader.read_batches(
+            item.part, self._columns_to_read(item), self.source.format
+        )
+        for number, batch in enumerate(batches):
+            rows_read += batch.num_rows + len(batch.passed_over)
+            check = RowCheck(batch)
+            examples = check.convert(self.columns)
+            split_of_row = self._split(item, check)
+            label_of_row = labels.read_labels(check, examples, self.tasks)
+            split_of_row[~check.is_good] = _NO_SPLIT
+            bad.write(check.bad_rows)
+            is_train = split_of_row == SPLITS.index("train")
+            for name, values in label_of_row.items():
+                train_labels[name] += labels.count_labels(values[is_train])
+            # Logs are sorted by time; training shuffles over a window of rows only.
+            order = np.random.default_rng((_SEED, item.index, number)).permutation(batch.num_rows)
+            for split, writer in enumerate(writers):
+                writer.write(examples.take(pa.array(order[split_of_row[order] == split])))
+        for writer in writers:
+            writer.close()
         shards = [shard for writer in writers for shard in writer.shards]
         rows_written = sum(shard["rows"] for shard in shards)
         _require_all_rows(item.part, rows_read, rows_written, bad.counts.total)
@@ -144,7 +137,7 @@ def split_column(source: Source) -> str:
 
 
 def _require_all_rows(part: Part, rows_read: int, rows_written: int, rows_bad: int) -> None:
-    """Holds the promise that no row is lost, whatever the reader and the encoder do."""
+    """Holds the promise that no row is lost, whatever the reader and the writer do."""
     if rows_written + rows_bad != rows_read or part.num_rows not in (None, rows_read):
         raise RuntimeError(
             f"{part.file}: {rows_read} rows were read, {rows_written} written and {rows_bad} "

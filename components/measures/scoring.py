@@ -1,27 +1,34 @@
-"""Scores rows through the signature that servers call, with their labels, slices and keys."""
+"""Scores raw examples by a served model, with their labels, slices and keys."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
 import tensorflow as tf
 import tensorflow_transform as tft
 
+from taskroute.components.logs.example_tensors import dense_columns, sparse_columns, tf_examples
+from taskroute.components.logs.examples import read_batches
 from taskroute.components.measures.rows import TaskRows, row_hashes
-from taskroute.schemas.errors import DataError, UserError
+from taskroute.schemas.errors import DataError, ServingError, UserError
 from taskroute.schemas.tasks import Task
 
-SIGNATURE = "serving_default"
-BATCH_SIZE = 16_384
+RAW_FEATURES, SERVING_DEFAULT = "raw_features", "serving_default"
 
 # More values than a person reads; each costs memory and time.
 MAX_SLICES = 1000
 
+# Largest difference, absolute and relative, between the scores of two signatures for one row.
+_TOLERANCE = 1e-5
+
 # The task, and the slice as column and value; ("", "") is all rows.
 SliceKey = tuple[str, str, str]
 ALL_ROWS = ("", "")
+
+Scores = dict[str, npt.NDArray[np.float32]]
 
 
 @dataclass(frozen=True)
@@ -32,7 +39,7 @@ class ScoringPlan:
         tasks: Whose predictions, labels and weights are wanted.
         candidate: Folder of its SavedModel.
         baseline: Folder of the served one, if any.
-        transform_graph: Output of TFX Transform, with the metadata of the raw examples.
+        transform_graph: Output of Transform, with the metadata of the raw examples.
         slices: Columns by whose values rows are cut.
         group_key: Column of the unit, if any.
     """
@@ -46,7 +53,7 @@ class ScoringPlan:
 
 
 class Scorer:
-    """Turns files of serialized examples into rows by task and slice.
+    """Turns shards of raw examples into rows by task and slice.
 
     Raises:
         ValueError: If the candidate has no output for a task.
@@ -55,27 +62,28 @@ class Scorer:
 
     def __init__(self, plan: ScoringPlan):
         self._plan = plan
-        self._candidate = SavedSignature(plan.candidate)
+        self._candidate = ServedModel(plan.candidate)
         self._baseline = None
         for task in plan.tasks:
             if task.name not in self._candidate.outputs:
                 raise ValueError(
-                    f"{plan.candidate}: `{SIGNATURE}` must have an output for every task. "
+                    f"{plan.candidate}: `{RAW_FEATURES}` must have an output for every task. "
                     f"Received: outputs {sorted(self._candidate.outputs)}, task {task.name!r}"
                 )
         if plan.baseline is not None:
             try:
-                self._baseline = SavedSignature(plan.baseline)
+                self._baseline = ServedModel(plan.baseline)
             except (OSError, ValueError, KeyError, tf.errors.OpError) as error:
                 raise _no_baseline(plan.baseline, error) from error
-        self._known = known_columns(plan)
+        self._task_rows = TaskRowMaker(plan.tasks, plan.transform_graph, plan.group_key)
 
-    def read(self, file: str, number: int) -> Iterator[tuple[SliceKey, TaskRows]]:
-        """Scores a gzipped TFRecord file.
+    def read(self, file: str, number: int, checked: int = 0) -> Iterator[tuple[SliceKey, TaskRows]]:
+        """Scores a shard.
 
         Args:
             file: Its path.
             number: Its place among the files: rows of equal place and number are the same row.
+            checked: Number of its first rows whose scores `serving_default` must give too.
 
         Yields:
             Rows of one task: first those of a whole batch, then those of each of its slices.
@@ -84,88 +92,149 @@ class Scorer:
             DataError: If a label or weight is not what the task allows, or a slice column holds
                 more values than `MAX_SLICES`.
             UserError: If the baseline cannot score the rows.
+            ServingError: If the signatures of the candidate give a row different scores.
         """
-        records = tf.data.TFRecordDataset(file, compression_type="GZIP", buffer_size=2**20)
         start = 0
         values: dict[str, set[str]] = {column: set() for column in self._plan.slices}
-        for serialized in records.batch(BATCH_SIZE).prefetch(2):
-            known = {name: tensor.numpy() for name, tensor in self._known(serialized).items()}
-            hashes = row_hashes(number, start, len(known["size"]))
-            start += len(hashes)
-            rows = self._rows(serialized, known, hashes)
+        for batch in read_batches(file):
+            scores = [self._candidate.score(batch)]
+            if start < checked:
+                self._check_signatures(batch.slice(0, checked - start), scores[0], file, start)
+            if self._baseline is not None:
+                try:
+                    scores.append(self._baseline.score(batch))
+                except (ValueError, tf.errors.OpError) as error:
+                    raise _no_baseline(self._plan.baseline or "", error) from error
+            rows = self._task_rows(batch, scores, row_hashes(number, start, len(batch)))
+            start += len(batch)
             for task, scored in rows.items():
                 yield (task, *ALL_ROWS), scored
             for column in self._plan.slices:
-                yield from _cut(column, known, rows, values[column])
+                yield from _cut(column, batch[column], rows, values[column])
 
-    def _rows(
-        self, serialized: tf.Tensor, known: Mapping[str, Any], hashes: npt.NDArray[np.uint64]
-    ) -> dict[str, TaskRows]:
-        scores = [self._candidate(serialized)]
-        if self._baseline is not None:
-            try:
-                scores.append(self._baseline(serialized))
-            except tf.errors.OpError as error:
-                raise _no_baseline(self._plan.baseline or "", error) from error
-        return task_rows(self._plan, known, scores, hashes)
+    def _check_signatures(
+        self, batch: pa.RecordBatch, expected: Mapping[str, npt.ArrayLike], file: str, start: int
+    ) -> None:
+        for name, served in self._candidate.score_examples(batch).items():
+            raw = np.asarray(expected[name])[: len(batch)]
+            is_close = np.isclose(served, raw, _TOLERANCE, _TOLERANCE, equal_nan=True)
+            if not is_close.all():
+                row = int(np.argmin(is_close))
+                raise ServingError(
+                    f"the model does not serve: row {start + row + 1} of {file} has a {name} of "
+                    f"{served[row]:.6g} by `{SERVING_DEFAULT}` and of {raw[row]:.6g} by "
+                    f"`{RAW_FEATURES}`; report this as a bug, with your config"
+                )
 
 
-def task_rows(
-    plan: ScoringPlan,
-    known: Mapping[str, Any],
-    scores: Sequence[Mapping[str, Any]],
-    hashes: npt.NDArray[np.uint64],
-) -> dict[str, TaskRows]:
-    """A batch of rows as each task's metrics see it.
+class TaskRowMaker:
+    """Joins scores with labels, weights and units.
 
     Args:
-        plan: Says which tasks, and whether rows have a group key.
-        known: What `known_columns` gives, as arrays.
-        scores: Of each model, by output, (B,); a model need not have every task.
-        hashes: (B,), of the rows.
+        tasks: Which to make rows of.
+        transform_graph: Makes labels and weights.
+        group_key: Column of the unit; None makes each row its own.
+    """
+
+    def __init__(self, tasks: Sequence[Task], transform_graph: str, group_key: str | None = None):
+        self._tasks = tasks
+        self._group_key = group_key
+        output = tft.TFTransformOutput(transform_graph)
+        dtypes = {name: feature.dtype for name, feature in output.raw_feature_spec().items()}
+        # The function must keep the layer alive, which holds the graph.
+        layer = self._layer = output.transform_features_layer()
+        self._numbers = {
+            name: tf.SparseTensorSpec([None, None], dtype)
+            for name, dtype in dtypes.items()
+            if dtype == tf.float32
+        }
+
+        def labels(numbers: dict[str, tf.SparseTensor]) -> dict[str, tf.Tensor]:
+            # Labels and weights are numbers: what features make of texts is not run.
+            num_rows = next(iter(numbers.values())).dense_shape[0]
+            columns = {name: _no_values(num_rows, dtype) for name, dtype in dtypes.items()}
+            transformed = layer({**columns, **numbers})
+            keys = [key for task in tasks for key in (task.label_key, task.weight_key)]
+            return {key: tf.reshape(transformed[key], [-1]) for key in keys}
+
+        self._labels = tf.function(labels, input_signature=[self._numbers], autograph=False)
+
+    def __call__(
+        self,
+        batch: pa.RecordBatch,
+        scores: Sequence[Mapping[str, npt.ArrayLike]],
+        hashes: npt.NDArray[np.uint64],
+    ) -> dict[str, TaskRows]:
+        """Rows by task, as its metrics see them.
+
+        Args:
+            batch: Raw examples.
+            scores: Of each model, by output, (B,); a model need not have every task.
+            hashes: (B,), of the rows.
+
+        Raises:
+            DataError: If a label or weight is not what the task allows.
+        """
+        columns = self._labels(sparse_columns(batch, self._numbers))
+        columns = {name: tensor.numpy().astype(np.float64) for name, tensor in columns.items()}
+        units = hashes
+        if self._group_key is not None:
+            texts, index = _distinct_texts(batch[self._group_key])
+            units = tf.strings.to_hash_bucket_fast(texts, 2**62).numpy().astype(np.uint64)[index]
+        result = {}
+        for task in self._tasks:
+            label = task.label.in_own_unit(columns[task.label_key], np)
+            of_task = [score[task.name] for score in scores if task.name in score]
+            rows = result[task.name] = TaskRows(
+                kind=task.kind,
+                predictions=np.array(of_task, np.float64).reshape(-1, len(label)),
+                labels=label,
+                weights=columns[task.weight_key],
+                rows=hashes,
+                units=units,
+                has_key=self._group_key is not None,
+            )
+            try:
+                rows.check()
+            except ValueError as error:
+                raise DataError(
+                    f"test split, label column '{task.label.column}' of task '{task.name}': "
+                    f"{error}; mend those rows of the log"
+                ) from error
+        return result
+
+
+class ServedModel:
+    """A SavedModel as a function of raw examples.
 
     Raises:
-        DataError: If a label or weight is not what the task allows.
+        ValueError: If it has no signature that takes columns.
     """
-    units = known["unit"].astype(np.uint64) if plan.group_key else hashes
-    result = {}
-    for task in plan.tasks:
-        label = task.label.in_own_unit(known[task.label_key].astype(np.float64), np)
-        of_task = [score[task.name] for score in scores if task.name in score]
-        predictions = np.array(of_task, np.float64).reshape(-1, len(label))
-        result[task.name] = TaskRows(
-            kind=task.kind,
-            predictions=predictions,
-            labels=label,
-            weights=known[task.weight_key].astype(np.float64),
-            rows=hashes,
-            units=units,
-            has_key=plan.group_key is not None,
-        )
-        try:
-            result[task.name].check()
-        except ValueError as error:
-            raise DataError(
-                f"test split, label column '{task.label.column}' of task '{task.name}': "
-                f"{error}; mend those rows of the log"
-            ) from error
-    return result
-
-
-class SavedSignature:
-    """The signature of a SavedModel, as a function of serialized examples."""
 
     def __init__(self, folder: str):
         # A signature alone does not keep the model's variables alive.
         self._model = tf.saved_model.load(folder)
-        self._signature = self._model.signatures[SIGNATURE]
-        (self._input,) = self._signature.structured_input_signature[1]
-        self.outputs = tuple(self._signature.structured_outputs)
+        if RAW_FEATURES not in self._model.signatures:
+            raise ValueError(f"it has no signature `{RAW_FEATURES}`")
+        self._raw_features = self._model.signatures[RAW_FEATURES]
+        self.outputs = tuple(self._raw_features.structured_outputs)
 
-    def __call__(self, serialized: tf.Tensor) -> dict[str, npt.NDArray[np.float32]]:
+    def score(self, batch: pa.RecordBatch) -> Scores:
         """(B,) by output."""
-        outputs = self._signature(**{self._input: serialized})
-        return {name: output.numpy().reshape(-1) for name, output in outputs.items()}
+        specs = self._raw_features.structured_input_signature[1]
+        return _call(self._raw_features, dense_columns(batch, specs))
+
+    def score_examples(self, batch: pa.RecordBatch) -> Scores:
+        """(B,) by output, of the rows as tf.Examples."""
+        signature = self._model.signatures[SERVING_DEFAULT]
+        (name,) = signature.structured_input_signature[1]
+        return _call(signature, {name: tf_examples(batch)})
+
+
+def _call(
+    signature: tf.types.experimental.ConcreteFunction, inputs: Mapping[str, tf.Tensor]
+) -> Scores:
+    return {name: output.numpy().reshape(-1) for name, output in signature(**inputs).items()}
 
 
 def _no_baseline(folder: str, error: Exception) -> UserError:
@@ -176,60 +245,40 @@ def _no_baseline(folder: str, error: Exception) -> UserError:
     )
 
 
-def known_columns(plan: ScoringPlan) -> Any:
-    """A function of string (B,) that gives what is known of rows beside their scores.
+def _no_values(num_rows: tf.Tensor, dtype: tf.DType) -> tf.SparseTensor:
+    return tf.SparseTensor(
+        tf.zeros([0, 2], tf.int64), tf.zeros([0], dtype), tf.stack([num_rows, 0])
+    )
 
-    `label/*` and `weight/*` float32 (B,), as the transform graph makes them; `unit` int64 (B,);
-    `values/COLUMN` string (U,), the distinct values, and `index/COLUMN` int32 (B,) into them;
-    `size` (B,).
+
+def _distinct_texts(lists: pa.Array) -> tuple[npt.NDArray[np.object_], npt.NDArray[np.int32]]:
+    """Distinct values of a column with at most one value a row, "" where it has none, as texts.
+
+    Returns:
+        (U,) bytes, and the index (B,) of each row's.
     """
-    output = tft.TFTransformOutput(plan.transform_graph)
-    spec = output.raw_feature_spec()
-    transform = output.transform_features_layer()
-
-    @tf.function(input_signature=[tf.TensorSpec([None], tf.string)])
-    def known(serialized: tf.Tensor) -> dict[str, tf.Tensor]:
-        columns = tf.io.parse_example(serialized, spec)
-        transformed = transform(dict(columns))
-        keys = [key for task in plan.tasks for key in (task.label_key, task.weight_key)]
-        result = {key: tf.reshape(transformed[key], [-1]) for key in keys}
-        for column in plan.slices:
-            values, index = tf.unique(_text(columns[column]))
-            result[f"values/{column}"], result[f"index/{column}"] = values, index
-        if plan.group_key is not None:
-            text = _text(columns[plan.group_key])
-            result["unit"] = tf.strings.to_hash_bucket_fast(text, 2**62)
-        result["size"] = tf.strings.length(serialized)
-        return result
-
-    # The layer holds the transform graph; it must live as long as the function.
-    known.transform = transform
-    return known
-
-
-def _text(column: tf.SparseTensor | tf.Tensor) -> tf.Tensor:
-    """string (B,): a column with at most one value a row, "" where it has none."""
-    if not isinstance(column, tf.SparseTensor):
-        column = tf.sparse.from_dense(tf.reshape(column, [tf.shape(column)[0], -1]))
-    if column.dtype != tf.string:
-        column = tf.sparse.map_values(lambda x: tf.strings.as_string(x, shortest=True), column)
-    shape = tf.stack([column.dense_shape[0], tf.ones([], tf.int64)])
-    one_wide = tf.SparseTensor(column.indices, column.values, shape)
-    return tf.reshape(tf.sparse.to_dense(one_wide, ""), [-1])
+    values = pc.list_element(lists, 0)
+    if not pa.types.is_binary(values.type):
+        encoded = values.dictionary_encode()
+        numbers = encoded.dictionary.to_numpy(zero_copy_only=False)
+        texts = pa.array(tf.strings.as_string(numbers, shortest=True).numpy(), pa.binary())
+        values = texts.take(encoded.indices)
+    encoded = values.fill_null(b"").dictionary_encode()
+    return encoded.dictionary.to_numpy(zero_copy_only=False), encoded.indices.to_numpy()
 
 
 def _cut(
-    column: str, known: Mapping[str, Any], rows: Mapping[str, TaskRows], seen: set[str]
+    column: str, lists: pa.Array, rows: Mapping[str, TaskRows], seen: set[str]
 ) -> Iterator[tuple[SliceKey, TaskRows]]:
     """Rows by task and value of a column."""
-    values = [value.decode("utf-8", "replace") for value in known[f"values/{column}"]]
+    texts, index = _distinct_texts(lists)
+    values = [text.decode("utf-8", "replace") for text in texts]
     seen.update(values)
     if len(seen) > MAX_SLICES:
         raise DataError(
             f"test split, column '{column}': has more than {MAX_SLICES} values; take it out of "
             "`evaluation.slices` or give a coarser column"
         )
-    index = known[f"index/{column}"]
     order = np.argsort(index, kind="stable")
     ends = np.cumsum(np.bincount(index, minlength=len(values)))
     for task, scored in rows.items():

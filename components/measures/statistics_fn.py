@@ -13,10 +13,11 @@ from taskroute.components.measures.rows import TaskRows
 from taskroute.components.measures.scoring import Scorer, ScoringPlan, SliceKey
 from taskroute.components.measures.task_metrics import Statistics, measure
 from taskroute.schemas.base import Config
-from taskroute.schemas.errors import DataError, UserError
+from taskroute.schemas.errors import DataError, ServingError, UserError
 from taskroute.schemas.evaluation_record import MeasuredTask
 
 _REFUSED = "refused"
+_REFUSALS = {kind.__name__: kind for kind in (UserError, DataError, ServingError)}
 
 
 class MeasuredKey(Config):
@@ -80,24 +81,36 @@ class _ScoreFile(beam.DoFn):
         self._scorer: Scorer | None = None
 
     # Any: Beam would take the union with its tagged output for the type of the rows.
-    def process(self, item: tuple[int, str]) -> Iterator[Any]:
-        number, file = item
+    def process(self, item: tuple[int, tuple[str, int]]) -> Iterator[Any]:
+        number, (file, checked) = item
         try:
             if self._scorer is None:
                 self._scorer = Scorer(self._plan)
-            yield from self._scorer.read(file, number)
+            yield from self._scorer.read(file, number, checked)
         except UserError as error:
-            is_data = isinstance(error, DataError)
-            yield beam.pvalue.TaggedOutput(_REFUSED, {"is_data": is_data, "sentence": str(error)})
+            refusal = {"kind": type(error).__name__, "sentence": str(error)}
+            yield beam.pvalue.TaggedOutput(_REFUSED, refusal)
 
     def teardown(self) -> None:
         self._scorer = None
 
 
 def run(
-    pipeline: beam.Pipeline, plan: ScoringPlan, files: list[str], confidence: float, folder: Path
+    pipeline: beam.Pipeline,
+    plan: ScoringPlan,
+    files: list[tuple[str, int]],
+    confidence: float,
+    folder: Path,
 ) -> None:
-    """Measures the files in the pipeline; `read_results` reads what that leaves in `folder`."""
+    """Measures shards in the pipeline; `read_results` reads what that leaves in `folder`.
+
+    Args:
+        pipeline: Where it is run.
+        plan: What to score, by which models.
+        files: Shards, each with the number of its rows to check; see `Scorer.read`.
+        confidence: Confidence level of the intervals.
+        folder: Gets the results.
+    """
     scored = (
         pipeline
         | "Files" >> beam.Create(list(enumerate(files)))
@@ -126,10 +139,11 @@ def read_results(folder: Path) -> list[MeasuredKey]:
     Raises:
         DataError: If the rows cannot be measured.
         UserError: If the baseline cannot score them.
+        ServingError: If the signatures of the candidate disagree.
     """
     for line in _lines(folder / f"{_REFUSED}.jsonl"):
         refusal = json.loads(line)
-        raise (DataError if refusal["is_data"] else UserError)(refusal["sentence"])
+        raise _REFUSALS[refusal["kind"]](refusal["sentence"])
     found = [MeasuredKey.model_validate_json(line) for line in _lines(folder / "measured.jsonl")]
     return sorted(found, key=lambda key: (key.column, key.value))
 

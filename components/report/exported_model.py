@@ -1,23 +1,21 @@
 """Permutation importance of an exported model on rows of the test split."""
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 import tensorflow as tf
-import tensorflow_transform as tft
 
-from taskroute.components.example_files.reader import read_records
-from taskroute.components.measures.rows import TaskRows, row_hashes
-from taskroute.components.measures.scoring import ScoringPlan, known_columns
+from taskroute.components.logs.example_tensors import dense_columns
+from taskroute.components.logs.examples import read_batches
+from taskroute.components.measures.rows import row_hashes
+from taskroute.components.measures.scoring import RAW_FEATURES, TaskRowMaker
 from taskroute.components.report.importance import Columns, Importance, permutation_importance
-from taskroute.schemas.columns import RawColumn, feature_columns
+from taskroute.schemas.columns import feature_columns
 from taskroute.schemas.errors import DataError
 from taskroute.schemas.recommender import RecommenderConfig
 
-_SIGNATURE = "raw_features"
 _BATCH_ROWS = 8192
 
 
@@ -45,32 +43,31 @@ def measure_importance(
     Raises:
         DataError: If the split holds no row.
     """
-    serialized = _sample(examples, num_rows, seed)
-    if not len(serialized):
+    batch = _sample(examples, num_rows, seed)
+    if batch is None:
         raise DataError(f"{examples}: holds no row; give the test split a larger share of the log")
-    spec = tft.TFTransformOutput(str(transform_graph)).raw_feature_spec()
-    parsed = tf.io.parse_example(serialized, spec)
-    read = feature_columns(config)
-    columns = {column.name: _dense(parsed[column.name], column) for column in read}
     # A signature alone does not keep the model's variables alive.
     loaded = tf.saved_model.load(str(model))
+    signature = loaded.signatures[RAW_FEATURES]
+    inputs = dense_columns(batch, signature.structured_input_signature[1])
+    columns = {column.name: inputs[column.name].numpy() for column in feature_columns(config)}
 
     def predict(given: Columns) -> dict[str, npt.NDArray[np.float32]]:
         scores: dict[str, list[npt.NDArray[np.float32]]] = {}
-        for start in range(0, len(serialized), _BATCH_ROWS):
-            batch = {name: values[start : start + _BATCH_ROWS] for name, values in given.items()}
-            inputs = {name: tf.constant(values) for name, values in batch.items()}
-            for name, values in loaded.signatures[_SIGNATURE](**inputs).items():
+        for start in range(0, len(batch), _BATCH_ROWS):
+            part = {name: values[start : start + _BATCH_ROWS] for name, values in given.items()}
+            for name, values in signature(**{n: tf.constant(x) for n, x in part.items()}).items():
                 scores.setdefault(name, []).append(values.numpy())
         return {name: np.concatenate(parts) for name, parts in scores.items()}
 
+    make_rows = TaskRowMaker(config.tasks, str(transform_graph), config.evaluation.group_key)
     features: dict[str, list[str]] = {}
     for feature in config.features:
         features.setdefault(feature.column, []).append(feature.name)
     return permutation_importance(
         predict,
         columns,
-        _task_rows(config, serialized, transform_graph, predict(columns)),
+        make_rows(batch, [predict(columns)], row_hashes(0, 0, len(batch))),
         repeats=repeats,
         seed=seed,
         confidence=config.evaluation.confidence,
@@ -78,55 +75,16 @@ def measure_importance(
     )
 
 
-def _sample(folder: Path, num_rows: int, seed: int) -> npt.NDArray[np.object_]:
-    """Serialized examples, each as likely as any other, in one pass."""
+def _sample(folder: Path, num_rows: int, seed: int) -> pa.RecordBatch | None:
+    """Rows, each as likely as any other, in one pass; None where there are none."""
     random = np.random.default_rng(seed)
-    kept = np.empty(0, np.object_)
-    ranks = np.empty(0)
-    for path in sorted(folder.glob("*.gz")):
-        for batch in read_records(str(path)).as_numpy_iterator():
-            kept = np.concatenate([kept, batch])
+    kept, ranks = [], np.empty(0)
+    for path in sorted(folder.glob("*.parquet")):
+        for batch in read_batches(str(path)):
+            kept.append(batch)
             ranks = np.concatenate([ranks, random.random(len(batch))])
-            if len(kept) > num_rows:
+            if len(ranks) > num_rows:
                 lowest = np.argpartition(ranks, num_rows)[:num_rows]
-                kept, ranks = kept[lowest], ranks[lowest]
-    return kept
-
-
-def _dense(column: tf.SparseTensor, kind: RawColumn) -> npt.NDArray[Any]:
-    """What the signature takes: (N,), or (N, values) of texts; "" and NaN are missing."""
-    missing = float("nan") if kind.kind == "number" else ""
-    width = None if kind.kind == "texts" else 1
-    values = tf.RaggedTensor.from_sparse(column).to_tensor(missing, shape=[None, width]).numpy()
-    return values if kind.kind == "texts" else values[:, 0]
-
-
-def _task_rows(
-    config: RecommenderConfig,
-    serialized: npt.NDArray[np.object_],
-    transform_graph: Path,
-    scores: Mapping[str, npt.NDArray[np.float32]],
-) -> dict[str, TaskRows]:
-    plan = ScoringPlan(
-        tasks=config.tasks,
-        candidate="",
-        baseline=None,
-        transform_graph=str(transform_graph),
-        group_key=config.evaluation.group_key,
-    )
-    known = {name: tensor.numpy() for name, tensor in known_columns(plan)(serialized).items()}
-    hashes = row_hashes(0, 0, len(serialized))
-    units = known["unit"].astype(np.uint64) if plan.group_key else hashes
-    rows = {}
-    for task in config.tasks:
-        labels = known[task.label_key].astype(np.float64)
-        rows[task.name] = TaskRows(
-            kind=task.kind,
-            predictions=scores[task.name][np.newaxis].astype(np.float64),
-            labels=task.label.in_own_unit(labels, np),
-            weights=known[task.weight_key].astype(np.float64),
-            rows=hashes,
-            units=units,
-            has_key=False,
-        )
-    return rows
+                ranks = ranks[lowest]
+                kept = [pa.concat_batches(kept).take(pa.array(lowest))]
+    return pa.concat_batches(kept) if kept else None

@@ -5,15 +5,12 @@ from tfx.dsl.components.base import base_beam_component, executor_spec
 from tfx.types import component_spec, standard_artifacts
 
 from taskroute.components.statistics_gen import executor
-from taskroute.schemas.recommender import DataConfig
 
 
 class StatisticsGenSpec(component_spec.ComponentSpec):
-    """Inputs, outputs and properties of StatisticsGen."""
+    """Inputs and outputs of StatisticsGen."""
 
-    PARAMETERS = {
-        executor.DATA_KEY: component_spec.ExecutionParameter(type=str),
-    }
+    PARAMETERS: dict[str, component_spec.ExecutionParameter] = {}
     INPUTS = {
         executor.EXAMPLES_KEY: component_spec.ChannelParameter(type=standard_artifacts.Examples)
     }
@@ -34,17 +31,15 @@ class StatisticsGen(base_beam_component.BaseBeamComponent):
     SPEC_CLASS = StatisticsGenSpec
     EXECUTOR_SPEC = executor_spec.BeamExecutorSpec(executor.Executor)
 
-    def __init__(self, examples: types.BaseChannel, data: DataConfig):
+    def __init__(self, examples: types.BaseChannel):
         """Constructs the component.
 
         Args:
             examples: Raw `Examples`.
-            data: Says which columns they hold.
         """
         super().__init__(
             spec=StatisticsGenSpec(
                 examples=examples,
-                data=data.model_dump_json(),
                 statistics=types.Channel(type=standard_artifacts.ExampleStatistics),
             )
         )

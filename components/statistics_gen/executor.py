@@ -11,15 +11,12 @@ from tfx import types
 from tfx.dsl.components.base import base_beam_executor
 from tfx.types import artifact_utils
 
-from taskroute.components.example_files.reader import read_batches
+from taskroute.components.logs.examples import read_batches
 from taskroute.components.private_apis import extract_statistics, statistics_generators
-from taskroute.schemas.columns import RawColumn, raw_columns
-from taskroute.schemas.recommender import DataConfig
 from taskroute.schemas.statistics_files import STATISTICS_FILE
 
 EXAMPLES_KEY = "examples"
 STATISTICS_KEY = "statistics"
-DATA_KEY = "data"
 
 
 class Executor(base_beam_executor.BaseBeamExecutor):
@@ -37,9 +34,8 @@ class Executor(base_beam_executor.BaseBeamExecutor):
             input_dict: `examples`, raw.
             output_dict: `statistics`, gets FeatureStats.pb in a folder `Split-<name>` for each
                 split.
-            exec_properties: `data`, a `DataConfig` as JSON.
+            exec_properties: Not read.
         """
-        data = DataConfig.model_validate_json(exec_properties[DATA_KEY])
         examples = artifact_utils.get_single_instance(input_dict[EXAMPLES_KEY])
         statistics = artifact_utils.get_single_instance(output_dict[STATISTICS_KEY])
         shards = []
@@ -50,37 +46,32 @@ class Executor(base_beam_executor.BaseBeamExecutor):
         for target in dict.fromkeys(target for target, _ in shards):
             tf.io.gfile.makedirs(target)
         with self._make_beam_pipeline() as pipeline:
-            compute_statistics(pipeline, shards, raw_columns(data))
+            compute_statistics(pipeline, shards)
         statistics.split_names = examples.split_names
         statistics.span = examples.span
 
 
-def compute_statistics(
-    pipeline: beam.Pipeline, shards: Sequence[tuple[str, str]], columns: Sequence[RawColumn]
-) -> None:
+def compute_statistics(pipeline: beam.Pipeline, shards: Sequence[tuple[str, str]]) -> None:
     """Adds to `pipeline` what computes statistics.
 
     Args:
         pipeline: Where it is run.
-        shards: Pairs of the folder that gets STATISTICS_FILE, which must exist, and a TFRecord file
-            of tf.Examples: one set of statistics for each folder.
-        columns: What the examples hold.
+        shards: Pairs of the folder that gets STATISTICS_FILE, which must exist, and a shard
+            of raw examples: one set of statistics for each folder.
     """
     _ = (
         pipeline
         | "Shards" >> beam.Create(list(shards))
         | "ToWorkers" >> beam.Reshuffle()
-        | "Read" >> beam.FlatMap(_read, tuple(columns))
+        | "Read" >> beam.FlatMap(_read)
         | "Statistics" >> beam.CombinePerKey(_Statistics())
         | "Write" >> beam.Map(_write)
     )
 
 
-def _read(
-    shard: tuple[str, str], columns: Sequence[RawColumn]
-) -> Iterator[tuple[str, pa.RecordBatch]]:
+def _read(shard: tuple[str, str]) -> Iterator[tuple[str, pa.RecordBatch]]:
     target, path = shard
-    for batch in read_batches(path, columns):
+    for batch in read_batches(path):
         yield target, batch
 
 

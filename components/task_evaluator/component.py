@@ -39,8 +39,9 @@ class TaskEvaluatorSpec(component_spec.ComponentSpec):
 class TaskEvaluator(base_beam_component.BaseBeamComponent):
     """Measures a model per task and slice on the test split and blesses it if every gate passes.
 
-    Candidate and baseline are scored in one pass on the same rows, through the signature that
-    servers call; labels and weights come from the transform graph. `evaluation` holds metrics.json,
+    Candidate and baseline are scored in one pass on the same rows, through `raw_features`; labels
+    and weights come from the transform graph. A candidate whose `serving_default` gives the first
+    10,000 rows other scores is refused with exit code 5. `evaluation` holds metrics.json,
     verdict.json and TFMA's files, `blessing` what TFX's Evaluator would put there.
     """
 
@@ -60,7 +61,8 @@ class TaskEvaluator(base_beam_component.BaseBeamComponent):
 
         Args:
             examples: Raw `Examples` with a `test` split.
-            model: `Model` whose SavedModel has one output per task.
+            model: `Model` whose SavedModel has one output per task in `raw_features` and
+                `serving_default`.
             transform_graph: `TransformGraph` that makes the labels and the weights.
             tasks: What the model predicts.
             evaluation: What to measure, and the gates. Without any gate every model is blessed.

@@ -85,4 +85,4 @@ def describe_examples(artifacts: list[types.Artifact]) -> RawExamples:
     if examples.has_custom_property("last_span"):
         first, last = map(examples.get_string_custom_property, ("first_span", "last_span"))
         span = (first, last)
-    return RawExamples(patterns=(str(Path(folder, "*.gz")),), span=span, num_rows=counts)
+    return RawExamples(patterns=(str(Path(folder, "*.parquet")),), span=span, num_rows=counts)

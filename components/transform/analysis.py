@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import tensorflow as tf
 
-from taskroute.components.example_files.reader import read_batches
+from taskroute.components.logs.examples import read_batches
 from taskroute.components.transform.numbers import MomentSums, QuantileSketch
 from taskroute.components.transform.term_counts import TermCounts, most_frequent, to_lines
 from taskroute.schemas.analysis import (
@@ -25,7 +25,6 @@ from taskroute.schemas.analysis import (
     vocabulary_name,
     vocabulary_of,
 )
-from taskroute.schemas.columns import feature_columns
 from taskroute.schemas.features import DenseFeature, Feature, Vocabulary
 from taskroute.schemas.recommender import DataConfig
 
@@ -37,7 +36,7 @@ Numbers: TypeAlias = MomentSums | QuantileSketch
 
 
 def analyze(pipeline: beam.Pipeline, shards: Sequence[str], data: DataConfig, folder: str) -> None:
-    """Adds to `pipeline` what learns from shards of tf.Examples.
+    """Adds to `pipeline` what learns from shards of raw examples.
 
     Args:
         pipeline: Where it is run.
@@ -84,8 +83,7 @@ class _AnalyzeShard(beam.DoFn):
         quantiles = {f.name: QuantileSketch() for f in features if num_quantiles(f)}
         used = {f.column for f in features if f.name in {*moments, *quantiles}}
         used.update(column for columns in counted.values() for column in columns)
-        columns = [column for column in feature_columns(self._data) if column.name in used]
-        for batch in read_batches(path, columns) if columns else ():
+        for batch in read_batches(path, sorted(used)) if used else ():
             for name, of_vocabulary in counted.items():
                 for column, last in of_vocabulary.items():
                     terms[name].add(_last(batch[column], last))

@@ -97,7 +97,7 @@ def create_stages(
     examples = log.outputs["examples"]
     schema_gen = LogSchemaGen(data=data.model_dump_json())
     schema = schema_gen.outputs["schema"]
-    statistics_gen = StatisticsGen(examples=examples, data=data)
+    statistics_gen = StatisticsGen(examples=examples)
     statistics = statistics_gen.outputs["statistics"]
     validator = ExampleValidator(statistics=statistics, schema=schema)
     anomaly_gate = AnomalyGate(anomalies=validator.outputs["anomalies"])

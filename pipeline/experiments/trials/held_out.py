@@ -6,28 +6,31 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 import tensorflow as tf
 
+from taskroute.components.logs.example_tensors import sparse_columns
+from taskroute.components.logs.examples import read_batches
 from taskroute.components.measures.rows import TaskRows, row_hashes
-from taskroute.components.measures.scoring import ScoringPlan, known_columns, task_rows
+from taskroute.components.measures.scoring import TaskRowMaker
 from taskroute.components.measures.statistics_fn import new_statistics
 from taskroute.models.export import ServedRanker
 from taskroute.pipeline.experiments.trials.shared_data import SharedData
 from taskroute.schemas.errors import DataError
 from taskroute.schemas.recommender import RecommenderConfig
 
-# From serialized examples, (B,), to what would be served of them, (B,) by output.
-Score = Callable[[tf.Tensor], Mapping[str, tf.Tensor]]
-
-_BATCH_SIZE = 16_384
+# From raw examples to what would be served of them, (B,) by output.
+Score = Callable[[pa.RecordBatch], Mapping[str, npt.ArrayLike]]
 
 
 def score_of(served: ServedRanker) -> Score:
     """Scores as a server would."""
 
-    @tf.function(input_signature=[tf.TensorSpec([None], tf.string)])
-    def score(examples: tf.Tensor) -> dict[str, tf.Tensor]:
-        return served.score(served.columns(examples))
+    specs = served.column_specs()
+    function = tf.function(served.score, input_signature=[specs], autograph=False)
+
+    def score(batch: pa.RecordBatch) -> dict[str, npt.ArrayLike]:
+        return {name: x.numpy() for name, x in function(sparse_columns(batch, specs)).items()}
 
     return score
 
@@ -57,14 +60,9 @@ class HeldOutRows:
     """
 
     def __init__(self, config: RecommenderConfig, data: SharedData, split: str):
-        self._plan = ScoringPlan(
-            tasks=config.tasks,
-            candidate="",
-            baseline=None,
-            transform_graph=str(data.transform_graph),
-            group_key=config.evaluation.group_key,
+        self._task_rows = TaskRowMaker(
+            config.tasks, str(data.transform_graph), config.evaluation.group_key
         )
-        self._known = known_columns(self._plan)
         self._split = split
         patterns = data.raw_files(split)
         self._files = sorted(path for pattern in patterns for path in tf.io.gfile.glob(pattern))
@@ -79,11 +77,10 @@ class HeldOutRows:
         counts: dict[str, npt.NDArray[np.int64]] = {}
         for number, file in enumerate(self._files):
             start = 0
-            records = tf.data.TFRecordDataset(file, "GZIP", buffer_size=2**20)
-            for examples in records.batch(_BATCH_SIZE).prefetch(2):
-                hashes = row_hashes(number, start, len(examples))
-                start += len(hashes)
-                for task, rows in self._rows(examples, score(examples), hashes).items():
+            for batch in read_batches(file):
+                hashes = row_hashes(number, start, len(batch))
+                start += len(batch)
+                for task, rows in self._task_rows(batch, [score(batch)], hashes).items():
                     statistics.setdefault(task, new_statistics(rows)).add(rows)
                     counts[task] = counts.get(task, 0) + _counts(rows)
         if not statistics:
@@ -97,13 +94,6 @@ class HeldOutRows:
             num_rarer={name: int(of_task.min()) for name, of_task in counts.items()},
             num_invalid=sum(int(found.num_invalid[0]) for found in statistics.values()),
         )
-
-    def _rows(
-        self, examples: tf.Tensor, scores: Mapping[str, tf.Tensor], hashes: Any
-    ) -> dict[str, TaskRows]:
-        known = {name: values.numpy() for name, values in self._known(examples).items()}
-        arrays = {name: values.numpy().reshape(-1) for name, values in scores.items()}
-        return task_rows(self._plan, known, [arrays], hashes)
 
 
 def _counts(rows: TaskRows) -> npt.NDArray[np.int64]:

@@ -1,1 +1,0 @@
-"""Reads and writes shards of tf.Examples in batches."""
