@@ -1,10 +1,11 @@
-"""DayMonitor on TFRecord files; the whole of it, with a model that serves, is in tests/e2e."""
+"""DayMonitor on shards of raw examples; with a model that serves it is tested in tests/e2e."""
 
 import json
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
-import tensorflow as tf
 from tensorflow_data_validation.statistics import stats_impl
 from tfx import types
 from tfx.types import standard_artifacts
@@ -12,12 +13,10 @@ from tfx.types import standard_artifacts
 from taskroute.components.day_monitor import executor
 from taskroute.components.day_monitor.component import DayMonitor
 from taskroute.components.day_monitor.executor import Executor
-from taskroute.components.example_files.reader import read_batches
-from taskroute.components.example_files.shard_names import shard_name
+from taskroute.components.logs.examples import read_batches, shard_name
 from taskroute.components.measures.day_records import read_tables
 from taskroute.components.measures.tables import NO_SPAN
 from taskroute.schemas.change_record import DayChanges
-from taskroute.schemas.columns import RawColumn
 from taskroute.schemas.monitoring import Monitoring
 from taskroute.schemas.recommender import DataConfig
 
@@ -33,14 +32,12 @@ DATA = DataConfig.model_validate(
 NUM_ROWS = {"train": 900, "test": 100}
 
 
-def to_example(number):
-    example = tf.train.Example()
-    feature = example.features.feature
-    feature["device"].bytes_list.value.append([b"phone", b"tv", b"desktop"][number % 3])
-    if number % 10:
-        feature["age"].float_list.value.append(float(number % 50))
-    feature["clicked"].float_list.value.append(number % 2)
-    return example.SerializeToString()
+def make_row(number):
+    return {
+        "device": [[b"phone", b"tv", b"desktop"][number % 3]],
+        "age": [float(number % 50)] if number % 10 else None,
+        "clicked": [float(number % 2)],
+    }
 
 
 @pytest.fixture(scope="module")
@@ -50,11 +47,16 @@ def world(tmp_path_factory):
     for split, count in NUM_ROWS.items():
         path = folder / "examples" / f"Split-{split}" / shard_name(0, 1)
         path.parent.mkdir(parents=True)
-        with tf.io.TFRecordWriter(str(path), "GZIP") as writer:
-            for number in range(count):
-                writer.write(to_example(number))
-    columns = [RawColumn("device", "text"), RawColumn("age", "number")]
-    (batch,) = read_batches(str(folder / "examples/Split-train" / shard_name(0, 1)), columns)
+        schema = pa.schema(
+            {
+                "device": pa.list_(pa.binary()),
+                "age": pa.list_(pa.float32()),
+                "clicked": pa.list_(pa.float32()),
+            }
+        )
+        pq.write_table(pa.Table.from_pylist(list(map(make_row, range(count))), schema), path)
+    path = folder / "examples/Split-train" / shard_name(0, 1)
+    (batch,) = read_batches(str(path), ["device", "age"])
     statistics = folder / "statistics" / "Split-train" / "FeatureStats.pb"
     statistics.parent.mkdir(parents=True)
     found = stats_impl.generate_statistics_in_memory(batch)

@@ -8,7 +8,6 @@ import pyarrow as pa
 import pyarrow.csv as pcsv
 import pyarrow.parquet as pq
 import pytest
-import tensorflow as tf
 from tfx.types import artifact_utils, standard_artifacts
 
 from taskroute.components.artifact_types import Quarantine
@@ -28,13 +27,6 @@ _COLUMNS = (
 )
 _BY_USER = Split(by="hash", key="user", validation=0.2, test=0.2)
 _CLICK = Task(name="click", label=Label(column="clicked"))
-_PARSED = {
-    "row": tf.io.FixedLenFeature([], tf.float32),
-    "user": tf.io.RaggedFeature(tf.string),
-    "genres": tf.io.RaggedFeature(tf.string),
-    "age": tf.io.RaggedFeature(tf.float32),
-    "clicked": tf.io.RaggedFeature(tf.float32),
-}
 
 
 class Run:
@@ -85,22 +77,16 @@ class Run:
         files = sorted(Path(self.quarantine.uri).iterdir())
         return [json.loads(line) for file in files for line in file.read_text().splitlines()]
 
-    def records(self, split: str) -> list[bytes]:
-        files = [str(file) for file in self.files(split)]
-        return list(tf.data.TFRecordDataset(files, "GZIP").as_numpy_iterator())
+    def table(self, split: str) -> pa.Table:
+        return pa.concat_tables(map(pq.read_table, self.files(split)))
 
     def rows(self, split: str) -> list[dict]:
-        """Examples as parsed by TensorFlow, in the order of the log."""
-        parsed = tf.io.parse_example(self.records(split), _PARSED)
-        columns = {
-            name: value.to_list() if isinstance(value, tf.RaggedTensor) else value.numpy().tolist()
-            for name, value in parsed.items()
-        }
+        """Examples in the order of the log; a missing value is no value."""
         rows = [
-            dict(zip(columns, values, strict=True))
-            for values in zip(*columns.values(), strict=True)
+            {name: values or [] for name, values in row.items()}
+            for row in self.table(split).to_pylist()
         ]
-        return sorted(rows, key=lambda row: row["row"])
+        return sorted(({**row, "row": row["row"][0]} for row in rows), key=lambda row: row["row"])
 
     def numbers(self, split: str) -> list[int]:
         return [int(row["row"]) for row in self.rows(split)]

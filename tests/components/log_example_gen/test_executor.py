@@ -7,14 +7,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-import tensorflow as tf
 from tfx.components.util import examples_utils
 from tfx.types import artifact_utils
-from tfx_bsl.coders.example_coder import ExamplesToRecordBatchDecoder
 
-from taskroute.components.example_files.shard_names import span_of
 from taskroute.components.log_example_gen import shards
 from taskroute.components.logs import log_reader
+from taskroute.components.logs.examples import span_of
 from taskroute.schemas.source import SPLITS, Split
 
 NUM_ROWS = 1000
@@ -51,23 +49,23 @@ def test_every_format_gives_the_same_splits(tmp_path, make_rows, write_log, inge
         assert all(rows == first for rows in others)
 
 
-def test_missing_values_are_missing_to_tfx(tmp_path, log, ingest):
-    record_batch = ExamplesToRecordBatchDecoder().DecodeBatch(
-        ingest(tmp_path / "out", log).records("train")
-    )
-    columns = dict(zip(record_batch.schema.names, record_batch.columns, strict=True))
-    rows = columns["row"].flatten().to_numpy().astype(int)
-    assert columns["age"].is_null().to_pylist() == [row % 7 == 0 for row in rows]
+def test_missing_values_are_null(tmp_path, log, ingest):
+    table = ingest(tmp_path / "out", log).table("train")
+    rows = [int(row) for (row,) in table["row"].to_pylist()]
+    assert table["age"].is_null().to_pylist() == [row % 7 == 0 for row in rows]
+    kinds = {field.name: field.type.value_type for field in table.schema}
+    number, text = pa.float32(), pa.binary()
+    assert kinds == {"row": number, "user": text, "genres": text, "age": number, "clicked": number}
 
 
 def test_the_artifact_says_what_it_holds(tmp_path, log, ingest):
     run = ingest(tmp_path / "out", log)
     assert artifact_utils.decode_split_names(run.examples.split_names) == list(SPLITS)
     counts = [run.examples.get_int_custom_property(f"num_rows_{split}") for split in SPLITS]
-    assert counts == [len(run.records(split)) for split in SPLITS]
+    assert counts == [len(run.table(split)) for split in SPLITS]
     assert sum(counts) == NUM_ROWS
-    assert examples_utils.get_payload_format_string(run.examples) == "FORMAT_TF_EXAMPLE"
-    assert [file.name for file in run.files("test")] == ["data_tfrecord-00000-of-00001.gz"]
+    assert examples_utils.get_payload_format_string(run.examples) == "FORMAT_PARQUET"
+    assert [file.name for file in run.files("test")] == ["data_examples-00000-of-00001.parquet"]
     assert sorted(path.name for path in Path(run.examples.uri).iterdir()) == [
         "Split-test",
         "Split-train",
@@ -94,11 +92,9 @@ def test_what_a_killed_attempt_left_is_replaced(tmp_path, log, ingest):
 
 def test_rows_are_shuffled_within_a_batch(tmp_path, log, ingest):
     run = ingest(tmp_path / "out", log, BY_TIME)
-    parsed = tf.io.parse_example(
-        run.records("train"), {"row": tf.io.FixedLenFeature([], tf.float32)}
-    )["row"].numpy()
-    assert parsed.tolist() != sorted(parsed.tolist())
-    assert np.abs(np.corrcoef(parsed, np.arange(len(parsed)))[0, 1]) < 0.2
+    rows = [row for (row,) in run.table("train")["row"].to_pylist()]
+    assert rows != sorted(rows)
+    assert np.abs(np.corrcoef(rows, np.arange(len(rows)))[0, 1]) < 0.2
 
 
 def test_large_parts_are_cut_into_shards(tmp_path, log, monkeypatch, ingest):
@@ -109,8 +105,8 @@ def test_large_parts_are_cut_into_shards(tmp_path, log, monkeypatch, ingest):
     names = [file.name for file in run.files("train")]
     count = len(names)
     assert count > 3
-    assert names == [f"data_tfrecord-{i:05d}-of-{count:05d}.gz" for i in range(count)]
-    assert sum(len(run.records(split)) for split in SPLITS) == NUM_ROWS
+    assert names == [f"data_examples-{i:05d}-of-{count:05d}.parquet" for i in range(count)]
+    assert sum(len(run.table(split)) for split in SPLITS) == NUM_ROWS
 
 
 class TestHash:
@@ -208,10 +204,7 @@ class TestSpans:
         run = ingest(tmp_path / "out", path, window_days=2, last_span="2024-01-03")
         found = {}
         for file in run.files("train"):
-            records = list(tf.data.TFRecordDataset([str(file)], "GZIP").as_numpy_iterator())
-            rows = tf.io.parse_example(records, {"row": tf.io.FixedLenFeature([], tf.float32)})[
-                "row"
-            ].numpy()
+            rows = [row for (row,) in pq.read_table(file)["row"].to_pylist()]
             found[span_of(file.name)] = (min(rows) // 250, max(rows) // 250)
         assert found == {"2024-01-02": (1, 1), "2024-01-03": (2, 2)}
 

@@ -1,8 +1,11 @@
 """Statistics from batches are those of TFX's StatisticsGen."""
 
+import copy
 import json
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import tensorflow as tf
 import tensorflow_data_validation as tfdv
@@ -12,7 +15,8 @@ from tfx import types
 from tfx.components.statistics_gen import executor as stock
 from tfx.types import standard_artifacts
 
-from taskroute.components.example_files.shard_names import shard_name
+from taskroute.components.logs.example_tensors import tf_examples
+from taskroute.components.logs.examples import shard_name
 from taskroute.components.statistics_gen.component import StatisticsGen
 from taskroute.components.statistics_gen.executor import Executor
 from taskroute.schemas.log_schema import make_schema
@@ -32,19 +36,31 @@ DATA = DataConfig.model_validate(
 SPLITS = {"train": 700, "validation": 90}
 
 
-def to_example(number, random):
-    example = tf.train.Example()
-    feature = example.features.feature
-    for name in ("user", "tags", "age", "nowhere", "clicked"):
-        feature[name].SetInParent()
-    feature["clicked"].float_list.value.append(number % 3 == 0)
+SCHEMA = pa.schema(
+    [(name, pa.list_(pa.binary())) for name in ("user", "tags")]
+    + [(name, pa.list_(pa.float32())) for name in ("age", "nowhere", "clicked")]
+)
+
+
+def make_row(number, random):
+    row = {"clicked": [float(number % 3 == 0)]}
     if number % 5:
-        feature["user"].bytes_list.value.append(b"u%d" % (random.integers(12) ** 2))
-        feature["age"].float_list.value.append(random.normal(30, 5))
+        row["user"] = [b"u%d" % (random.integers(12) ** 2)]
+        row["age"] = [random.normal(30, 5)]
     tags = [b"a", "ü".encode(), b"c", b""][: number % 5]
-    if tags:
-        feature["tags"].bytes_list.value.extend(tags)
-    return example.SerializeToString()
+    return {**row, "tags": tags or None}
+
+
+def write(path, rows):
+    """Writes a shard, and the same rows as TFX's own stage reads them."""
+    table = pa.Table.from_pylist(rows, SCHEMA)
+    pq.write_table(table, path)
+    stock_path = path.parents[1] / "stock" / path.parent.name / f"{path.stem}.gz"
+    stock_path.parent.mkdir(parents=True, exist_ok=True)
+    with tf.io.TFRecordWriter(str(stock_path), "GZIP") as writer:
+        for batch in table.to_batches():
+            for example in tf_examples(batch).numpy():
+                writer.write(example)
 
 
 @pytest.fixture(scope="module")
@@ -54,10 +70,8 @@ def examples(tmp_path_factory):
     for split, count in SPLITS.items():
         (folder / f"Split-{split}").mkdir()
         for shard in range(2):
-            path = folder / f"Split-{split}" / f"data_tfrecord-0000{shard}-of-00002.gz"
-            with tf.io.TFRecordWriter(str(path), "GZIP") as writer:
-                for number in range(shard, count, 2):
-                    writer.write(to_example(number, random))
+            path = folder / f"Split-{split}" / shard_name(shard, 2)
+            write(path, [make_row(number, random) for number in range(shard, count, 2)])
     artifact = standard_artifacts.Examples()
     artifact.uri, artifact.split_names = str(folder), json.dumps(list(SPLITS))
     artifact.span = 7
@@ -89,6 +103,8 @@ def ours(examples, tmp_path_factory):
 @pytest.fixture(scope="module")
 def theirs(examples, tmp_path_factory):
     folder = tmp_path_factory.mktemp("theirs")
+    examples = copy.copy(examples)
+    examples.uri = f"{examples.uri}/stock"
     return run(stock.Executor, examples, folder, {"exclude_splits": "[]"})
 
 
@@ -131,9 +147,8 @@ def three_days(tmp_path):
         (tmp_path / f"Split-{split}").mkdir()
         for index, (day, count) in enumerate((("30", 10), ("31", 20), ("29", 30))):
             name = shard_name(index, 3, f"2026-01-{day}")
-            with tf.io.TFRecordWriter(str(tmp_path / f"Split-{split}" / name), "GZIP") as writer:
-                for number in range(count):
-                    writer.write(to_example(number, random))
+            rows = [make_row(number, random) for number in range(count)]
+            write(tmp_path / f"Split-{split}" / name, rows)
     artifact = standard_artifacts.Examples()
     artifact.uri, artifact.split_names = str(tmp_path), '["train", "test"]'
     return artifact

@@ -1,10 +1,12 @@
-"""The component on real TFRecords, a real transform graph and a small exported model."""
+"""The component on real shards, a real transform graph and a small exported model."""
 
 import json
 from pathlib import Path
 
 import apache_beam as beam
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import tensorflow as tf
 import tensorflow_transform as tft
@@ -14,11 +16,13 @@ from tensorflow_transform.tf_metadata import dataset_metadata, schema_utils
 from tfx import types
 from tfx.types import standard_artifacts
 
+from taskroute.components.logs import examples
+from taskroute.components.logs.example_tensors import tf_examples
 from taskroute.components.measures import scoring
 from taskroute.components.served import registry
 from taskroute.components.task_evaluator import executor
 from taskroute.components.task_evaluator.component import TaskEvaluator
-from taskroute.schemas.errors import DataError, UserError
+from taskroute.schemas.errors import DataError, ServingError, UserError
 from taskroute.schemas.evaluation import Evaluation, Gate
 from taskroute.schemas.evaluation_record import (
     Baseline,
@@ -72,13 +76,17 @@ class _Ranker(tf.Module):
         super().__init__()
         self.scale = tf.Variable(scale)
 
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.float32, name="x")])
+    def score(self, x):
+        return {
+            "click": tf.sigmoid(self.scale * x[:, tf.newaxis]),
+            "watch_time": 30.0 + self.scale * x,
+        }
+
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="examples")])
     def serve(self, examples):
         x = _dense(tf.io.parse_example(examples, {"x": _SPEC["x"]})["x"])
-        return {
-            "click": tf.sigmoid(self.scale * x),
-            "watch_time": tf.reshape(30.0 + self.scale * x, [-1]),
-        }
+        return self.score(tf.reshape(x, [-1]))
 
 
 def _rows(num_rows):
@@ -96,30 +104,31 @@ def _users_and_devices(num_rows):
     ]
 
 
-def _serialize(x, clicked, watch_seconds, known):
-    def floats(*values):
-        return tf.train.Feature(float_list=tf.train.FloatList(value=values))
-
-    def text(value):
-        return tf.train.Feature(bytes_list=tf.train.BytesList(value=[value.encode()]))
-
+def _table(x, clicked, watch_seconds, known):
     users, devices = _users_and_devices(len(x))
-    for row in zip(x, clicked, watch_seconds, known, users, devices, strict=True):
-        feature = {"x": floats(row[0]), "watch_seconds": floats(row[2]), "user": text(row[4])}
-        if row[3]:
-            feature["clicked"] = floats(row[1])
-        if row[5]:
-            feature["device"] = text(row[5])
-        yield tf.train.Example(features=tf.train.Features(feature=feature)).SerializeToString()
+    columns = {
+        "x": x,
+        "clicked": np.where(known, clicked, None),
+        "watch_seconds": watch_seconds,
+        "device": [device.encode() or None for device in devices],
+        "user": [user.encode() for user in users],
+    }
+    return pa.table(
+        {
+            name: pa.array(
+                [None if value is None else [value] for value in values],
+                pa.list_(pa.binary() if name in ("device", "user") else pa.float32()),
+            )
+            for name, values in columns.items()
+        }
+    )
 
 
-def _write(folder, num_shards, records):
+def _write(folder, num_shards, table):
     folder.mkdir(parents=True)
     for shard in range(num_shards):
-        path = str(folder / f"data-{shard:05d}-of-{num_shards:05d}.gz")
-        with tf.io.TFRecordWriter(path, "GZIP") as writer:
-            for record in records[shard::num_shards]:
-                writer.write(record)
+        rows = table.take(pa.array(range(shard, len(table), num_shards)))
+        pq.write_table(rows, folder / f"data-{shard:05d}-of-{num_shards:05d}.parquet")
 
 
 @pytest.fixture(scope="module")
@@ -150,16 +159,19 @@ def model_folder(tmp_path_factory):
 
 def _export(ranker, folder):
     path = str(folder / "Format-Serving")
-    tf.saved_model.save(ranker, path, signatures={"serving_default": ranker.serve})
+    signatures = {"serving_default": ranker.serve, "raw_features": ranker.score}
+    tf.saved_model.save(ranker, path, signatures=signatures)
 
 
 @pytest.fixture
 def examples_folder(tmp_path):
     """Two files of test rows, and a train split that cannot be read."""
     folder = tmp_path / "examples"
-    _write(folder / "Split-test", 2, list(_serialize(*_rows(NUM_ROWS))))
+    _write(folder / "Split-test", 2, _table(*_rows(NUM_ROWS)))
     (folder / "Split-train").mkdir()
-    (folder / "Split-train" / "data-00000-of-00001.gz").write_bytes(b"these rows were trained on")
+    (folder / "Split-train" / "data-00000-of-00001.parquet").write_bytes(
+        b"these rows were trained on"
+    )
     return folder
 
 
@@ -290,7 +302,7 @@ def test_slices_and_units_are_those_of_their_columns(evaluate):
 
 def test_the_size_of_a_batch_changes_nothing(evaluate, monkeypatch):
     _, (whole, _) = evaluate(slices=("device",), group_key="user")
-    monkeypatch.setattr(scoring, "BATCH_SIZE", 170)
+    monkeypatch.setattr(examples, "BATCH_ROWS", 170)
     _, (in_parts, _) = evaluate(slices=("device",), group_key="user")
     for one, other in zip(whole.slices, in_parts.slices, strict=True):
         for name, measured in one.tasks.items():
@@ -350,11 +362,11 @@ def test_the_baseline_is_scored_on_the_same_rows(evaluate, model_folder, tmp_pat
 def test_a_task_that_the_baseline_does_not_know_is_not_compared(evaluate, model_folder, tmp_path):
     ranker = _Ranker(1.0)
     only_click = tf.function(
-        lambda examples: {"click": ranker.serve(examples)["click"]},
-        input_signature=[tf.TensorSpec([None], tf.string, name="examples")],
+        lambda x: {"click": ranker.score(x)["click"]},
+        input_signature=[tf.TensorSpec([None], tf.float32, name="x")],
     )
     tf.saved_model.save(
-        ranker, str(tmp_path / "old" / "Format-Serving"), {"serving_default": only_click}
+        ranker, str(tmp_path / "old" / "Format-Serving"), {"raw_features": only_click}
     )
     gates = (Gate(task="watch_time", metric="mae", may_lose=0.0), Gate(task="click", may_lose=0.0))
     _, (measurements, verdict) = evaluate(*gates, baseline=tmp_path / "old")
@@ -366,6 +378,54 @@ def test_a_task_that_the_baseline_does_not_know_is_not_compared(evaluate, model_
 def test_a_baseline_that_cannot_be_loaded_is_named_with_the_way_out(evaluate, tmp_path):
     with pytest.raises(UserError, match=r"gone.*the baseline cannot score.*taskroute rollback"):
         evaluate(baseline=tmp_path / "gone")
+
+
+def test_a_baseline_that_takes_no_columns_is_refused(evaluate, tmp_path):
+    ranker = _Ranker(1.0)
+    tf.saved_model.save(
+        ranker, str(tmp_path / "old" / "Format-Serving"), {"serving_default": ranker.serve}
+    )
+    with pytest.raises(UserError, match=r"cannot score the test split: it has no signature `raw_f"):
+        evaluate(baseline=tmp_path / "old")
+
+
+@pytest.mark.parametrize("scale", [1.0001, float("nan")])
+def test_a_model_whose_signatures_disagree_is_refused_with_the_row(evaluate, tmp_path, scale):
+    ranker, other = _Ranker(1.0), _Ranker(scale)
+    ranker.other = other
+    # All but the row of the largest x are scored alike.
+    x = _rows(NUM_ROWS)[0]
+    limit = float(np.sort(x)[-2])
+
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="examples")])
+    def serve(examples):
+        right, wrong = ranker.serve(examples), other.serve(examples)
+        x = tf.reshape(right["watch_time"] - 30.0, [-1])
+        watch_time = tf.where(x > limit + 1e-3, wrong["watch_time"], right["watch_time"])
+        return {"click": right["click"], "watch_time": watch_time}
+
+    tf.saved_model.save(
+        ranker,
+        str(tmp_path / "odd" / "Format-Serving"),
+        {"serving_default": serve, "raw_features": ranker.score},
+    )
+    row = int(np.argmax(x))
+    expected, found = 30 + x[row], 30 + np.float32(scale) * x[row]
+    with pytest.raises(ServingError) as refused:
+        evaluate(model=tmp_path / "odd")
+    assert refused.value.exit_code == 5
+    sentence = str(refused.value)
+    assert f"row {row // 2 + 1} of " in sentence
+    assert f"data-0000{row % 2}-of-00002.parquet has a watch_time of {found:.6g} by" in sentence
+    assert f"and of {expected:.6g} by `raw_features`" in sentence
+
+
+def test_rows_to_check_are_the_first_of_all_files(examples_folder, monkeypatch):
+    files = sorted((examples_folder / "Split-test").iterdir())
+    for limit, expected in ((10_000, [500, 500]), (700, [500, 200]), (30, [30, 0])):
+        monkeypatch.setattr(executor, "CHECKED_ROWS", limit)
+        counted = executor._with_rows_to_check(files)
+        assert counted == list(zip(map(str, files), expected, strict=True))
 
 
 def test_a_model_that_predicts_nan_is_not_blessed_and_the_files_stay_strict_json(
@@ -413,9 +473,12 @@ def test_aucs_are_those_of_tfma_on_the_same_model(
         path.unlink()
     columns = _rows(NUM_ROWS)
     columns[3][:] = True
-    _write(tmp_path / "labelled", 1, list(_serialize(*columns)))
-    (file,) = (tmp_path / "labelled").iterdir()
-    file = file.rename(folder / file.name)
+    table = _table(*columns)
+    pq.write_table(table, folder / "labelled.parquet")
+    file = tmp_path / "labelled.gz"
+    with tf.io.TFRecordWriter(str(file), "GZIP") as writer:
+        for example in tf_examples(table.to_batches()[0]).numpy():
+            writer.write(example)
     _, (measurements, _) = evaluate(slices=("device",))
     config = text_format.Parse(
         """
@@ -451,9 +514,9 @@ def test_an_empty_test_split_is_refused(evaluate, examples_folder):
 
 
 def test_a_label_that_is_neither_0_nor_1_is_refused_with_its_column(evaluate, examples_folder):
-    _write(examples_folder / "more", 1, list(_serialize([0.0], [2.0], [1.0], [True])))
-    (examples_folder / "more" / "data-00000-of-00001.gz").rename(
-        examples_folder / "Split-test" / "more.gz"
+    _write(examples_folder / "more", 1, _table([0.0], [2.0], [1.0], [True]))
+    (examples_folder / "more" / "data-00000-of-00001.parquet").rename(
+        examples_folder / "Split-test" / "more.parquet"
     )
     with pytest.raises(DataError, match=r"label column 'clicked' of task 'click'.*Received: 2\.0"):
         evaluate()

@@ -82,7 +82,7 @@ def test_the_raw_rows_are_added_to_what_run_fn_is_told(raw_examples, monkeypatch
     custom_config = json_utils.loads(passed["custom_config"])
     assert custom_config["name"] == "demo"
     assert custom_config["raw_examples"] == {
-        "patterns": [str(tmp_path / "Split-validation" / "*.gz")],
+        "patterns": [str(tmp_path / "Split-validation" / "*.parquet")],
         "span": None,
         "num_rows": {"train": 90, "validation": 10},
     }

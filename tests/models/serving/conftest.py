@@ -29,8 +29,8 @@ from served_shop import (
     columns_of,
     make_ranker,
     make_rows,
-    to_example,
     to_features,
+    write_raw_rows,
 )
 
 
@@ -40,13 +40,11 @@ def world(tmp_path_factory):
     folder = tmp_path_factory.mktemp("world")
     rows = make_rows(120)
     metadata = dataset_metadata.DatasetMetadata(make_schema(CONFIG))
-    with tf.io.TFRecordWriter(str(folder / "raw-00000.gz"), "GZIP") as writer:
-        for row in rows:
-            writer.write(to_example(row))
+    write_raw_rows(rows, folder / "raw-00000.parquet")
     data = DataConfig(features=CONFIG.features, tasks=CONFIG.tasks)
     (folder / "analysis").mkdir()
     with beam.Pipeline("FnApiRunner") as pipeline:
-        analyze(pipeline, [str(folder / "raw-00000.gz")], data, str(folder / "analysis"))
+        analyze(pipeline, [str(folder / "raw-00000.parquet")], data, str(folder / "analysis"))
     custom_config = {"data": data.model_dump_json(), "analysis": str(folder / "analysis")}
     with tft_beam.Context(temp_dir=tempfile.mkdtemp(dir=folder)):
         (transformed, _), transform_fn = (columns_of(rows), metadata) | (

@@ -1,8 +1,11 @@
 """A config that has every kind of feature and task, its rows, and requests made of them."""
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import tensorflow as tf
 import tf_keras as keras
+from tensorflow_metadata.proto.v0 import schema_pb2
 
 from taskroute.models.calibration import LogitMap
 from taskroute.models.dataset import feature_spec
@@ -219,3 +222,18 @@ def transformed_request(in_beam):
             kind = "id" if spec.dtype == tf.int64 else "number"
             request[name] = (kind, np.array(values).reshape(-1).tolist())
     return request
+
+
+def write_raw_rows(rows, path):
+    """Writes rows as LogExampleGen does."""
+    schema = pa.schema(
+        [
+            (
+                feature.name,
+                pa.list_(pa.binary() if feature.type == schema_pb2.BYTES else pa.float32()),
+            )
+            for feature in make_schema(CONFIG).feature
+        ]
+    )
+    lists = [{name: values or None for name, values in row.items()} for row in columns_of(rows)]
+    pq.write_table(pa.Table.from_pylist(lists, schema), path)
