@@ -1,4 +1,6 @@
-"""LogExampleGen against TFX's CsvExampleGen: rows/s from one log file to gzipped TFRecords.
+"""LogExampleGen against TFX's CsvExampleGen: rows/s from one log file to raw examples.
+
+Ours are Parquet files, TFX's gzipped TFRecords of tf.Examples.
 
 Run: python benchmarks/ingest.py [--rows N] [--stock-rows N] [--scale-rows N]. Every measurement has
 a process of its own, with the same Beam runner, one after the other; the time is that of the

@@ -31,7 +31,9 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 import numpy as np
 import pyarrow as pa
 import pyarrow.csv as pcsv
+import pyarrow.parquet as pq
 
+from taskroute.components.logs.example_tensors import sparse_columns
 from taskroute.components.logs.splits import find_cutoffs
 from taskroute.pipeline.sample_log.sample_log import SampleLogSpec, make_sample_log
 from taskroute.schemas.columns import raw_columns
@@ -261,11 +263,17 @@ def _compare_examples(mine: Path, theirs: Path, split: str) -> None:
     import tensorflow as tf
 
     columns = raw_columns(demo_data())
-    left = _parsed(
-        mine / "examples",
-        split,
-        {c.name: tf.float32 if c.kind == "number" else tf.string for c in columns},
-    )
+    specs = {
+        c.name: tf.SparseTensorSpec([None, None], tf.float32 if c.kind == "number" else tf.string)
+        for c in columns
+    }
+    files = sorted((mine / "examples" / f"Split-{split}").iterdir())
+    rows = pa.concat_tables(map(pq.read_table, files)).combine_chunks()
+    (batch,) = rows.to_batches()
+    left = {
+        name: tf.RaggedTensor.from_sparse(values)
+        for name, values in sparse_columns(batch, specs).items()
+    }
     first = next(iter(_records(theirs / "examples", split).take(1)))
     kinds = {"int64_list": tf.int64, "float_list": tf.float32, "bytes_list": tf.string}
     found = tf.train.Example.FromString(first.numpy()).features.feature

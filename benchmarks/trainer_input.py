@@ -36,7 +36,6 @@ import tensorflow_transform as tft
 from finished_run import FinishedRun
 from tfx_bsl.public import tfxio
 
-from taskroute.components.example_files import encoder, tfrecords
 from taskroute.models import dataset
 from taskroute.schemas.recommender import ModelConfig, load_config
 
@@ -103,12 +102,12 @@ def write_tfrecords(files: list[str], folder: Path) -> tuple[list[str], list[str
     packed, plain = [], []
     for file in files:
         target = folder / Path(file).stem
-        content = b"".join(
-            tfrecords.frame(encoder.encode(_as_lists(batch)))
-            for batch in pq.ParquetFile(file).iter_batches(8192)
-        )
-        target.write_bytes(content)
-        target.with_suffix(".gz").write_bytes(gzip.compress(content, 1))
+        encoder = tfxio.RecordBatchToExamplesEncoder()
+        with tf.io.TFRecordWriter(str(target)) as writer:
+            for batch in pq.ParquetFile(file).iter_batches(8192):
+                for example in encoder.encode(_as_lists(batch)):
+                    writer.write(example)
+        target.with_suffix(".gz").write_bytes(gzip.compress(target.read_bytes(), 1))
         plain.append(str(target))
         packed.append(str(target.with_suffix(".gz")))
     return packed, plain

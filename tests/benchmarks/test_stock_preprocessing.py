@@ -5,15 +5,19 @@ import tempfile
 from collections import Counter
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import tensorflow as tf
 import tensorflow_transform as tft
 import tensorflow_transform.beam as tft_beam
 from google.protobuf import text_format
 from stock_preprocessing import preprocessing_fn as stock_preprocessing_fn
+from tensorflow_metadata.proto.v0 import schema_pb2
 from tensorflow_transform.tf_metadata import dataset_metadata
 from tfx.types import standard_artifacts
 
+from taskroute.components.logs.examples import shard_name
 from taskroute.components.transform import analysis
 from taskroute.components.transform.executor import Executor
 from taskroute.models.dataset import make_dataset
@@ -113,16 +117,6 @@ def make_rows(split):
         yield {name: values for name, values in row.items() if random.random() > 0.1}
 
 
-def to_example(row):
-    example = tf.train.Example()
-    for name, values in row.items():
-        if not values:
-            continue
-        kind = "bytes_list" if isinstance(values[0], bytes) else "float_list"
-        getattr(example.features.feature[name], kind).value.extend(values)
-    return example.SerializeToString()
-
-
 @pytest.fixture(scope="module")
 def rows():
     return {split: list(make_rows(split)) for split in SPLITS}
@@ -135,15 +129,17 @@ def inputs(rows, tmp_path_factory):
     examples, schema = standard_artifacts.Examples(), standard_artifacts.Schema()
     examples.uri, schema.uri = str(folder / "examples"), str(folder / "schema")
     examples.split_names = json.dumps(list(SPLITS))
+    kinds = {schema_pb2.BYTES: pa.binary(), schema_pb2.FLOAT: pa.float32()}
+    columns = pa.schema(
+        [(feature.name, pa.list_(kinds[feature.type])) for feature in make_schema(DATA).feature]
+    )
     for split, some in rows.items():
         (folder / "examples" / f"Split-{split}").mkdir(parents=True)
         shards = np.array_split(np.arange(len(some)), 3 if split == "train" else 1)
         for index, shard in enumerate(shards):
-            name = f"data_tfrecord-{index:05d}-of-{len(shards):05d}.gz"
-            path = folder / "examples" / f"Split-{split}" / name
-            with tf.io.TFRecordWriter(str(path), "GZIP") as writer:
-                for number in shard:
-                    writer.write(to_example(some[number]))
+            path = folder / "examples" / f"Split-{split}" / shard_name(index, len(shards))
+            lists = [{n: v or None for n, v in some[number].items()} for number in shard]
+            pq.write_table(pa.Table.from_pylist(lists, columns), path)
     (folder / "schema").mkdir()
     (folder / "schema" / "schema.pbtxt").write_text(text_format.MessageToString(make_schema(DATA)))
     return {"examples": [examples], "schema": [schema]}

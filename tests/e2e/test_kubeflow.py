@@ -162,14 +162,15 @@ def kubeflow(world, tmp_path_factory):
 
 
 def test_the_steps_push_a_model_that_scores_as_that_of_the_local_run(world, kubeflow):
+    import pyarrow.parquet as pq
     import tensorflow as tf
 
-    file = world.artifact("LogExampleGen/examples/*/Split-test/*-00000-of-*.gz")
-    examples = list(tf.data.TFRecordDataset(str(file), "GZIP").take(500).as_numpy_iterator())
+    from taskroute.components.logs.example_tensors import tf_examples
+
+    file = world.artifact("LogExampleGen/examples/*/Split-test/*-00000-of-*.parquet")
+    examples = tf_examples(pq.read_table(file).slice(0, 500).combine_chunks().to_batches()[0])
     local, pushed = (
-        tf.saved_model.load(str(folder / "1")).signatures["serving_default"](
-            examples=tf.constant(examples)
-        )
+        tf.saved_model.load(str(folder / "1")).signatures["serving_default"](examples=examples)
         for folder in (world.serving, kubeflow.serving)
     )
     assert set(local) == set(pushed)

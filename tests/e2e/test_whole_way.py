@@ -110,9 +110,19 @@ def test_vocabularies_hold_terms_of_the_train_split_only(world):
 SCORE_ALONE = """
 import json, sys
 import tensorflow as tf
-examples = list(tf.data.TFRecordDataset(sys.argv[2], "GZIP").take(100).as_numpy_iterator())
 model = tf.saved_model.load(sys.argv[1])
-raw = json.load(open(sys.argv[3]))
+raw = json.load(open(sys.argv[2]))
+examples = []
+for row in range(100):
+    example = tf.train.Example()
+    for name, (kind, values) in raw.items():
+        feature = example.features.feature[name]
+        for value in values[row] if kind == "texts" else [values[row]]:
+            if kind == "number" and value == value:
+                feature.float_list.value.append(value)
+            elif kind != "number" and value:
+                feature.bytes_list.value.append(value.encode())
+    examples.append(example.SerializeToString())
 scores = {
     "serving_default": model.signatures["serving_default"](examples=tf.constant(examples)),
     "raw_features": model.signatures["raw_features"](
@@ -125,19 +135,12 @@ print(json.dumps({s: {t: v.numpy().tolist() for t, v in o.items()} for s, o in s
 
 
 def test_the_pushed_model_scores_raw_rows_as_the_trainer_does(world):
-    import tensorflow as tf
-    import tensorflow_transform as tft
-
     from taskroute.schemas.columns import feature_columns
     from taskroute.schemas.recommender import load_config
 
     config = load_config(world.folder / "demo.yaml")
-    examples_file = world.artifact("LogExampleGen/examples/*/Split-validation/*-00000-of-*.gz")
-    examples = list(
-        tf.data.TFRecordDataset(str(examples_file), "GZIP").take(100).as_numpy_iterator()
-    )
-    transform = tft.TFTransformOutput(str(world.artifact("Transform/transform_graph/*")))
-    rows = tf.io.parse_example(examples, transform.raw_feature_spec())
+    file = world.artifact("LogExampleGen/examples/*/Split-validation/*-00000-of-*.parquet")
+    rows = pq.read_table(file).slice(0, 100)
 
     # The trainer wrote what its own model, with its trunk as it was trained, gives for these rows.
     beside = world.serving / "1" / "assets.extra" / "warmup_scores.json"
@@ -145,18 +148,19 @@ def test_the_pushed_model_scores_raw_rows_as_the_trainer_does(world):
 
     raw = {}
     for column in feature_columns(config):
-        values = tf.RaggedTensor.from_sparse(rows[column.name])
         empty = "" if column.kind != "number" else float("nan")
-        dense = values.to_tensor(empty).numpy()
-        if column.kind != "texts":
-            dense = np.concatenate([dense, np.full((100, 1), empty, dense.dtype)], axis=1)[:, 0]
-        if dense.dtype == object:
-            dense = np.vectorize(bytes.decode, otypes=[object])(dense)
-        raw[column.name] = (column.kind, dense.tolist())
+        lists = [
+            [value.decode() if isinstance(value, bytes) else value for value in values or ()]
+            for values in rows[column.name].to_pylist()
+        ]
+        width = max(map(len, lists))
+        padded = [values + [empty] * (max(width, 1) - len(values)) for values in lists]
+        one_each = [values[0] for values in padded]
+        raw[column.name] = (column.kind, padded if column.kind == "texts" else one_each)
     (world.folder / "raw.json").write_text(json.dumps(raw))
     (world.folder / "alone.py").write_text(SCORE_ALONE)
     environment = {k: v for k, v in os.environ.items() if k != "TF_USE_LEGACY_KERAS"}
-    program = [world.folder / "alone.py", world.serving / "1", examples_file]
+    program = [world.folder / "alone.py", world.serving / "1"]
     alone = subprocess.run(
         [sys.executable, *program, world.folder / "raw.json"],
         capture_output=True,
@@ -295,4 +299,4 @@ def test_a_bad_row_that_no_sample_holds_stops_the_run_and_is_named(tmp_path):
     report = json.loads((tmp_path / "root" / "last_run.json").read_text())
     assert report["failed_stage"] == "LogExampleGen"
     assert report["exit_code"] == 3
-    assert not list((tmp_path / "root" / "artifacts").rglob("*tfrecord*"))
+    assert not list((tmp_path / "root" / "artifacts").rglob("*_examples-*"))

@@ -250,7 +250,7 @@ class TestTestPath:
         rows["user"] = pa.array(rows["user"], pa.string())
         held_out = write_log(tmp_path / "held_out.parquet", rows)
         run = ingest(tmp_path / "out", log, NO_TEST, test_path=held_out)
-        assert len(run.records("test")) == 100
+        assert len(run.table("test")) == 100
 
     def test_a_file_in_both_is_refused(self, log, refusal):
         pattern = log.parent / "*.parquet"
