@@ -13,6 +13,7 @@ SHOWN = {
     "ConfigError",
     "DataError",
     "RequestError",
+    "ServingError",
     "NotServedError",
     "CheckFailedError",
     "BadValues",
