@@ -161,5 +161,5 @@ def test_splits_have_statistics_and_spans_none(three_days, tmp_path):
 
 
 def test_the_component_gives_statistics():
-    component = StatisticsGen(examples=types.Channel(type=standard_artifacts.Examples), data=DATA)
+    component = StatisticsGen(examples=types.Channel(type=standard_artifacts.Examples))
     assert component.outputs["statistics"].type is standard_artifacts.ExampleStatistics
