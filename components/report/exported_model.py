@@ -86,5 +86,10 @@ def _sample(folder: Path, num_rows: int, seed: int) -> pa.RecordBatch | None:
             if len(ranks) > num_rows:
                 lowest = np.argpartition(ranks, num_rows)[:num_rows]
                 ranks = ranks[lowest]
-                kept = [pa.concat_batches(kept).take(pa.array(lowest))]
-    return pa.concat_batches(kept) if kept else None
+                kept = [_join(kept).take(pa.array(lowest))]
+    return _join(kept) if kept else None
+
+
+def _join(batches: list[pa.RecordBatch]) -> pa.RecordBatch:
+    (joined,) = pa.Table.from_batches(batches).combine_chunks().to_batches()
+    return joined
