@@ -6,6 +6,8 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import apache_beam as beam
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import tensorflow as tf
 import tensorflow_transform as tft
@@ -29,8 +31,8 @@ from served_shop import (
     columns_of,
     make_ranker,
     make_rows,
+    raw_rows,
     to_features,
-    write_raw_rows,
 )
 
 
@@ -40,7 +42,7 @@ def world(tmp_path_factory):
     folder = tmp_path_factory.mktemp("world")
     rows = make_rows(120)
     metadata = dataset_metadata.DatasetMetadata(make_schema(CONFIG))
-    write_raw_rows(rows, folder / "raw-00000.parquet")
+    pq.write_table(pa.Table.from_batches([raw_rows(rows)]), folder / "raw-00000.parquet")
     data = DataConfig(features=CONFIG.features, tasks=CONFIG.tasks)
     (folder / "analysis").mkdir()
     with beam.Pipeline("FnApiRunner") as pipeline:

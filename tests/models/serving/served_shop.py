@@ -2,7 +2,6 @@
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 import tensorflow as tf
 import tf_keras as keras
 from tensorflow_metadata.proto.v0 import schema_pb2
@@ -224,16 +223,11 @@ def transformed_request(in_beam):
     return request
 
 
-def write_raw_rows(rows, path):
-    """Writes rows as LogExampleGen does."""
+def raw_rows(rows):
+    """Rows as LogExampleGen keeps them."""
+    kinds = {schema_pb2.BYTES: pa.binary(), schema_pb2.FLOAT: pa.float32()}
     schema = pa.schema(
-        [
-            (
-                feature.name,
-                pa.list_(pa.binary() if feature.type == schema_pb2.BYTES else pa.float32()),
-            )
-            for feature in make_schema(CONFIG).feature
-        ]
+        [(feature.name, pa.list_(kinds[feature.type])) for feature in make_schema(CONFIG).feature]
     )
     lists = [{name: values or None for name, values in row.items()} for row in columns_of(rows)]
-    pq.write_table(pa.Table.from_pylist(lists, schema), path)
+    return pa.RecordBatch.from_pylist(lists, schema)

@@ -21,12 +21,14 @@ from served_shop import (
     TEXTS,
     as_list,
     raw_request,
+    raw_rows,
     to_example,
     transformed_request,
 )
 from tensorflow.core.framework import types_pb2
 from tensorflow.core.protobuf import saved_model_pb2
 
+from taskroute.components.logs.example_tensors import sparse_columns
 from taskroute.components.transform import materialization
 
 # Served as `e^f - 1` and `e^f` of the model's sums f.
@@ -254,7 +256,9 @@ def test_any_row_has_one_score_in_stage_trainer_and_every_signature(loaded, stag
     signatures = loaded.signatures
     features = {
         name: tf.RaggedTensor.from_row_splits(values, *splits) if splits else values
-        for name, (values, *splits) in stage._apply([to_example(row) for row in rows]).items()
+        for name, (values, *splits) in stage._transform(
+            sparse_columns(raw_rows(rows), stage._specs)
+        ).items()
     }
     trainer = ranker.predict_values(features)
     transformed = signatures["transformed_features"](
