@@ -30,7 +30,7 @@ from rich.console import Console
 
 from taskroute.models.dataset import make_dataset
 from taskroute.models.ranker import MultiTaskRanker
-from taskroute.models.trainer import build_ranker
+from taskroute.models.training import build_ranker
 from taskroute.pipeline.experiments.trials import training
 from taskroute.pipeline.experiments.trials.shared_data import SharedData, prepare
 from taskroute.pipeline.run.paths import RunPaths, absolute_source

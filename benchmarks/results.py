@@ -121,7 +121,7 @@ def search(config: RecommenderConfig, data: Path, root: Path) -> SearchResult:
             train_files=shared.files("train"),
             validation_files=shared.files("validation"),
             transform_graph_path=str(shared.transform_graph),
-            checkpoint=str(root / "search.npz"),
+            checkpoint=str(root / "search"),
         )
     return SearchResult.model_validate_json(found)
 

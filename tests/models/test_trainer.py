@@ -8,7 +8,8 @@ import tf_keras as keras
 
 from taskroute.models.dataset import make_dataset
 from taskroute.models.fitting import fit
-from taskroute.models.trainer import build_ranker, write_summary
+from taskroute.models.trainer import write_summary
+from taskroute.models.training import build_ranker
 from taskroute.schemas.recommender import ModelConfig
 
 NUM_ROWS = 2_000

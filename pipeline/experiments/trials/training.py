@@ -16,7 +16,7 @@ from taskroute.models.fitting import fit, validation_batch_size
 from taskroute.models.interactions import build_interaction
 from taskroute.models.layers.embedding import FeatureEmbedding
 from taskroute.models.ranker import MultiTaskRanker
-from taskroute.models.trainer import build_ranker, finish_heads, num_ids
+from taskroute.models.training import build_ranker, finish_heads, num_ids
 from taskroute.pipeline.experiments.trials.shared_data import SharedData
 from taskroute.schemas.recommender import ModelConfig
 from taskroute.schemas.serving import Serving
