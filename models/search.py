@@ -389,8 +389,8 @@ class _Search:
         self.checkpoints.save(_name(self.progress.steps), state)
 
     def _resume(self) -> None:
-        state = self.checkpoints and self.checkpoints.read()
-        if not state:
+        state = None if self.checkpoints is None else self.checkpoints.read()
+        if self.checkpoints is None or state is None:
             return
         if state["config"] != self.config.model_dump(mode="json"):
             _LOG.info("search: the checkpoint is of another config; starting anew")

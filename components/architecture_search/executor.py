@@ -51,9 +51,7 @@ class Executor(base_executor.BaseExecutor):
                 config=exec_properties[CONFIG_KEY],
                 train_files=[f"{artifact_utils.get_split_uri(examples, 'train')}/*"],
                 validation_files=[f"{artifact_utils.get_split_uri(examples, 'validation')}/*"],
-                transform_graph_path=artifact_utils.get_single_uri(
-                    input_dict[TRANSFORM_GRAPH_KEY]
-                ),
+                transform_graph_path=artifact_utils.get_single_uri(input_dict[TRANSFORM_GRAPH_KEY]),
                 checkpoint=checkpoint,
             )
             # Trainer takes the only file of the artifact, whatever its name.

@@ -4,9 +4,17 @@ from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
+from taskroute.models.interactions import build_interaction
+from taskroute.models.layers.embedding import FeatureEmbedding
 from taskroute.models.trunks import match_width, parameter_count
 from taskroute.schemas.recommender import ModelConfig
 from taskroute.schemas.trunks import Trunk
+
+
+def input_width(config: ModelConfig, ids: Mapping[str, int]) -> int:
+    """Width of what a trunk reads, by the number of ids of each feature."""
+    embedding = FeatureEmbedding(config.features, ids, config.tables)
+    return build_interaction(config.interaction, embedding).output_width(embedding.output_width)
 
 
 def matched(trunks: Mapping[str, Trunk], config: ModelConfig, input_width: int) -> dict[str, Trunk]:

@@ -6,10 +6,12 @@ from statistics import fmean, stdev
 
 from pydantic import Field
 
+from taskroute.pipeline.experiments.cells import SHARE_DECIMALS, decimals
 from taskroute.pipeline.experiments.compare.candidates import REFERENCES, SINGLE_TASK
-from taskroute.pipeline.experiments.compare.trials import Cost, TrialResult
-from taskroute.pipeline.experiments.trials.against import NO_DIFFERENCE, Against, against, corrected
-from taskroute.pipeline.experiments.trials.cells import SHARE_DECIMALS, decimals
+from taskroute.pipeline.experiments.compare.trials import TrunkResult
+from taskroute.pipeline.experiments.differences import NO_DIFFERENCE, Against, against, corrected
+from taskroute.pipeline.experiments.session import Record
+from taskroute.pipeline.experiments.trial import Cost
 from taskroute.schemas.base import Config
 from taskroute.schemas.evaluation import BETTER
 from taskroute.schemas.tasks import Task
@@ -47,25 +49,17 @@ class TrunkCost(Config):
     seconds: float = Field(description="Of a trial.")
 
 
-class Comparison(Config):
-    """What `compare.json` holds."""
+class Comparison(Record):
+    """Content of `compare.json`."""
 
-    name: str
     match: str
-    confidence: float
     seeds: tuple[int, ...]
-    rows: dict[str, int]
     latency_rows: int
     measured: tuple[Measured, ...]
     costs: tuple[TrunkCost, ...]
     num_tests: int
-    findings: tuple[str, ...]
     missing: dict[str, list[int]] = Field(description="Seeds for which the budget had no room.")
     trunks: dict[str, dict[str, object]] = Field(description="Their configs, as trained.")
-    code_digest: str = ""
-    data_digest: str = ""
-    machine: str = ""
-    versions: dict[str, str] = {}
 
 
 def metrics_of(task: Task, *, has_key: bool) -> tuple[str, ...]:
@@ -76,7 +70,7 @@ def metrics_of(task: Task, *, has_key: bool) -> tuple[str, ...]:
 
 
 def measured(
-    results: Sequence[TrialResult],
+    results: Sequence[TrunkResult],
     trunks: Sequence[str],
     tasks: Sequence[Task],
     *,
@@ -109,13 +103,13 @@ def measured(
     )
 
 
-def few_rows(results: Sequence[TrialResult]) -> dict[str, int]:
+def few_rows(results: Sequence[TrunkResult]) -> dict[str, int]:
     """Tasks with too few test rows to be tested, and how many of the rarer label they have."""
     counts = results[0].num_rarer if results else {}
     return {task: count for task, count in counts.items() if count < MIN_RARER}
 
 
-def diverged(results: Sequence[TrialResult]) -> tuple[str, ...]:
+def diverged(results: Sequence[TrunkResult]) -> tuple[str, ...]:
     """Trials whose predictions are no numbers, or no probabilities, in sentences."""
     return tuple(
         f"{result.trunk}, seed {result.seed}: {result.num_invalid:,} predictions are no numbers or "
@@ -151,7 +145,7 @@ def _row(
 
 
 def costs(
-    results: Sequence[TrialResult], trunks: Sequence[str], latencies: Mapping[str, float]
+    results: Sequence[TrunkResult], trunks: Sequence[str], latencies: Mapping[str, float]
 ) -> tuple[TrunkCost, ...]:
     """What every trunk with a trial costs."""
     rows = []

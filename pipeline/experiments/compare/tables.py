@@ -8,9 +8,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from taskroute.pipeline.experiments.compare.candidates import REFERENCES
-from taskroute.pipeline.experiments.compare.summary import LABELS, Comparison, Measured
-from taskroute.pipeline.experiments.trials.cells import (
+from taskroute.pipeline.experiments.cells import (
     SHARE_DECIMALS,
     decimals,
     difference,
@@ -18,6 +16,8 @@ from taskroute.pipeline.experiments.trials.cells import (
     print_words,
     with_spread,
 )
+from taskroute.pipeline.experiments.compare.candidates import REFERENCES
+from taskroute.pipeline.experiments.compare.summary import LABELS, Comparison, Measured
 from taskroute.schemas.whole_files import write_whole
 
 

@@ -5,27 +5,20 @@ from statistics import stdev
 
 from pydantic import Field
 
-from taskroute.pipeline.experiments.trials.against import Against, against, corrected
+from taskroute.pipeline.experiments.bench import Bench, BudgetSpentError
+from taskroute.pipeline.experiments.differences import Against, against, corrected
 from taskroute.pipeline.experiments.tune.judging import Metrics, broken, mean, mean_metrics, score
 from taskroute.pipeline.experiments.tune.search import Search, Tried
-from taskroute.pipeline.experiments.tune.trials import (
-    OWN,
-    Bench,
-    BudgetSpentError,
-    Trial,
-    TrialResult,
-)
+from taskroute.pipeline.experiments.tune.trials import OWN, OWN_NAME, TuneResult, TuneTrial
 from taskroute.schemas.base import Config
 from taskroute.schemas.evaluation import Bound
-
-OWN_NAME = "config"
 
 
 class Final(Config):
     """A trial over further seeds."""
 
     number: int = Field(description="Of the trial.")
-    results: dict[int, TrialResult] = Field(description="By seed.")
+    results: dict[int, TuneResult] = Field(description="By seed.")
     scores: dict[int, float | None] = Field(description="Of the objective; null without one.")
     mean: float | None = Field(description="Of the scores; null if one is missing.")
     std: float | None = Field(description="Between seeds; null with fewer than two.")
@@ -49,11 +42,11 @@ def finalists(tried: Sequence[Tried], count: int) -> list[Tried]:
 
 def run_finals(
     search: Search,
-    bench: Bench,
+    bench: Bench[TuneTrial, TuneResult],
     entered: Sequence[Tried],
     seeds: Sequence[int],
-    on_result: Callable[[Trial, TrialResult, bool], None],
-) -> tuple[dict[int, dict[int, TrialResult]], str | None]:
+    on_result: Callable[[TuneTrial, TuneResult, bool], None],
+) -> tuple[dict[int, dict[int, TuneResult]], str | None]:
     """Trains all with one seed, then with the next: what a budget cuts off stays paired.
 
     Args:
@@ -67,7 +60,7 @@ def run_finals(
         Results by number and seed, those of whole rounds; and the budget that was spent, if one
         was.
     """
-    found: dict[int, dict[int, TrialResult]] = {each.number: {} for each in entered}
+    found: dict[int, dict[int, TuneResult]] = {each.number: {} for each in entered}
     for seed in seeds:
         results = {}
         for each in entered:
@@ -85,7 +78,7 @@ def run_finals(
 
 def judge(
     search: Search,
-    found: Mapping[int, Mapping[int, TrialResult]],
+    found: Mapping[int, Mapping[int, TuneResult]],
     constraints: Sequence[Bound],
     confidence: float,
 ) -> list[Final]:

@@ -6,12 +6,13 @@ from typing import Any
 
 from pydantic import Field
 
-from taskroute.pipeline.experiments.trials.against import NO_DIFFERENCE, Against, against, corrected
-from taskroute.pipeline.experiments.trials.cells import SHARE_DECIMALS, decimals
-from taskroute.pipeline.experiments.tune.finals import OWN_NAME, Final
+from taskroute.pipeline.experiments.cells import SHARE_DECIMALS, decimals
+from taskroute.pipeline.experiments.differences import NO_DIFFERENCE, Against, against, corrected
+from taskroute.pipeline.experiments.session import Record
+from taskroute.pipeline.experiments.tune.finals import Final
 from taskroute.pipeline.experiments.tune.judging import Metrics, mean, of
 from taskroute.pipeline.experiments.tune.search import EXHAUSTED, Tried
-from taskroute.pipeline.experiments.tune.trials import OWN
+from taskroute.pipeline.experiments.tune.trials import OWN, OWN_NAME
 from taskroute.schemas.base import Config
 from taskroute.schemas.evaluation import BETTER
 from taskroute.schemas.tuning import Aim, Tuning
@@ -32,28 +33,20 @@ class MetricRecord(Config):
     )
 
 
-class TuneRecord(Config):
-    """What `tune.json` holds."""
+class TuneRecord(Record):
+    """Content of `tune.json`."""
 
-    name: str
     objective: tuple[Aim, ...]
     tuning: Tuning
-    confidence: float
-    rows: dict[str, int]
-    own_values: dict[str, Any] = Field(description="What the config has, by path.")
+    own_values: dict[str, Any] = Field(description="Values of the config, by path.")
     tried: tuple[Tried, ...]
     final_seeds: tuple[int, ...]
     finals: tuple[Final, ...]
     chosen: int | None = Field(description="1 is the config as it is; null: none, so far.")
     chosen_values: dict[str, Any] = {}
     metrics: tuple[MetricRecord, ...] = ()
-    findings: tuple[str, ...]
     ended_by: str | None = Field(description="The budget that was spent, or an exhausted space.")
     examples: int
-    code_digest: str = ""
-    data_digest: str = ""
-    machine: str = ""
-    versions: dict[str, str] = {}
 
 
 def metric_records(

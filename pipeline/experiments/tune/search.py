@@ -6,11 +6,12 @@ from typing import Any
 
 from pydantic import Field, ValidationError
 
-from taskroute.pipeline.experiments.trials.keys import trial_key
+from taskroute.pipeline.experiments.bench import Bench, BudgetSpentError
+from taskroute.pipeline.experiments.keys import trial_key
 from taskroute.pipeline.experiments.tune.judging import aims_of, broken, score
 from taskroute.pipeline.experiments.tune.proposals import propose
 from taskroute.pipeline.experiments.tune.space import Point, point_of, space_of, values_of
-from taskroute.pipeline.experiments.tune.trials import Bench, BudgetSpentError, Trial, TrialResult
+from taskroute.pipeline.experiments.tune.trials import OWN, OWN_NAME, TuneResult, TuneTrial
 from taskroute.schemas.base import Config
 from taskroute.schemas.errors import DataError
 from taskroute.schemas.recommender import ModelConfig, RecommenderConfig
@@ -24,7 +25,7 @@ class Tried(Config):
 
     number: int = Field(description="From 1, which is the config as it is.")
     values: dict[str, Any] = Field(description="What differs from it, by path.")
-    result: TrialResult | None = Field(description="Null where these are impossible together.")
+    result: TuneResult | None = Field(description="Null where these are impossible together.")
     score: float | None = Field(description="Of the objective; null where it has none.")
     against_it: tuple[str, ...] = Field(
         description="Why it cannot be chosen: a problem, or each constraint that it breaks."
@@ -54,14 +55,14 @@ class Search:
         config: RecommenderConfig,
         tuning: Tuning,
         digests: Mapping[str, str],
-        bench: Bench,
+        bench: Bench[TuneTrial, TuneResult],
     ):
         self._config, self._tuning = config, tuning
         self._digests, self._bench = digests, bench
         self._model = config.part(ModelConfig)
         self.aims = aims_of(tuning.objective, config.tasks)
 
-    def trial(self, number: int, values: Mapping[str, Any], seed: int | None = None) -> Trial:
+    def trial(self, number: int, values: Mapping[str, Any], seed: int | None = None) -> TuneTrial:
         """The trial of these values, with the config's own seed by default.
 
         Raises:
@@ -69,7 +70,9 @@ class Search:
         """
         seed = self._config.training.seed if seed is None else seed
         made = with_values(self._model, {**values, "training.seed": seed})
-        return Trial(number, seed, values, made, trial_key(made, self._config, self._digests))
+        name = OWN_NAME if number == OWN else f"trial {number}"
+        key = trial_key(made, self._config, self._digests)
+        return TuneTrial(name, seed, made, key, number, values)
 
     def run(self, on_trial: Callable[[Tried, bool], None], num_finals: int) -> Searched:
         """Tries what is wanted, or what the budget allows.
@@ -113,7 +116,7 @@ class Search:
     def _try(
         self, number: int, values: dict[str, Any], tried: Sequence[Tried], num_finals: int
     ) -> tuple[Tried, bool]:
-        result: TrialResult | None = None
+        result: TuneResult | None = None
         found, reused = None, False
         try:
             trial = self.trial(number, values)
@@ -128,7 +131,7 @@ class Search:
         made = Tried(number=number, values=values, result=result, score=found, against_it=reasons)
         return made, reused
 
-    def reasons(self, result: TrialResult, own: TrialResult) -> tuple[str, ...]:
+    def reasons(self, result: TuneResult, own: TuneResult) -> tuple[str, ...]:
         """Why a trial cannot be chosen, beside the result of the config as it is."""
         if result.problem:
             return (result.problem,)

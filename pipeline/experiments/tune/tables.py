@@ -8,7 +8,7 @@ import yaml
 from rich.console import Console
 from rich.table import Table
 
-from taskroute.pipeline.experiments.trials.cells import (
+from taskroute.pipeline.experiments.cells import (
     SHARE_DECIMALS,
     WIDTH,
     decimals,
@@ -20,7 +20,7 @@ from taskroute.pipeline.experiments.trials.cells import (
 )
 from taskroute.pipeline.experiments.tune.record import MetricRecord, TuneRecord, means, objective
 from taskroute.pipeline.experiments.tune.search import EXHAUSTED, Tried
-from taskroute.pipeline.experiments.tune.trials import OWN, Trial, TrialResult
+from taskroute.pipeline.experiments.tune.trials import OWN, TuneResult, TuneTrial
 
 _SHOWN_TRIALS = 5
 
@@ -39,11 +39,10 @@ def trial_line(
 
 
 def final_line(
-    trial: Trial, result: TrialResult, score: float | None, *, reused: bool, seconds_left: float
+    trial: TuneTrial, result: TuneResult, score: float | None, *, reused: bool, seconds_left: float
 ) -> str:
     """One line on a training of a finalist."""
-    name = "config" if trial.number == OWN else f"trial {trial.number}"
-    head = f"  {name:<9}seed {trial.seed:<5}"
+    head = f"  {trial.name:<9}seed {trial.seed:<5}"
     if result.problem:
         return shortened(head + result.problem)
     return f"{head}{shown(score):>9}  {_effort(result)}" + _left(reused, seconds_left)
@@ -61,7 +60,7 @@ def shortened(line: str) -> str:
     return line if len(line) <= WIDTH else line[: WIDTH - 3] + "..."
 
 
-def _effort(result: TrialResult | None) -> str:
+def _effort(result: TuneResult | None) -> str:
     return f"{result.epochs:>3} epochs{result.seconds:>8.1f}s" if result else ""
 
 

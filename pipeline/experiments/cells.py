@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from rich.console import Console
 from rich.table import Table
 
-from taskroute.pipeline.experiments.trials.against import NO_DIFFERENCE, Against
+from taskroute.pipeline.experiments.differences import NO_DIFFERENCE, Against
 
 WIDTH = 80
 

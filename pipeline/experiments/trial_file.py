@@ -5,19 +5,12 @@ import os
 from pathlib import Path
 from typing import Generic, TypeVar
 
-from pydantic import Field, ValidationError
+from pydantic import ValidationError
 
-from taskroute.schemas.base import Config
+from taskroute.pipeline.experiments.trial import TrialResult
 from taskroute.schemas.whole_files import write_whole
 
-
-class KeyedResult(Config):
-    """What a trial came to: one line."""
-
-    key: str = Field(description="Changes with all that decides the result.")
-
-
-ResultT = TypeVar("ResultT", bound=KeyedResult)
+ResultT = TypeVar("ResultT", bound=TrialResult)
 
 
 class TrialFile(Generic[ResultT]):
@@ -25,7 +18,7 @@ class TrialFile(Generic[ResultT]):
 
     Args:
         path: Made when the first result is added. A line that a kill has cut short is removed.
-        result: The class of its lines.
+        result: Class of its lines.
     """
 
     def __init__(self, path: Path, result: type[ResultT]):

@@ -12,7 +12,7 @@ from taskroute.components.measures.rows import TaskRows, row_hashes
 from taskroute.components.measures.scoring import ScoringPlan, known_columns, task_rows
 from taskroute.components.measures.statistics_fn import new_statistics
 from taskroute.models.export import ServedRanker
-from taskroute.pipeline.experiments.trials.shared_data import SharedData
+from taskroute.pipeline.experiments.shared_data import SharedData
 from taskroute.schemas.errors import DataError
 from taskroute.schemas.recommender import RecommenderConfig
 
