@@ -14,11 +14,7 @@ ResultT = TypeVar("ResultT", bound=TrialResult)
 
 
 class BudgetSpentError(Exception):
-    """A training was not begun: it would have gone beyond a budget."""
-
-    def __init__(self, budget: str):
-        super().__init__(budget)
-        self.budget = budget
+    """A training was not begun: it would have gone beyond the budget that the message names."""
 
 
 class Bench(Generic[TrialT, ResultT]):
@@ -112,7 +108,7 @@ class Bench(Generic[TrialT, ResultT]):
         return [x for of_name, x in known if of_name == name] or [x for _, x in known]
 
     def _check_budget(self, name: str, reserved: int) -> None:
-        """By the longest training so far: nobody knows when the next one stops."""
+        """Goes by the longest training so far: nobody knows when the next one stops."""
         longest = max((result.examples for _, result in self._done.values()), default=0)
         wanted = self.examples + (1 + reserved) * longest
         if self._max_examples is not None and wanted > self._max_examples:

@@ -1,6 +1,6 @@
-"""What a trained ranker comes to: metrics on rows that it was not trained on."""
+"""Metrics of a trained ranker on rows that it was not trained on."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,28 +16,15 @@ from taskroute.pipeline.experiments.shared_data import SharedData
 from taskroute.schemas.errors import DataError
 from taskroute.schemas.recommender import RecommenderConfig
 
-# From serialized examples, (B,), to what would be served of them, (B,) by output.
-Score = Callable[[tf.Tensor], Mapping[str, tf.Tensor]]
-
 _BATCH_SIZE = 16_384
-
-
-def score_of(served: ServedRanker) -> Score:
-    """Scores as a server would."""
-
-    @tf.function(input_signature=[tf.TensorSpec([None], tf.string)])
-    def score(examples: tf.Tensor) -> dict[str, tf.Tensor]:
-        return served.score(served.columns(examples))
-
-    return score
 
 
 @dataclass(frozen=True)
 class HeldOut:
-    """What a split says of a ranker.
+    """Metrics of a ranker on a split.
 
     Attributes:
-        metrics: By task; None where one is undefined.
+        metrics: Metrics by task; None where one is undefined.
         num_rarer: Rows of a binary task's rarer label, of a regression all, by task.
         num_invalid: Predictions that no task allows.
     """
@@ -51,9 +38,9 @@ class HeldOutRows:
     """A split with its labels, weights and group key: the same for every ranker.
 
     Args:
-        config: Whose tasks and group key.
+        config: Config with tasks and group key.
         data: Raw rows and the graph that makes their labels.
-        split: Whose rows; no others are read.
+        split: Split whose rows are read, and no others.
     """
 
     def __init__(self, config: RecommenderConfig, data: SharedData, split: str):
@@ -69,12 +56,17 @@ class HeldOutRows:
         patterns = data.raw_files(split)
         self._files = sorted(path for pattern in patterns for path in tf.io.gfile.glob(pattern))
 
-    def measure(self, score: Score) -> HeldOut:
-        """TaskEvaluator's metrics.
+    def measure(self, served: ServedRanker) -> HeldOut:
+        """TaskEvaluator's metrics of a ranker, scored as a server would.
 
         Raises:
             DataError: If the split is empty, or a label cannot be measured.
         """
+
+        @tf.function(input_signature=[tf.TensorSpec([None], tf.string)])
+        def score(examples: tf.Tensor) -> dict[str, tf.Tensor]:
+            return served.score(served.columns(examples))
+
         statistics: dict[str, Any] = {}
         counts: dict[str, npt.NDArray[np.int64]] = {}
         for number, file in enumerate(self._files):

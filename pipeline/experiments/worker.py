@@ -17,7 +17,7 @@ from taskroute.models.describe import describe
 from taskroute.models.distribution import distributed
 from taskroute.models.export import ServedRanker
 from taskroute.models.training import train
-from taskroute.pipeline.experiments.held_out import HeldOut, HeldOutRows, score_of
+from taskroute.pipeline.experiments.held_out import HeldOut, HeldOutRows
 from taskroute.pipeline.experiments.shared_data import SharedData
 from taskroute.pipeline.experiments.trial import Cost, Trial
 from taskroute.schemas.recommender import RecommenderConfig
@@ -81,7 +81,7 @@ class Worker:
             served = ServedRanker(trained.ranker, transform, trial.config, self._config.serving)
             if split not in self._held_out:
                 self._held_out[split] = HeldOutRows(self._config, self._data, split)
-            held_out = self._held_out[split].measure(score_of(served))
+            held_out = self._held_out[split].measure(served)
             if export is not None:
                 export(served)
         if not keep:

@@ -41,7 +41,7 @@ def compare(
     """Compares trunks on the same rows, prints what shows, and writes it under ROOT/compare.
 
     Args:
-        config: What to learn; its trunk is one of the compared, or the size to match.
+        config: Config of the comparison; its trunk is one of the compared, or the size to match.
         data_folder: Where relative paths of the config's source start.
         root: The pipeline root, whose finished stages are reused.
         trunks: Kinds of trunk; none: single_task, shared_bottom and the config's own.

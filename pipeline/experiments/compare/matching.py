@@ -24,15 +24,15 @@ def matched(trunks: Mapping[str, Trunk], config: ModelConfig, input_width: int) 
     otherwise bring more parameters with it than one of many narrow ones.
 
     Args:
-        trunks: By name; one of them may be the config's own, and stays as it is.
-        config: Of whose size all become, as near as whole widths allow.
+        trunks: Trunks by name; one of them may be the config's own, and stays as it is.
+        config: Config to whose size all come, as near as whole widths allow.
         input_width: Width of what a trunk reads.
     """
     num_tasks = len(config.tasks)
     own = match_width(config.trunk, input_width, num_tasks)
     target = size(own, config, input_width)
 
-    def of(trunk: Trunk, parameters: int) -> Trunk:
+    def sized(trunk: Trunk, parameters: int) -> Trunk:
         wanted = trunk.model_copy(update={"match_parameters": parameters})
         return match_width(wanted, input_width, num_tasks)
 
@@ -44,9 +44,9 @@ def matched(trunks: Mapping[str, Trunk], config: ModelConfig, input_width: int) 
         low, high = 1, target
         while high - low > 1:
             middle = (low + high) // 2
-            below = size(of(trunk, middle), config, input_width) < target
+            below = size(sized(trunk, middle), config, input_width) < target
             low, high = (middle, high) if below else (low, middle)
-        candidates = (of(trunk, low), of(trunk, high))
+        candidates = (sized(trunk, low), sized(trunk, high))
         result[name] = min(
             candidates, key=lambda each: abs(size(each, config, input_width) - target)
         )

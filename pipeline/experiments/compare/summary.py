@@ -1,12 +1,12 @@
-"""What the trials say: means and spreads by task, paired differences, and the findings in words."""
+"""Summary of the trials: means and spreads by task, paired differences, findings in words."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
-from statistics import fmean, stdev
+from statistics import fmean
 
 from pydantic import Field
 
-from taskroute.pipeline.experiments.cells import SHARE_DECIMALS, decimals
+from taskroute.pipeline.experiments.cells import SHARE_DECIMALS, decimals, spread
 from taskroute.pipeline.experiments.compare.candidates import REFERENCES, SINGLE_TASK
 from taskroute.pipeline.experiments.compare.trials import TrunkResult
 from taskroute.pipeline.experiments.differences import NO_DIFFERENCE, Against, against, corrected
@@ -35,7 +35,7 @@ class Measured(Config):
 
 
 class TrunkCost(Config):
-    """What a trunk costs: means over its seeds where these differ."""
+    """Cost of a trunk: means over its seeds where these differ."""
 
     trunk: str
     num_seeds: int
@@ -46,7 +46,7 @@ class TrunkCost(Config):
     served_parameters: float
     served_macs: float
     latency_ms: float | None = Field(description="Median of a request of `latency_rows` rows.")
-    seconds: float = Field(description="Of a trial.")
+    seconds: float = Field(description="Seconds of a trial.")
 
 
 class Comparison(Record):
@@ -120,7 +120,7 @@ def diverged(results: Sequence[TrunkResult]) -> tuple[str, ...]:
 
 
 def _references(trunk: str, trunks: Sequence[str]) -> list[str]:
-    """Those that a trunk is tested against; two references once, not once from either side."""
+    """References that a trunk is tested against; two references once, not once from either side."""
     others = REFERENCES[: REFERENCES.index(trunk)] if trunk in REFERENCES else REFERENCES
     return [reference for reference in others if reference in trunks]
 
@@ -138,7 +138,7 @@ def _row(
         metric=metric,
         trunk=trunk,
         mean=fmean(values) if values else None,
-        std=stdev(values) if len(values) > 1 else None,
+        std=spread(by_seed.values()),
         by_seed=dict(by_seed),
         against=tuple(test for test in tests if test is not None),
     )
@@ -147,7 +147,7 @@ def _row(
 def costs(
     results: Sequence[TrunkResult], trunks: Sequence[str], latencies: Mapping[str, float]
 ) -> tuple[TrunkCost, ...]:
-    """What every trunk with a trial costs."""
+    """Costs of every trunk with a trial."""
     rows = []
     for trunk in trunks:
         found = [result for result in results if result.trunk == trunk]
@@ -173,12 +173,12 @@ def costs(
 def findings(
     rows: Sequence[Measured], few: Mapping[str, int], confidence: float
 ) -> tuple[str, ...]:
-    """What the tests show in sentences: negative transfer, other differences, and none.
+    """Findings of the tests in sentences: negative transfer, other differences, and none.
 
     Args:
-        rows: Of `measured`.
-        few: Of `few_rows`.
-        confidence: Of the intervals.
+        rows: Result of `measured`.
+        few: Result of `few_rows`.
+        confidence: Confidence level of the intervals.
     """
     transfer: list[str] = []
     differing: list[str] = []

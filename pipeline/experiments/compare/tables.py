@@ -32,7 +32,7 @@ def print_comparison(comparison: Comparison, console: Console) -> None:
 
 
 def notes(comparison: Comparison) -> list[str]:
-    """How to read the tables."""
+    """Notes on reading the tables."""
     lines = ["mean ± standard deviation between seeds, on the test split."]
     if comparison.num_tests:
         lines.append(
@@ -53,7 +53,7 @@ def notes(comparison: Comparison) -> list[str]:
 
 
 def missing_lines(comparison: Comparison) -> list[str]:
-    """Which trials the budget left out, if any."""
+    """Lines on trials that the budget left out, if any."""
     if not comparison.missing:
         return []
     lacks = "; ".join(

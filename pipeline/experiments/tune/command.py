@@ -49,8 +49,8 @@ def tune(
     """Searches for better settings, prints what shows, and writes it under ROOT/tune.
 
     Args:
-        config: What to learn, and in its `tuning` what may change.
-        path: Its file.
+        config: Config to tune; its `tuning` says what may change.
+        path: File of the config.
         data_folder: Where relative paths of the config's source start.
         root: The pipeline root, whose finished stages are reused.
         num_seeds: Further trainings of each finalist; those that the config names by default.
@@ -185,7 +185,7 @@ class _Work:
     def _metrics(
         self, own: Final, chosen: Final, values: Mapping[str, Any], test: bool
     ) -> list[MetricRecord]:
-        """What is aimed at and bounded, on validation and, if asked for, on test."""
+        """Metrics that are aimed at or bounded, on validation and, if asked for, on test."""
         aims = [(aim.task, aim.metric or "") for aim in self._search.aims]
         bounds = [(bound.task, bound.metric) for bound in self._tuning.constraints]
         named = list(dict.fromkeys([*aims, *bounds]))

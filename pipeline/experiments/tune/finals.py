@@ -1,11 +1,11 @@
 """The best trials once more, with further seeds: one seed's best is partly luck."""
 
 from collections.abc import Callable, Mapping, Sequence
-from statistics import stdev
 
 from pydantic import Field
 
 from taskroute.pipeline.experiments.bench import Bench, BudgetSpentError
+from taskroute.pipeline.experiments.cells import spread
 from taskroute.pipeline.experiments.differences import Against, against, corrected
 from taskroute.pipeline.experiments.tune.judging import Metrics, broken, mean, mean_metrics, score
 from taskroute.pipeline.experiments.tune.search import Search, Tried
@@ -17,10 +17,12 @@ from taskroute.schemas.evaluation import Bound
 class Final(Config):
     """A trial over further seeds."""
 
-    number: int = Field(description="Of the trial.")
-    results: dict[int, TuneResult] = Field(description="By seed.")
-    scores: dict[int, float | None] = Field(description="Of the objective; null without one.")
-    mean: float | None = Field(description="Of the scores; null if one is missing.")
+    number: int = Field(description="Number of the trial.")
+    results: dict[int, TuneResult] = Field(description="Results by seed.")
+    scores: dict[int, float | None] = Field(
+        description="Scores of the objective; null without one."
+    )
+    mean: float | None = Field(description="Mean of the scores; null if one is missing.")
     std: float | None = Field(description="Between seeds; null with fewer than two.")
     against_own: Against | None = Field(
         description="Its scores less those of the config as it is, corrected for all finalists; "
@@ -30,7 +32,7 @@ class Final(Config):
 
     @property
     def metrics(self) -> dict[int, Metrics]:
-        """By seed."""
+        """Metrics by seed."""
         return {seed: result.metrics for seed, result in self.results.items()}
 
 
@@ -68,7 +70,7 @@ def run_finals(
             try:
                 result, reused = bench.result(trial)
             except BudgetSpentError as spent:
-                return found, spent.budget
+                return found, str(spent)
             results[each.number] = result
             on_result(trial, result, reused)
         for number, result in results.items():
@@ -85,10 +87,10 @@ def judge(
     """Every finalist against the config as it is, corrected for their number.
 
     Args:
-        search: Whose aims.
-        found: Of `run_finals`.
+        search: Search with the aims.
+        found: Results of `run_finals`.
         constraints: Kept by the means over all seeds.
-        confidence: Of the intervals.
+        confidence: Confidence level of the intervals.
     """
     scores = {
         number: {seed: score(each.metrics, search.aims) for seed, each in by_seed.items()}
@@ -108,14 +110,13 @@ def judge(
             f"seed {seed}: {result.problem}" for seed, result in by_seed.items() if result.problem
         ]
         means = mean_metrics([result.metrics for result in by_seed.values()])
-        values = [value for value in scores[number].values() if value is not None]
         finals.append(
             Final(
                 number=number,
                 results=dict(by_seed),
                 scores=scores[number],
                 mean=mean(scores[number].values()),
-                std=stdev(values) if len(values) > 1 else None,
+                std=spread(scores[number].values()),
                 against_own=holding.get(number),
                 against_it=tuple(reasons or broken(means, own, constraints)),
             )

@@ -1,4 +1,4 @@
-"""What a search came to: `tune.json`, and its findings in words."""
+"""Record of a search: `tune.json`, and its findings in words."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from textwrap import wrap
@@ -10,7 +10,7 @@ from taskroute.pipeline.experiments.cells import SHARE_DECIMALS, decimals
 from taskroute.pipeline.experiments.differences import NO_DIFFERENCE, Against, against, corrected
 from taskroute.pipeline.experiments.session import Record
 from taskroute.pipeline.experiments.tune.finals import Final
-from taskroute.pipeline.experiments.tune.judging import Metrics, mean, of
+from taskroute.pipeline.experiments.tune.judging import Metrics, metric_of
 from taskroute.pipeline.experiments.tune.search import EXHAUSTED, Tried
 from taskroute.pipeline.experiments.tune.trials import OWN, OWN_NAME
 from taskroute.schemas.base import Config
@@ -60,15 +60,15 @@ def metric_records(
 
     Args:
         split: On which they were measured.
-        own: Those of the config as it is, by seed.
-        chosen: Those of the chosen trial.
+        own: Metrics of the config as it is, by seed.
+        chosen: Metrics of the chosen trial.
         named: Task and metric of those that are wanted.
-        confidence: Of the intervals.
+        confidence: Confidence level of the intervals.
     """
     rows = []
     for task, metric in named:
-        ours = {seed: of(metrics, task, metric) for seed, metrics in chosen.items()}
-        theirs = {seed: of(metrics, task, metric) for seed, metrics in own.items()}
+        ours = {seed: metric_of(metrics, task, metric) for seed, metrics in chosen.items()}
+        theirs = {seed: metric_of(metrics, task, metric) for seed, metrics in own.items()}
         # Of a rate or a calibration neither more nor less is better: there is nothing to test.
         better = BETTER.get(metric)
         test = against(OWN_NAME, ours, theirs, better, confidence) if better else None
@@ -97,15 +97,15 @@ def findings(
     ended_by: str | None,
     confidence: float,
 ) -> tuple[str, ...]:
-    """What the finals show, in sentences.
+    """Findings of the finals, in sentences.
 
     Args:
         finals: All of them.
         chosen: The one of the best mean.
-        metrics: Of `metric_records`, of every split.
-        search_scores: Of the one seed of the search, by number.
+        metrics: Result of `metric_records`, for every split.
+        search_scores: Scores with the one seed of the search, by number.
         ended_by: The budget that was spent, or an exhausted space, if any.
-        confidence: Of the intervals.
+        confidence: Confidence level of the intervals.
     """
     if ended_by == "minutes":
         return ()
@@ -156,7 +156,7 @@ def _on_chosen(chosen: Final, confidence: float, num_tests: int) -> Iterator[str
 
 
 def _on_luck(chosen: Final, search_scores: Mapping[int, float | None]) -> Iterator[str]:
-    """What the search promised, and what came of it."""
+    """Compares the promise of the search with the finals."""
     before = search_scores.get(chosen.number)
     own = search_scores.get(OWN)
     test = chosen.against_own
@@ -199,13 +199,8 @@ def _name(number: int) -> str:
     return "the config as it is" if number == OWN else f"trial {number}"
 
 
-def means(row: MetricRecord) -> tuple[float | None, float | None]:
-    """Of the config as it is, and of the chosen trial."""
-    return mean(row.own_by_seed.values()), mean(row.chosen_by_seed.values())
-
-
 def objective(record: TuneRecord) -> str:
-    """What was looked for, in words."""
+    """The objective in words."""
     aims = ", ".join(
         f"{aim.task} {aim.metric}" + ("" if aim.weight == 1 else f" x {aim.weight:g}")
         for aim in record.objective
@@ -214,7 +209,7 @@ def objective(record: TuneRecord) -> str:
 
 
 def comments(record: TuneRecord, date: str) -> list[str]:
-    """What stands at the head of `best.yaml`."""
+    """Comments at the head of `best.yaml`."""
     tried = f"{len(record.tried)} trials"
     if record.chosen == OWN:
         found = f"`taskroute tune`, {date}: none of {tried} is better than this config."

@@ -21,12 +21,12 @@ EXHAUSTED = "space"
 
 
 class Tried(Config):
-    """A trial of the search, and what it came to."""
+    """A trial of the search with its result."""
 
     number: int = Field(description="From 1, which is the config as it is.")
-    values: dict[str, Any] = Field(description="What differs from it, by path.")
+    values: dict[str, Any] = Field(description="Values that differ from it, by path.")
     result: TuneResult | None = Field(description="Null where these are impossible together.")
-    score: float | None = Field(description="Of the objective; null where it has none.")
+    score: float | None = Field(description="Score of the objective; null where it has none.")
     against_it: tuple[str, ...] = Field(
         description="Why it cannot be chosen: a problem, or each constraint that it breaks."
     )
@@ -45,8 +45,8 @@ class Search:
 
     Args:
         config: With its `tuning`.
-        tuning: That part.
-        digests: Of the log and the code.
+        tuning: That part of it.
+        digests: Digests of the log and the code.
         bench: Runs the trials.
     """
 
@@ -90,7 +90,7 @@ class Search:
             try:
                 found, reused = self._try(len(tried) + 1, values, tried, num_finals)
             except BudgetSpentError as spent:
-                return Searched(tuple(tried), spent.budget)
+                return Searched(tuple(tried), str(spent))
             tried.append(found)
             if tried[0].score is None:
                 reasons = "; ".join(tried[0].against_it)
@@ -141,7 +141,7 @@ class Search:
 
 
 def _known(points: Sequence[Point | None], tried: Sequence[Tried]) -> list[tuple[Point, float]]:
-    """What the proposals learn from.
+    """Points and scores that the proposals learn from.
 
     What breaks a constraint is no better than the worst that breaks none; where all break one, the
     objective alone leads on. What came to nothing is as bad as the worst of all.
