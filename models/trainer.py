@@ -12,14 +12,14 @@ from taskroute.models.describe import describe
 from taskroute.models.distribution import distributed, own_folder
 from taskroute.models.export import ServedRanker, export, with_score
 from taskroute.models.ranker import MultiTaskRanker
-from taskroute.models.training import TrainingData, train
-from taskroute.models.warm_start import Ids, WarmStarted, write_warm_start
+from taskroute.models.training import Trained, TrainingData, train
+from taskroute.models.warm_start import write_warm_start
 from taskroute.models.warm_up import request_rows, write_serving_files
 from taskroute.schemas.columns import feature_columns
 from taskroute.schemas.recommender import ModelConfig
 from taskroute.schemas.routes import SearchResult
 from taskroute.schemas.serving import ModelInfo, RawExamples, ScoreDifference, Serving
-from taskroute.schemas.training_record import RoutingTable, TaskCalibration, TrainingRecord
+from taskroute.schemas.training_record import RoutingTable, TrainingRecord
 from taskroute.schemas.warm_start import WARM_START_FOLDER, WarmStartOutcome, WarmStartRecord
 
 if TYPE_CHECKING:
@@ -52,36 +52,29 @@ def _train(config: ModelConfig, fn_args: "FnArgs") -> None:
         log_dir=fn_args.model_run_dir,
     )
     ranker, transform = trained.ranker, tft.TFTransformOutput(fn_args.transform_graph_path)
-    leave_warm_start(ranker, config, trained.ids, trained.warm_started, fn_args)
+    leave_warm_start(trained, config, fn_args)
     served = export(ranker, transform, config, fn_args.serving_model_dir, serving)
     differences = {}
     if "raw_examples" in options:
         differences = write_warm_up(ranker, served, config, serving, fn_args)
-    write_summary(
-        ranker, trained.history, fn_args.model_run_dir, served, trained.calibration, differences
-    )
+    write_summary(trained, fn_args.model_run_dir, served, differences)
 
 
-def leave_warm_start(
-    ranker: MultiTaskRanker,
-    config: ModelConfig,
-    ids: Ids,
-    started: WarmStarted | None,
-    fn_args: "FnArgs",
-) -> None:
-    """Writes what a later training starts from, and what this one started from."""
-    told = fn_args.custom_config
-    raw = told.get("raw_examples")
+def leave_warm_start(trained: Trained, config: ModelConfig, fn_args: "FnArgs") -> None:
+    """Writes all that a later training starts from, and how much this one took over."""
+    options, ids = fn_args.custom_config, trained.ids
+    raw = options.get("raw_examples")
     record = WarmStartRecord(
-        config=told["config"],
+        config=options["config"],
         trained=config.model_dump_json(),
-        serving=told.get("serving", "{}"),
+        serving=options.get("serving", "{}"),
         data_span=None if raw is None else RawExamples.model_validate(raw).span,
         num_ids=ids.number,
         boundaries=ids.boundaries,
     )
     model = fn_args.serving_model_dir.rstrip("/").rpartition("/")[0]
-    write_warm_start(f"{model}/{WARM_START_FOLDER}", ranker, ids, record)
+    write_warm_start(f"{model}/{WARM_START_FOLDER}", trained.ranker, ids, record)
+    started = trained.warm_started
     if started is not None:
         outcome = WarmStartOutcome(**asdict(started), sentence=started.sentence)
         outcome.write(fn_args.model_run_dir)
@@ -150,19 +143,17 @@ def _outputs(config: ModelConfig, kind: str) -> tuple[str, ...]:
 
 
 def write_summary(
-    ranker: MultiTaskRanker,
-    history: dict[str, list[float]],
+    trained: Trained,
     log_dir: str,
     served: ServedRanker | None = None,
-    calibration: Mapping[str, TaskCalibration] | None = None,
     differences: Mapping[str, ScoreDifference] | None = None,
 ) -> None:
-    """Writes `training.json`: learning curves, best epoch, cost by part, routes, what is served."""
-    losses = history["val_loss"]
+    """Writes `training.json`: learning curves, best epoch, cost by part, routes, served model."""
+    ranker = trained.ranker
     record = TrainingRecord(
-        epochs=len(losses),
-        best_epoch=losses.index(min(losses)) + 1,
-        history=history,
+        epochs=trained.epochs,
+        best_epoch=trained.best_epoch,
+        history=trained.history,
         cost=describe(ranker),
         served_cost=describe(ranker, served and served.trunk),
         routing=[
@@ -175,7 +166,7 @@ def write_summary(
             for matrix in ranker.trunk.routing()
         ],
         guarded_tasks=ranker.trunk.guarded_tasks(),
-        calibration=dict(calibration or {}),
+        calibration=trained.calibration,
         score_differences=dict(differences or {}),
         saved_bytes=served.saved_bytes if served else 0,
     )

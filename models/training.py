@@ -22,6 +22,7 @@ from taskroute.schemas.analysis import vocabulary_name
 from taskroute.schemas.features import BucketFeature, DenseFeature, IdFeature, ids_owner
 from taskroute.schemas.recommender import DataConfig, ModelConfig
 from taskroute.schemas.serving import Calibration
+from taskroute.schemas.training_record import TaskCalibration
 
 _BASE_RATE_BATCHES = 50
 
@@ -76,7 +77,7 @@ class Trained:
     ids: Ids
     warm_started: WarmStarted | None
     history: dict[str, list[float]]
-    calibration: dict[str, dict[str, object]]
+    calibration: dict[str, TaskCalibration]
 
     @property
     def epochs(self) -> int:

@@ -21,9 +21,9 @@ from taskroute.pipeline.run.paths import RunPaths, absolute_source
 from taskroute.pipeline.run.quiet import quiet
 from taskroute.pipeline.run.report import package_versions
 from taskroute.pipeline.run.run import log_fingerprint
-from taskroute.schemas.base import Config
 from taskroute.schemas.errors import ConfigError
 from taskroute.schemas.recommender import RecommenderConfig
+from taskroute.schemas.record import Record
 from taskroute.schemas.source import SPLITS, Source
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 _LAST_STAGE = "Transform"
 
 
-class Record(Config):
+class ExperimentRecord(Record):
     """Record of an experiment; each adds its own results."""
 
     name: str
@@ -68,7 +68,7 @@ class Session:
     digests: Mapping[str, str]
 
     def facts(self) -> dict[str, Any]:
-        """Fields of a `Record` that do not depend on the trials."""
+        """Fields of the record that do not depend on the trials."""
         return {
             "rows": dict(self.rows),
             "code_digest": self.digests["code"],

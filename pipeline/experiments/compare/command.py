@@ -206,7 +206,6 @@ def summarize(
 
 def write(comparison: Comparison, folder: Path) -> None:
     """Writes `compare.json`, `compare.csv` and `compare.svg`."""
-    folder.mkdir(parents=True, exist_ok=True)
-    write_whole(folder / "compare.json", comparison.model_dump_json(indent=1) + "\n")
+    comparison.write(folder)
     write_csv(comparison, folder / "compare.csv")
     write_whole(folder / "compare.svg", draw(comparison))

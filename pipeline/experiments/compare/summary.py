@@ -10,7 +10,7 @@ from taskroute.pipeline.experiments.cells import SHARE_DECIMALS, decimals, sprea
 from taskroute.pipeline.experiments.compare.candidates import REFERENCES, SINGLE_TASK
 from taskroute.pipeline.experiments.compare.trials import TrunkResult
 from taskroute.pipeline.experiments.differences import NO_DIFFERENCE, Against, against, corrected
-from taskroute.pipeline.experiments.session import Record
+from taskroute.pipeline.experiments.session import ExperimentRecord
 from taskroute.pipeline.experiments.trial import Cost
 from taskroute.schemas.base import Config
 from taskroute.schemas.evaluation import BETTER
@@ -49,8 +49,10 @@ class TrunkCost(Config):
     seconds: float = Field(description="Seconds of a trial.")
 
 
-class Comparison(Record):
+class Comparison(ExperimentRecord):
     """Content of `compare.json`."""
+
+    FILE = "compare.json"
 
     match: str
     seeds: tuple[int, ...]

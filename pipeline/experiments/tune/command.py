@@ -75,7 +75,7 @@ def tune(
         folder, console = opened.folder, opened.console
         work = _Work(opened, tuning, ends_at)
         record = work.run(test)
-        write_whole(folder / "tune.json", record.model_dump_json(indent=1) + "\n")
+        record.write(folder)
         if record.chosen is not None:
             values, said = record.chosen_values, comments(record, time.strftime("%Y-%m-%d"))
             found = best_config(text, path.parent, config, data_folder, values, said)

@@ -8,7 +8,7 @@ from pydantic import Field
 
 from taskroute.pipeline.experiments.cells import SHARE_DECIMALS, decimals
 from taskroute.pipeline.experiments.differences import NO_DIFFERENCE, Against, against, corrected
-from taskroute.pipeline.experiments.session import Record
+from taskroute.pipeline.experiments.session import ExperimentRecord
 from taskroute.pipeline.experiments.tune.finals import Final
 from taskroute.pipeline.experiments.tune.judging import Metrics, metric_of
 from taskroute.pipeline.experiments.tune.search import EXHAUSTED, Tried
@@ -33,8 +33,10 @@ class MetricRecord(Config):
     )
 
 
-class TuneRecord(Record):
+class TuneRecord(ExperimentRecord):
     """Content of `tune.json`."""
+
+    FILE = "tune.json"
 
     objective: tuple[Aim, ...]
     tuning: Tuning
