@@ -21,7 +21,7 @@ import numpy as np
 from sklearn.metrics import roc_auc_score
 
 from taskroute.models.ranker import MultiTaskRanker
-from taskroute.models.trainer import build_ranker
+from taskroute.models.training import build_ranker
 from taskroute.schemas import balance
 from taskroute.schemas.recommender import ModelConfig
 

@@ -30,9 +30,9 @@ from rich.console import Console
 
 from taskroute.models.dataset import make_dataset
 from taskroute.models.ranker import MultiTaskRanker
-from taskroute.models.trainer import build_ranker
-from taskroute.pipeline.experiments.trials import training
-from taskroute.pipeline.experiments.trials.shared_data import SharedData, prepare
+from taskroute.models.training import build_ranker, train
+from taskroute.pipeline.experiments.session import prepare
+from taskroute.pipeline.experiments.shared_data import SharedData
 from taskroute.pipeline.run.paths import RunPaths, absolute_source
 from taskroute.pipeline.run.run import log_fingerprint
 from taskroute.pipeline.sample_log.sample_files import write_sample_log
@@ -150,7 +150,7 @@ def measure(config: RecommenderConfig, data: SharedData, seed: int) -> dict[str,
         update={"training": config.training.model_copy(update={"seed": seed})}
     )
     with redirect_stdout(sys.stderr):
-        ranker = training.train(config, data).ranker
+        ranker = train(config, data.training).ranker
     test = make_dataset(data.files("test"), config, batch_size=4096)
     metrics = ranker.evaluate(test, verbose=0, return_dict=True)
     return {name: metrics[f"{name}_auc"] for name in ranker.task_aucs}
@@ -163,7 +163,7 @@ class Timed:
         size = config.training.batch_size
         rows = make_dataset(data.files("train"), config, batch_size=size, shuffle_seed=1)
         self._batches = list(rows.take(TIMED_BATCHES))
-        self.ranker: MultiTaskRanker = build_ranker(config, training.ids(config, data), rows)
+        self.ranker: MultiTaskRanker = build_ranker(config, data.training.ids(config).number, rows)
         self._step = tf.function(self.ranker.train_step, reduce_retracing=True)
         self._num_rows = size * len(self._batches)
 

@@ -1,14 +1,15 @@
 """Trains rankers on what a finished run left under its root, for benchmarks that compare them."""
 
 import sys
+import time
 from contextlib import redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 
 from taskroute.models.dataset import make_dataset
 from taskroute.models.ranker import MultiTaskRanker
-from taskroute.pipeline.experiments.trials import training
-from taskroute.pipeline.experiments.trials.shared_data import SharedData
+from taskroute.models.training import train
+from taskroute.pipeline.experiments.shared_data import SharedData
 from taskroute.schemas.recommender import ModelConfig
 
 
@@ -43,11 +44,13 @@ class FinishedRun(SharedData):
 
     def train(self, config: ModelConfig) -> Trained:
         """Trains as the pipeline does: on train, stopping on validation; measures on test."""
+        started = time.perf_counter()
         with redirect_stdout(sys.stderr):
-            found = training.train(config, self)
+            found = train(config, self.training)
+        seconds = time.perf_counter() - started
         test = make_dataset(self.files("test"), config, batch_size=4096)
         metrics = found.ranker.evaluate(test, verbose=0, return_dict=True)
-        return Trained(found.ranker, found.epochs, found.seconds, metrics)
+        return Trained(found.ranker, found.epochs, seconds, metrics)
 
 
 def _newest(folder: Path) -> Path:

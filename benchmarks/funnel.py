@@ -16,7 +16,7 @@ import platform
 
 import numpy as np
 
-from taskroute.models.trainer import build_ranker
+from taskroute.models.training import build_ranker
 from taskroute.schemas.recommender import ModelConfig
 
 import tensorflow as tf  # isort: skip

@@ -27,7 +27,7 @@ import tf_keras as keras
 
 from taskroute.models.ranker import MultiTaskRanker
 from taskroute.models.search import Passes, auc, search
-from taskroute.models.trainer import build_ranker
+from taskroute.models.training import build_ranker
 from taskroute.schemas.recommender import ModelConfig
 from taskroute.schemas.routes import ShareRoute
 from taskroute.schemas.trunks import MtnasTrunk

@@ -35,7 +35,7 @@ def search(run: FinishedRun, config: ModelConfig) -> tuple[SearchResult, float]:
             train_files=run.files("train"),
             validation_files=run.files("validation"),
             transform_graph_path=str(run.transform_graph),
-            checkpoint=str(Path(folder) / "search.npz"),
+            checkpoint=str(Path(folder) / "search"),
         )
     return SearchResult.model_validate_json(found), time.perf_counter() - started
 

@@ -24,7 +24,7 @@ from rich.console import Console
 from taskroute.components.logs import spans
 from taskroute.pipeline.experiments.compare.command import compare
 from taskroute.pipeline.experiments.compare.summary import LABELS, Comparison, Measured, TrunkCost
-from taskroute.pipeline.experiments.trials.against import Against
+from taskroute.pipeline.experiments.differences import Against
 from taskroute.pipeline.run.lock import locked
 from taskroute.pipeline.run.paths import RunPaths, absolute_source
 from taskroute.pipeline.run.run import log_fingerprint
@@ -109,7 +109,7 @@ def with_mtnas(log: Log, config: RecommenderConfig, data: Path, root: Path) -> R
 
 def search(config: RecommenderConfig, data: Path, root: Path) -> SearchResult:
     from taskroute.models.architecture_search import search_fn
-    from taskroute.pipeline.experiments.trials.shared_data import prepare
+    from taskroute.pipeline.experiments.session import prepare
 
     source = spans.resolve(absolute_source(config, data))
     paths = RunPaths(root, config.name)
@@ -121,7 +121,7 @@ def search(config: RecommenderConfig, data: Path, root: Path) -> SearchResult:
             train_files=shared.files("train"),
             validation_files=shared.files("validation"),
             transform_graph_path=str(shared.transform_graph),
-            checkpoint=str(root / "search.npz"),
+            checkpoint=str(root / "search"),
         )
     return SearchResult.model_validate_json(found)
 

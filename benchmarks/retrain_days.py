@@ -28,7 +28,7 @@ import yaml
 from taskroute.components.served import registry
 from taskroute.models.dataset import make_dataset
 from taskroute.models.fitting import validation_batch_size
-from taskroute.models.trainer import build_ranker, num_ids
+from taskroute.models.training import build_ranker, num_ids
 from taskroute.models.warm_start import transform_ids, warm_start
 from taskroute.pipeline.run.retrain import retrain
 from taskroute.pipeline.sample_log.sample_files import write_sample_days

@@ -47,7 +47,7 @@ import tf_keras as keras
 from taskroute.models.dataset import make_dataset
 from taskroute.models.ranker import MultiTaskRanker
 from taskroute.models.step_loop import StepLoop, step_loop
-from taskroute.models.trainer import build_ranker
+from taskroute.models.training import build_ranker
 from taskroute.schemas.recommender import ModelConfig
 
 NUMBERS = ("age", "seconds")

@@ -79,7 +79,7 @@ def _finished(workers: list[subprocess.Popen[str]]) -> dict:
 def _train(arguments: argparse.Namespace) -> None:
     from taskroute.models.distribution import distributed
     from taskroute.models.fitting import fit
-    from taskroute.models.trainer import build_ranker
+    from taskroute.models.training import build_ranker
     from taskroute.schemas.recommender import ModelConfig
 
     config = ModelConfig.model_validate(

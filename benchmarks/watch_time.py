@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from taskroute.models.trainer import build_ranker, finish_heads
+from taskroute.models.training import build_ranker, finish_heads
 from taskroute.schemas.recommender import ModelConfig
 
 import tensorflow as tf  # isort: skip

@@ -1,14 +1,10 @@
 """Entry point of ArchitectureSearch, which names it by its dotted path."""
 
 from collections.abc import Sequence
+from functools import partial
 
-import tensorflow as tf
-import tensorflow_transform as tft
-import tf_keras as keras
-
-from taskroute.models.dataset import make_dataset
 from taskroute.models.search import search
-from taskroute.models.trainer import build_ranker, num_ids
+from taskroute.models.training import TrainingData, new_ranker
 from taskroute.schemas.recommender import ModelConfig
 from taskroute.schemas.trunks import MtnasTrunk
 
@@ -28,7 +24,7 @@ def search_fn(
         train_files: File patterns of transformed examples that train the supernet.
         validation_files: File patterns of transformed examples that judge routes.
         transform_graph_path: Output of TFX Transform.
-        checkpoint: File of the search's progress: resumed from if it is there.
+        checkpoint: Folder of the search's progress: resumed from if it holds any.
 
     Returns:
         A `SearchResult` as JSON.
@@ -42,21 +38,12 @@ def search_fn(
     # Widths are matched when the derived network is made: the supernet has those of the config.
     trunk = parsed.trunk.model_copy(update={"match_parameters": None})
     parsed = parsed.model_copy(update={"trunk": trunk})
-    seed = parsed.training.seed
-
-    def train(index: int) -> tf.data.Dataset:
-        batch_size = parsed.training.batch_size
-        return make_dataset(
-            train_files,
-            parsed,
-            batch_size=batch_size,
-            shuffle_seed=seed + index,
-            negative_sampling=parsed.training.negative_sampling,
-        )
-
-    keras.utils.set_random_seed(seed)
-    ids = num_ids(parsed, tft.TFTransformOutput(transform_graph_path))
-    ranker = build_ranker(parsed, ids, train(0))
-    validation = make_dataset(validation_files, parsed, batch_size=trunk.search.batch_size)
-    result = search(ranker, parsed, train, validation, checkpoint=checkpoint)
+    data = TrainingData(transform_graph_path, train_files, validation_files)
+    result = search(
+        new_ranker(parsed, data),
+        parsed,
+        partial(data.train, parsed),
+        data.validation(parsed, trunk.search.batch_size),
+        checkpoint=checkpoint,
+    )
     return result.model_dump_json(indent=1)

@@ -1,12 +1,13 @@
-"""What a training leaves after each epoch, so that the same command goes on where it was killed.
+"""Progress of a training or a search, so that the same command goes on where it was killed.
 
-A folder holds one training: `progress.json`, written last and whole, and beside it the weights and
-the optimizer's state after the last epoch and after the best one.
+A folder holds one of them: `progress.json`, written last and whole, and beside it the weights and
+the optimizer's state at the moments that it speaks of.
 """
 
 import json
-from dataclasses import asdict, dataclass, field
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 import tensorflow as tf
 
@@ -15,39 +16,15 @@ from taskroute.models.private_apis import optimizer_parts
 from taskroute.models.ranker import MultiTaskRanker
 from taskroute.schemas.whole_files import write_whole
 
-_PROGRESS_FILE = "progress.json"
-
-
-@dataclass
-class Progress:
-    """Where a training is; with the variables, all that it needs to go on.
-
-    Attributes:
-        epochs: How many are done; the order of an epoch's rows follows from its number.
-        best_epoch: The one with the lowest validation loss so far, from 1; 0 before there is any.
-        history: Curves by name, a value an epoch.
-    """
-
-    epochs: int = 0
-    best_epoch: int = 0
-    history: dict[str, list[float]] = field(default_factory=dict)
-
-    def add_epoch(self, values: dict[str, float]) -> None:
-        """Counts an epoch; `values` hold its `val_loss`."""
-        best = self.history["val_loss"][self.best_epoch - 1] if self.best_epoch else float("inf")
-        for name, value in values.items():
-            self.history.setdefault(name, []).append(float(value))
-        self.epochs += 1
-        if self.history["val_loss"][-1] < best:
-            self.best_epoch = self.epochs
+_PROGRESS = "progress"
 
 
 class Checkpoints:
-    """The checkpoints of one training, in one folder.
+    """The checkpoints of one training or search, in one folder.
 
     Args:
         ranker: Built and compiled. Its weights are saved, and so is its optimizer.
-        folder: Of this training alone: whoever gives it again must mean the same code, config and
+        folder: Of this work alone: whoever gives it again must mean the same code, config and
             data. Workers of one training must all see it; the chief's files are what is kept.
     """
 
@@ -60,31 +37,33 @@ class Checkpoints:
             optimizer=optimizer_variables(ranker),
         )
 
-    def save(self, progress: Progress) -> None:
-        """Keeps the state after `progress.epochs`, and that after the best epoch."""
+    def save(self, name: str, progress: Mapping[str, Any], keep: Iterable[str] = ()) -> None:
+        """Keeps the present variables.
+
+        Args:
+            name: Name of this moment.
+            progress: JSON that `read` gives from now on.
+            keep: Names of earlier moments; all others are removed.
+        """
         tf.io.gfile.makedirs(self._write_to)
-        self._checkpoint.write(f"{self._write_to}/{_name(progress.epochs)}")
-        write_whole(Path(self._write_to, _PROGRESS_FILE), json.dumps(asdict(progress)))
-        kept = {_name(progress.epochs), _name(progress.best_epoch)}
-        for name in tf.io.gfile.listdir(self._write_to):
-            if name.startswith("epoch-") and name.partition(".")[0] not in kept:
-                tf.io.gfile.remove(f"{self._write_to}/{name}")
+        self._checkpoint.write(f"{self._write_to}/{name}")
+        write_whole(Path(self._write_to, f"{_PROGRESS}.json"), json.dumps(progress))
+        kept = {_PROGRESS, name, *keep}
+        for file in tf.io.gfile.listdir(self._write_to):
+            if file.partition(".")[0] not in kept:
+                tf.io.gfile.remove(f"{self._write_to}/{file}")
 
-    def resume(self) -> Progress:
-        """Loads the state after the last epoch that was saved; nothing where there is none."""
-        path = f"{self._folder}/{_PROGRESS_FILE}"
+    def read(self) -> Any:
+        """The progress that was saved last; None where there is none."""
+        path = f"{self._folder}/{_PROGRESS}.json"
         if not tf.io.gfile.exists(path):
-            return Progress()
+            return None
         with tf.io.gfile.GFile(path) as file:
-            progress = Progress(**json.loads(file.read()))
-        self._checkpoint.read(f"{self._folder}/{_name(progress.epochs)}").assert_consumed()
-        return progress
+            return json.loads(file.read())
 
-    def load_best(self, progress: Progress) -> None:
-        """Loads the state after the best epoch."""
-        if progress.best_epoch not in (0, progress.epochs):
-            path = f"{self._folder}/{_name(progress.best_epoch)}"
-            self._checkpoint.read(path).assert_consumed()
+    def load(self, name: str) -> None:
+        """Gives the variables the values of a moment that was kept."""
+        self._checkpoint.read(f"{self._folder}/{name}").assert_consumed()
 
 
 def optimizer_variables(ranker: MultiTaskRanker) -> list[tf.Variable]:
@@ -94,7 +73,3 @@ def optimizer_variables(ranker: MultiTaskRanker) -> list[tf.Variable]:
         for optimizer, _ in optimizer_parts(ranker.optimizer)
         for variable in optimizer.variables
     ]
-
-
-def _name(epoch: int) -> str:
-    return f"epoch-{epoch}"

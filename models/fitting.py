@@ -5,16 +5,17 @@ import logging
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import tensorflow as tf
 import tf_keras as keras
 
-from taskroute.models.callbacks import CurveLog, RoutingLog
-from taskroute.models.checkpoint import Checkpoints, Progress
+from taskroute.models.checkpoint import Checkpoints
 from taskroute.models.distribution import shared_out
 from taskroute.models.ranker import MultiTaskRanker
 from taskroute.models.step_loop import StepLoop, step_loop
+from taskroute.models.training_log import TrainingLog
 from taskroute.schemas.recommender import Training
 
 _LOG = logging.getLogger(__name__)
@@ -23,12 +24,36 @@ _LOG = logging.getLogger(__name__)
 Epochs = Callable[[int], tf.data.Dataset]
 
 
+@dataclass
+class Progress:
+    """Position of a training; with the variables, all that it needs to go on.
+
+    Attributes:
+        epochs: How many are done; the order of an epoch's rows follows from its number.
+        best_epoch: The one with the lowest validation loss so far, from 1; 0 before there is any.
+        history: Curves by name, a value an epoch.
+    """
+
+    epochs: int = 0
+    best_epoch: int = 0
+    history: dict[str, list[float]] = field(default_factory=dict)
+
+    def add_epoch(self, values: dict[str, float]) -> None:
+        """Counts an epoch; `values` hold its `val_loss`."""
+        best = self.history["val_loss"][self.best_epoch - 1] if self.best_epoch else float("inf")
+        for name, value in values.items():
+            self.history.setdefault(name, []).append(float(value))
+        self.epochs += 1
+        if self.history["val_loss"][-1] < best:
+            self.best_epoch = self.epochs
+
+
 def fit(
     ranker: MultiTaskRanker,
     train: Epochs,
     validation: tf.data.Dataset,
     training: Training,
-    log_dir: str,
+    log_dir: str | None = None,
     checkpoint_folder: str | None = None,
 ) -> dict[str, list[float]]:
     """Trains until the validation loss stops falling and keeps the best epoch's weights.
@@ -41,21 +66,23 @@ def fit(
         train: Rows in the order of an epoch, `batch_size` in a batch.
         validation: Rows that decide which epoch was best, `validation_batch_size` in a batch.
         training: How many epochs, and with how much patience.
-        log_dir: Folder of TensorBoard's files.
-        checkpoint_folder: Of this training alone; resumed from if it holds anything. None: a
-            temporary one.
+        log_dir: Folder of TensorBoard's files; a temporary one by default.
+        checkpoint_folder: Folder of this training alone, resumed from if it holds anything; a
+            temporary one by default.
 
     Returns:
         Curves by name, a value an epoch.
     """
     with contextlib.ExitStack() as stack:
-        if checkpoint_folder is None:
-            checkpoint_folder = stack.enter_context(tempfile.TemporaryDirectory())
+        log_dir, checkpoint_folder = (
+            folder or stack.enter_context(tempfile.TemporaryDirectory())
+            for folder in (log_dir, checkpoint_folder)
+        )
         checkpoints = Checkpoints(ranker, checkpoint_folder)
-        progress = checkpoints.resume()
-        routing = RoutingLog(log_dir)
-        curves = stack.enter_context(CurveLog(log_dir, progress.history))
-        routing.set_model(ranker)
+        progress = Progress(**(checkpoints.read() or {}))
+        if progress.epochs:
+            checkpoints.load(_name(progress.epochs))
+        log = stack.enter_context(TrainingLog(log_dir, progress.history))
         seen = shared_out(validation, validation_batch_size(training))
         steps = step_loop(ranker.train_step), step_loop(ranker.test_step)
         while progress.epochs < training.epochs and not _is_over(progress, training):
@@ -63,13 +90,12 @@ def fit(
             rows = shared_out(train(epoch), training.batch_size)
             logs = _one_epoch(ranker, steps, (rows, seen), epoch)
             logs |= ranker.end_epoch(logs)
-            curves.write(epoch, logs)
-            routing.on_epoch_end(epoch)
-            routes = {name: values[-1] for name, values in routing.history.items()}
-            progress.add_epoch(logs | routes)
-            checkpoints.save(progress)
-        routing.on_train_end()
-        checkpoints.load_best(progress)
+            log.write(epoch, logs)
+            progress.add_epoch(logs | log.write_routes(epoch, ranker.trunk))
+            best = _name(progress.best_epoch)
+            checkpoints.save(_name(progress.epochs), asdict(progress), keep=[best])
+        if progress.best_epoch not in (0, progress.epochs):
+            checkpoints.load(_name(progress.best_epoch))
     return progress.history
 
 
@@ -107,3 +133,7 @@ def _pass(
         metric.reset_state()
     all_steps(iter(rows))
     return {metric.name: float(metric.result()) for metric in metrics}
+
+
+def _name(epoch: int) -> str:
+    return f"epoch-{epoch}"

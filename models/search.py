@@ -7,22 +7,19 @@ it is held against, the entropy bonus, the budget, and every figure. That the de
 trained anew, from scratch, is the custom of the field.
 """
 
-import io
 import itertools
-import json
 import logging
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 import tensorflow as tf
 
+from taskroute.models.checkpoint import Checkpoints, optimizer_variables
 from taskroute.models.layers.mtnas import MtnasSupernet
 from taskroute.models.layers.mtnas_routes import derived_cost
-from taskroute.models.private_apis import optimizer_parts
 from taskroute.models.ranker import Batch, MultiTaskRanker
 from taskroute.models.route_policy import RoutePolicy
 from taskroute.schemas.errors import ConfigError, DataError
@@ -37,7 +34,6 @@ from taskroute.schemas.routes import (
 from taskroute.schemas.search import SearchConfig
 from taskroute.schemas.tasks import Task
 from taskroute.schemas.trunks import MtnasTrunk
-from taskroute.schemas.whole_files import write_whole
 
 _LOG = logging.getLogger(__name__)
 
@@ -82,7 +78,7 @@ def search(
         train: Rows for the weights, the same in each run for the same pass.
         validation: One pass over the rows for the policy, always in the same order, in batches of
             `trunk.search.batch_size`.
-        checkpoint: File to write progress to, and to resume from if it is of the same config.
+        checkpoint: Folder to keep progress in, and to resume from if it is of the same config.
 
     Raises:
         ConfigError: If no route fits the budget, or the limit ends the search before it judged any.
@@ -109,14 +105,15 @@ class _Search:
         self.ranker, self.supernet, self.config = ranker, ranker.trunk, config
         self.settings: SearchConfig = config.trunk.search
         self.tasks = config.tasks
-        self.train, self.validation, self.checkpoint = train, validation, checkpoint
+        self.train, self.validation = train, validation
         self.input_width = ranker.trunk_input_width
         self._refuse_impossible_budget()
         self.policy = RoutePolicy(self.supernet.num_routes, self.settings.learning_rate)
         self.random = np.random.default_rng(config.training.seed)
         self.progress = _Progress()
         self.train_spec, self.validation_spec = train(0).element_spec, validation.element_spec
-        self._variables()  # or the optimizer would make its own while it is traced
+        optimizer_variables(ranker)  # or the optimizer would make its own while it is traced
+        self.checkpoints = None if checkpoint is None else Checkpoints(ranker, checkpoint)
         # One signature whatever the batch: the last one of a pass is smaller.
         self.weight_step = tf.function(ranker.train_step, input_signature=[self.train_spec])
         routes_spec = tf.TensorSpec([None, len(self.supernet.num_routes)], tf.int64)
@@ -378,10 +375,10 @@ class _Search:
                 "narrower"
             )
 
-    # Checkpoints: one file, written whole, of arrays and JSON.
+    # Checkpoints.
 
     def _save(self) -> None:
-        if self.checkpoint is None:
+        if self.checkpoints is None:
             return
         state = {
             "config": self.config.model_dump(mode="json"),
@@ -389,34 +386,24 @@ class _Search:
             "policy": self.policy.state(),
             "random": self.random.bit_generator.state,
         }
-        arrays = {f"variable_{i}": v.numpy() for i, v in enumerate(self._variables())}
-        content = io.BytesIO()
-        text = json.dumps(state).encode()
-        np.savez(content, state=np.frombuffer(text, np.uint8), **arrays)
-        write_whole(Path(self.checkpoint), content.getvalue())
+        self.checkpoints.save(_name(self.progress.steps), state)
 
     def _resume(self) -> None:
-        if self.checkpoint is None or not tf.io.gfile.exists(self.checkpoint):
+        state = None if self.checkpoints is None else self.checkpoints.read()
+        if self.checkpoints is None or state is None:
             return
-        with tf.io.gfile.GFile(self.checkpoint, "rb") as file:
-            arrays = np.load(io.BytesIO(file.read()), allow_pickle=False)
-        state = json.loads(arrays["state"].tobytes())
-        if state["config"] != json.loads(self.config.model_dump_json()):
-            _LOG.info("search: %s is of another config; starting anew", self.checkpoint)
+        if state["config"] != self.config.model_dump(mode="json"):
+            _LOG.info("search: the checkpoint is of another config; starting anew")
             return
-        for index, variable in enumerate(self._variables()):
-            variable.assign(arrays[f"variable_{index}"])
+        self.progress = _Progress(**state["progress"])
+        self.checkpoints.load(_name(self.progress.steps))
         self.policy.load_state(state["policy"])
         self.random.bit_generator.state = state["random"]
-        self.progress = _Progress(**state["progress"])
         _LOG.info("search: goes on after %d weight steps", self.progress.steps)
 
-    def _variables(self) -> list[tf.Variable]:
-        """Weights and optimizer state, in an order that does not change."""
-        variables = [*self.ranker.model_weights(), *self.ranker.balancer.weights]
-        for optimizer, _ in optimizer_parts(self.ranker.optimizer):
-            variables += optimizer.variables
-        return variables
+
+def _name(step: int) -> str:
+    return f"step-{step}"
 
 
 def auc(labels: tf.Tensor, logits: tf.Tensor, weights: tf.Tensor) -> tf.Tensor:

@@ -1,14 +1,13 @@
 """ArchitectureSearch: the work of the component."""
 
-import hashlib
 import importlib
-from pathlib import Path
 from typing import Any
 
 from tfx import types
 from tfx.dsl.components.base import base_executor
 from tfx.types import artifact_utils
 
+from taskroute.components.checkpoints import checkpoint_folder
 from taskroute.schemas.routes import SearchResult
 
 EXAMPLES_KEY = "examples"
@@ -42,28 +41,19 @@ class Executor(base_executor.BaseExecutor):
         module, _, name = exec_properties[SEARCH_FN_KEY].rpartition(".")
         search_fn = getattr(importlib.import_module(module), name)
         examples = input_dict[EXAMPLES_KEY]
-        checkpoint = _checkpoint(examples, exec_properties)
-        found = search_fn(
-            config=exec_properties[CONFIG_KEY],
-            train_files=[f"{artifact_utils.get_split_uri(examples, 'train')}/*"],
-            validation_files=[f"{artifact_utils.get_split_uri(examples, 'validation')}/*"],
-            transform_graph_path=artifact_utils.get_single_uri(input_dict[TRANSFORM_GRAPH_KEY]),
-            checkpoint=str(checkpoint),
-        )
-        # Trainer takes the only file of the artifact, whatever its name.
-        result = SearchResult.model_validate_json(found)
-        result.write(artifact_utils.get_single_uri(output_dict[HYPERPARAMETERS_KEY]))
-        checkpoint.unlink(missing_ok=True)
-
-
-def _checkpoint(examples: list[types.Artifact], exec_properties: dict[str, Any]) -> Path:
-    """A file that only a search of the same code, config and examples resumes from."""
-    parts = (
-        exec_properties.get("code_digest", ""),
-        exec_properties[CONFIG_KEY],
-        *(artifact.uri for artifact in examples),
-    )
-    digest = hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]
-    folder = Path(exec_properties[CHECKPOINT_FOLDER_KEY])
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder / f"{digest}.npz"
+        with checkpoint_folder(
+            exec_properties[CHECKPOINT_FOLDER_KEY],
+            exec_properties.get("code_digest", ""),
+            exec_properties[CONFIG_KEY],
+            *(artifact.uri for artifact in examples),
+        ) as checkpoint:
+            found = search_fn(
+                config=exec_properties[CONFIG_KEY],
+                train_files=[f"{artifact_utils.get_split_uri(examples, 'train')}/*"],
+                validation_files=[f"{artifact_utils.get_split_uri(examples, 'validation')}/*"],
+                transform_graph_path=artifact_utils.get_single_uri(input_dict[TRANSFORM_GRAPH_KEY]),
+                checkpoint=checkpoint,
+            )
+            # Trainer takes the only file of the artifact, whatever its name.
+            result = SearchResult.model_validate_json(found)
+            result.write(artifact_utils.get_single_uri(output_dict[HYPERPARAMETERS_KEY]))

@@ -1,15 +1,14 @@
 """Trainer: the work of the component."""
 
-import hashlib
 from pathlib import Path
 from typing import Any
 
 from tfx import types
 from tfx.components.trainer import executor as trainer
-from tfx.dsl.io import fileio
 from tfx.types import artifact_utils, standard_component_specs
 from tfx.utils import json_utils
 
+from taskroute.components.checkpoints import checkpoint_folder
 from taskroute.components.served import registry
 from taskroute.schemas.serving import RawExamples
 
@@ -35,44 +34,28 @@ class Executor(trainer.GenericExecutor):
             input_dict: That of TFX's Trainer, and `raw_examples`.
             output_dict: That of TFX's Trainer.
             exec_properties: Those of TFX's Trainer. `custom_config`, JSON, gains `raw_examples`.
-                Of `checkpoint_folder` it gains `checkpoint`, a folder in it that only a training of
-                the same custom config and examples goes on from, and that is gone when it has
-                ended. `warm_start`, if it is there, is the serving folder; in its place comes
-                the folder of the version that serves now, or None.
+                In place of `checkpoint_folder` comes `checkpoint`, a folder in it that only a
+                training of the same custom config and examples goes on from, and that is gone when
+                it has ended. `warm_start`, if it is there, is the serving folder; in its place
+                comes the folder of the version that serves now, or None.
         """
         key = standard_component_specs.CUSTOM_CONFIG_KEY
         custom_config = json_utils.loads(exec_properties[key])
         raw = describe_examples(input_dict[RAW_EXAMPLES_KEY])
-        checkpoint = None
-        if CHECKPOINT_FOLDER_KEY in custom_config:
-            inputs = [artifact.uri for key in sorted(input_dict) for artifact in input_dict[key]]
-            checkpoint = prepare_checkpoint(
-                custom_config.pop(CHECKPOINT_FOLDER_KEY),
-                [exec_properties[key], exec_properties.get("code_digest", ""), *inputs],
-            )
-            custom_config[CHECKPOINT_KEY] = checkpoint
+        custom_config[RAW_EXAMPLES_KEY] = raw.model_dump(mode="json")
         if WARM_START_KEY in custom_config:
             folder = custom_config[WARM_START_KEY]
             custom_config[WARM_START_KEY] = registry.warm_start_of_latest(folder)
-        custom_config[RAW_EXAMPLES_KEY] = raw.model_dump(mode="json")
-        super().Do(
-            input_dict, output_dict, {**exec_properties, key: json_utils.dumps(custom_config)}
-        )
-        if checkpoint is not None and fileio.exists(checkpoint):
-            fileio.rmtree(checkpoint)
-
-
-def prepare_checkpoint(folder: str, parts: list[str]) -> str:
-    """The folder, in `folder`, for a training that `parts` decide; others there are removed.
-
-    They are of trainings that were killed and that nobody went on with.
-    """
-    name = hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]
-    if fileio.exists(folder):
-        for other in fileio.listdir(folder):
-            if other.rstrip("/") != name and fileio.isdir(f"{folder}/{other}"):
-                fileio.rmtree(f"{folder}/{other}")
-    return f"{folder}/{name}"
+        inputs = [artifact.uri for name in sorted(input_dict) for artifact in input_dict[name]]
+        with checkpoint_folder(
+            custom_config.pop(CHECKPOINT_FOLDER_KEY),
+            exec_properties[key],
+            exec_properties.get("code_digest", ""),
+            *inputs,
+        ) as checkpoint:
+            custom_config[CHECKPOINT_KEY] = checkpoint
+            properties = {**exec_properties, key: json_utils.dumps(custom_config)}
+            super().Do(input_dict, output_dict, properties)
 
 
 def describe_examples(artifacts: list[types.Artifact]) -> RawExamples:

@@ -1,1 +1,1 @@
-"""Many trainings on one log: compare and tune."""
+"""Experiments: many trainings on one log. `compare` and `tune` say which, and tell the results."""

@@ -40,9 +40,9 @@ def test_the_config_that_it_wrote_comes_to_what_the_trial_came_to(world, tuned):
     import tensorflow_transform as tft
 
     from taskroute.models.export import ServedRanker
-    from taskroute.pipeline.experiments.trials.held_out import HeldOutRows, score_of
-    from taskroute.pipeline.experiments.trials.shared_data import SharedData
-    from taskroute.pipeline.experiments.trials.training import train
+    from taskroute.models.training import train
+    from taskroute.pipeline.experiments.held_out import HeldOutRows
+    from taskroute.pipeline.experiments.shared_data import SharedData
     from taskroute.schemas.recommender import ModelConfig, load_config
 
     lines = (world.root / "tune" / "trials.jsonl").read_text().splitlines()
@@ -56,10 +56,10 @@ def test_the_config_that_it_wrote_comes_to_what_the_trial_came_to(world, tuned):
         transformed=world.artifact("Transform/transformed_examples/*"),
         raw=world.artifact("LogExampleGen/examples/*"),
     )
-    trained = train(model, data, config.serving)
+    trained = train(model, data.training, config.serving.calibration)
     transform = tft.TFTransformOutput(str(data.transform_graph))
     served = ServedRanker(trained.ranker, transform, model, config.serving)
-    found = HeldOutRows(config, data, "validation").measure(score_of(served))
+    found = HeldOutRows(config, data, "validation").measure(served)
     for task, metrics in second["metrics"].items():
         for name in ("auc", "mae"):
             if metrics.get(name) is not None:

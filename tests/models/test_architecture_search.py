@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 import tf_keras as keras
 
-from taskroute.models import architecture_search
+from taskroute.models import architecture_search, training
 from taskroute.models.dataset import make_dataset
 from taskroute.models.layers.mtnas import MtnasDerived
-from taskroute.models.trainer import build_ranker, with_found_route
+from taskroute.models.trainer import with_found_route
+from taskroute.models.training import build_ranker
 from taskroute.schemas.recommender import ModelConfig
 from taskroute.schemas.routes import SearchResult, load_route
 
@@ -58,13 +59,13 @@ def patterns(tmp_path_factory, write_transformed):
 def route_file(patterns, tmp_path_factory):
     folder = tmp_path_factory.mktemp("search")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(architecture_search, "num_ids", lambda config, transform: {"user": 50})
+        patch.setattr(training, "num_ids", lambda config, transform: {"user": 50})
         found = architecture_search.search_fn(
             config=CONFIG.model_dump_json(),
             train_files=patterns["train"],
             validation_files=patterns["validation"],
             transform_graph_path=str(folder),
-            checkpoint=str(folder / "search.npz"),
+            checkpoint=str(folder / "checkpoint"),
         )
     (folder / "route.json").write_text(found)
     return folder / "route.json"

@@ -26,7 +26,7 @@ import tensorflow as tf
 import tf_keras as keras
 from taskroute.models.distribution import distributed, own_folder
 from taskroute.models.fitting import fit
-from taskroute.models.trainer import build_ranker
+from taskroute.models.training import build_ranker
 from taskroute.schemas.recommender import ModelConfig
 
 config = ModelConfig.model_validate_json(sys.argv[1])

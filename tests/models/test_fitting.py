@@ -6,10 +6,10 @@ import tensorflow as tf
 import tf_keras as keras
 
 from taskroute.models import fitting
-from taskroute.models.checkpoint import Checkpoints, Progress, optimizer_variables
+from taskroute.models.checkpoint import Checkpoints, optimizer_variables
 from taskroute.models.distribution import distributed
-from taskroute.models.fitting import fit
-from taskroute.models.trainer import build_ranker
+from taskroute.models.fitting import Progress, fit
+from taskroute.models.training import build_ranker
 from taskroute.schemas.recommender import ModelConfig
 
 CONFIG = ModelConfig.model_validate(
@@ -65,10 +65,10 @@ def trained(train, folder, log_dir, killed_in=None, monkeypatch=None):
     if killed_in is not None:
         save = Checkpoints.save
 
-        def save_or_die(self, progress):
-            if progress.epochs == killed_in:
+        def save_or_die(self, name, progress, keep):
+            if progress["epochs"] == killed_in:
                 raise KilledError
-            save(self, progress)
+            save(self, name, progress, keep)
 
         monkeypatch.setattr(Checkpoints, "save", save_or_die)
         with pytest.raises(KilledError):
@@ -123,29 +123,33 @@ def test_in_mixed_precision_weights_tables_and_logits_stay_float32(train, tmp_pa
     assert history["val_loss"][0] == pytest.approx(whole[1]["val_loss"][0], rel=0.01)
 
 
-def test_only_the_last_and_the_best_epoch_are_kept(train, tmp_path):
+def test_only_the_last_moment_and_those_asked_for_are_kept(train, tmp_path):
     ranker = build_ranker(CONFIG, NUM_IDS, train(0))
-    checkpoints, progress = Checkpoints(ranker, str(tmp_path)), Progress()
-    weights = []
-    for loss in (3.0, 1.0, 2.0, 1.5):
-        ranker.heads["click"].bias.assign([loss])
-        progress.add_epoch({"val_loss": loss})
-        checkpoints.save(progress)
-        weights.append(loss)
+    checkpoints = Checkpoints(ranker, str(tmp_path))
+    for epoch in (1, 2, 3, 4):
+        ranker.heads["click"].bias.assign([epoch])
+        checkpoints.save(f"epoch-{epoch}", {"epochs": epoch}, keep=["epoch-2"])
     names = {path.stem for path in tmp_path.iterdir()}
     assert names == {"epoch-2", "epoch-4", "progress"}
-    checkpoints.load_best(progress)
-    assert ranker.heads["click"].bias.numpy() == 1.0
+    checkpoints.load("epoch-2")
+    assert ranker.heads["click"].bias.numpy() == 2.0
+
+
+def test_a_training_leaves_its_last_and_its_best_epoch(tmp_path, whole):
+    losses = whole[1]["val_loss"]
+    best = losses.index(min(losses)) + 1
+    names = {path.stem for path in (tmp_path / "whole").iterdir()}
+    assert names == {f"epoch-{best}", f"epoch-{len(losses)}", "progress"}
 
 
 def test_a_half_written_checkpoint_is_as_if_it_were_not_there(train, tmp_path):
     ranker = build_ranker(CONFIG, NUM_IDS, train(0))
-    checkpoints, progress = Checkpoints(ranker, str(tmp_path)), Progress()
-    progress.add_epoch({"val_loss": 1.0})
-    checkpoints.save(progress)
+    Checkpoints(ranker, str(tmp_path)).save("epoch-1", {"epochs": 1})
     (tmp_path / "epoch-2.index").write_text("")
     (tmp_path / "progress.json.tmp").write_text('{"epo')
-    assert Checkpoints(ranker, str(tmp_path)).resume() == progress
+    checkpoints = Checkpoints(ranker, str(tmp_path))
+    assert checkpoints.read() == {"epochs": 1}
+    checkpoints.load("epoch-1")
 
 
 def test_the_state_of_every_optimizer_is_saved(train):

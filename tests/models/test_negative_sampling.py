@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from taskroute.models.dataset import make_dataset
 from taskroute.models.ranker import MultiTaskRanker
-from taskroute.models.trainer import build_ranker
+from taskroute.models.training import build_ranker
 from taskroute.schemas.recommender import ModelConfig
 
 NUM_ROWS, NUM_USERS, KEEP = 40_000, 30, 0.1

@@ -8,7 +8,7 @@ import tensorflow as tf
 import tf_keras as keras
 from pydantic import ValidationError
 
-from taskroute.models.trainer import build_ranker, finish_heads
+from taskroute.models.training import build_ranker, finish_heads
 from taskroute.schemas import balance
 from taskroute.schemas.recommender import ModelConfig
 

@@ -12,7 +12,7 @@ from sklearn.metrics import roc_auc_score
 from taskroute.models.layers.mtnas_routes import LocalRoute
 from taskroute.models.route_policy import RoutePolicy
 from taskroute.models.search import _Search, auc, search
-from taskroute.models.trainer import build_ranker
+from taskroute.models.training import build_ranker
 from taskroute.schemas.errors import ConfigError, DataError
 from taskroute.schemas.recommender import ModelConfig
 
@@ -228,7 +228,7 @@ class KilledError(Exception):
 
 @pytest.mark.parametrize("batches", [2, 11])
 def test_a_killed_search_comes_to_what_it_would_have_come_to(batches, tmp_path, finished):
-    config, checkpoint, given = make_config(), str(tmp_path / "search.npz"), []
+    config, checkpoint, given = make_config(), str(tmp_path / "search"), []
 
     def killing(index):
         def rows():
@@ -264,7 +264,7 @@ class Iterated:
 
 
 def test_a_checkpoint_of_another_config_is_left_alone(tmp_path):
-    checkpoint = str(tmp_path / "search.npz")
+    checkpoint = str(tmp_path / "search")
     config = make_config(max_steps=9)
     run(config, checkpoint=checkpoint)
     same, other = (new_search(c, checkpoint=checkpoint) for c in (config, make_config(samples=2)))

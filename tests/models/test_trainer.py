@@ -8,7 +8,8 @@ import tf_keras as keras
 
 from taskroute.models.dataset import make_dataset
 from taskroute.models.fitting import fit
-from taskroute.models.trainer import build_ranker, write_summary
+from taskroute.models.trainer import write_summary
+from taskroute.models.training import Trained, build_ranker
 from taskroute.schemas.recommender import ModelConfig
 
 NUM_ROWS = 2_000
@@ -113,7 +114,7 @@ def trained(files, tmp_path_factory):
     ranker = build_ranker(CONFIG, NUM_IDS, train(0))
     folder = tmp_path_factory.mktemp("run")
     history = fit(ranker, train, validation, CONFIG.training, str(folder))
-    write_summary(ranker, history, str(folder))
+    write_summary(Trained(ranker, None, None, history, {}), str(folder))
     return ranker, history, folder
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from taskroute.models.trainer import build_ranker
+from taskroute.models.training import build_ranker
 from taskroute.models.warm_start import (
     FRESH,
     Ids,

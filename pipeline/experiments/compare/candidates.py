@@ -1,4 +1,4 @@
-"""Which trunks are compared: from their names on the command line to their configs."""
+"""Trunks that are compared: from their names on the command line to their configs."""
 
 from collections.abc import Sequence
 from difflib import get_close_matches
@@ -25,7 +25,7 @@ def choose(config: RecommenderConfig, names: Sequence[str]) -> dict[str, Trunk]:
     constants, and the config's activation and dropout.
 
     Args:
-        config: What is compared for.
+        config: Config of the comparison.
         names: Kinds of trunk; none of them: the references and the config's own.
 
     Raises:

@@ -1,35 +1,25 @@
 """`taskroute compare`: data once, every trunk with every seed, and what that shows."""
 
 import json
-import os
-import platform
 import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
-from rich.console import Console
-
+from taskroute.pipeline.experiments.bench import Bench
+from taskroute.pipeline.experiments.cells import time_left
 from taskroute.pipeline.experiments.compare import summary
 from taskroute.pipeline.experiments.compare.candidates import choose
 from taskroute.pipeline.experiments.compare.figure import draw
 from taskroute.pipeline.experiments.compare.summary import Comparison
 from taskroute.pipeline.experiments.compare.tables import print_comparison, write_csv
-from taskroute.pipeline.experiments.compare.trials import (
-    Outcome,
-    Progress,
-    Trial,
-    TrialResult,
-    missing_seeds,
-    run_trials,
-)
-from taskroute.pipeline.experiments.trials.cells import time_left
-from taskroute.pipeline.experiments.trials.keys import trial_key
-from taskroute.pipeline.experiments.trials.session import check_request, session
-from taskroute.pipeline.experiments.trials.shared_data import SharedData
-from taskroute.pipeline.experiments.trials.trial_file import TrialFile
-from taskroute.pipeline.run.report import package_versions
+from taskroute.pipeline.experiments.compare.trials import TrunkResult, trainer
+from taskroute.pipeline.experiments.keys import trial_key
+from taskroute.pipeline.experiments.session import Session, check_request, session
+from taskroute.pipeline.experiments.shared_data import SharedData
+from taskroute.pipeline.experiments.trial import Trial
+from taskroute.pipeline.experiments.trial_file import TrialFile
 from taskroute.schemas.recommender import ModelConfig, RecommenderConfig
 from taskroute.schemas.trunks import Trunk
 from taskroute.schemas.whole_files import write_whole
@@ -51,7 +41,7 @@ def compare(
     """Compares trunks on the same rows, prints what shows, and writes it under ROOT/compare.
 
     Args:
-        config: What to learn; its trunk is one of the compared, or the size to match.
+        config: Config of the comparison; its trunk is one of the compared, or the size to match.
         data_folder: Where relative paths of the config's source start.
         root: The pipeline root, whose finished stages are reused.
         trunks: Kinds of trunk; none: single_task, shared_bottom and the config's own.
@@ -69,18 +59,10 @@ def compare(
     heading = f"{len(chosen)} trunks, {num_seeds} seeds, {len(config.tasks)} tasks"
     with session("compare", config, data_folder, root, heading=heading, verbose=verbose) as opened:
         trials = make_trials(config, chosen, opened.data, num_seeds, match, opened.digests)
-        outcome, latencies = _measure(
-            config, trials, opened.data, opened.folder, opened.console, started, budget_minutes
-        )
+        ends_at = None if budget_minutes is None else started + 60 * budget_minutes
+        results, latencies = _measure(opened, trials, ends_at)
         comparison = summarize(
-            config,
-            trials,
-            outcome,
-            latencies,
-            match=match,
-            rows=opened.rows,
-            data_digest=opened.digests["data"],
-            code=opened.digests["code"],
+            config, trials, results, latencies, match=match, facts=opened.facts()
         )
         write(comparison, opened.folder)
         print_comparison(comparison, opened.console)
@@ -99,10 +81,10 @@ def make_trials(
     """Every trunk with one seed, then with the next: what a budget cuts off stays paired."""
     model = config.part(ModelConfig)
     if match == "parameters":
-        from taskroute.pipeline.experiments.compare.matching import matched
-        from taskroute.pipeline.experiments.trials.training import input_width
+        from taskroute.pipeline.experiments.compare.matching import input_width, matched
 
-        chosen = matched(chosen, model, input_width(model, data))
+        width = input_width(model, data.training.ids(model).number)
+        chosen = matched(chosen, model, width)
     trials = []
     for seed in range(config.training.seed, config.training.seed + num_seeds):
         training = config.training.model_copy(update={"seed": seed})
@@ -115,45 +97,33 @@ def make_trials(
 
 
 def _measure(
-    config: RecommenderConfig,
-    trials: Sequence[Trial],
-    data: SharedData,
-    folder: Path,
-    console: Console,
-    started: float,
-    budget_minutes: float | None,
-) -> tuple[Outcome, dict[str, float]]:
+    opened: Session, trials: Sequence[Trial], ends_at: float | None
+) -> tuple[list[TrunkResult], dict[str, float]]:
     """Trains what is missing, and times what the first seed of every trunk has left."""
     from taskroute.pipeline.experiments.compare.latency import median_latency
-    from taskroute.pipeline.experiments.compare.trainer import Trainer
 
-    status = console.status("")
-    models, checkpoints = folder / "models", folder / "training"
-    trainer = Trainer(config, data, models, checkpoints, first_seed=trials[0].seed)
+    folder, console = opened.folder, opened.console
+    train = trainer(opened.config, opened.data, folder, trials[0].seed)
 
-    def train(trial: Trial) -> TrialResult:
-        status.update(f"{trial.trunk}, seed {trial.seed}")
-        status.start()
-        try:
-            return trainer.train(trial)
-        finally:
-            status.stop()
+    def train_with_status(trial: Trial) -> TrunkResult:
+        with console.status(f"{trial.name}, seed {trial.seed}"):
+            return train(trial)
 
-    file = TrialFile(folder / "trials.jsonl", TrialResult)
-    reused = sum(file.find(trial.key) is not None for trial in trials)
+    file = TrialFile(folder / "trials.jsonl", TrunkResult)
+    bench = Bench(file, train_with_status, ends_at=ends_at)
+    reused = sum(bench.find(trial) is not None for trial in trials)
     console.print(f"  {len(trials)} trials, {reused} of them finished before")
-    outcome = run_trials(
-        trials,
-        file,
-        train,
-        lambda progress: console.print(trial_line(progress), markup=False),
-        ends_at=None if budget_minutes is None else started + 60 * budget_minutes,
-    )
-    first = {trial.trunk: models / trial.key for trial in trials if (models / trial.key).exists()}
+
+    def on_finish(result: TrunkResult, number: int, seconds_left: float) -> None:
+        console.print(trial_line(result, number, len(trials), seconds_left), markup=False)
+
+    results = bench.run_all(trials, on_finish)
+    models = folder / "models"
+    first = {trial.name: models / trial.key for trial in trials if (models / trial.key).exists()}
     for made in models.glob("*"):
         if made not in first.values():
             shutil.rmtree(made)  # of a comparison before this one
-    return outcome, _latencies(first, folder / "latency.json", median_latency)
+    return results, _latencies(first, folder / "latency.json", median_latency)
 
 
 def _latencies(
@@ -173,12 +143,11 @@ def _latencies(
     return found
 
 
-def trial_line(progress: Progress) -> str:
+def trial_line(result: TrunkResult, number: int, total: int, seconds_left: float) -> str:
     """One line on a trial that has ended."""
-    result = progress.result
-    left = time_left(progress.seconds_left) if progress.number < progress.total else ""
+    left = time_left(seconds_left) if number < total else ""
     return (
-        f"  {progress.number:>3}/{progress.total:<3} {result.trunk:<14}seed {result.seed:<5}"
+        f"  {number:>3}/{total:<3} {result.trunk:<14}seed {result.seed:<5}"
         f"{result.epochs:>3} epochs{result.seconds:>8.1f}s   {left}"
     ).rstrip()
 
@@ -186,50 +155,57 @@ def trial_line(progress: Progress) -> str:
 def summarize(
     config: RecommenderConfig,
     trials: Sequence[Trial],
-    outcome: Outcome,
+    results: Sequence[TrunkResult],
     latencies: Mapping[str, float],
     *,
     match: Match,
-    rows: Mapping[str, int],
-    data_digest: str = "",
-    code: str = "",
+    facts: Mapping[str, Any],
 ) -> Comparison:
-    """All that was found, for `compare.json`."""
-    trunks = {trial.trunk: trial.config.trunk for trial in trials}
+    """The content of `compare.json`.
+
+    Args:
+        config: Config of the comparison.
+        trials: All that are wanted, in the order of their trunks.
+        results: Results of those that were not beyond the budget.
+        latencies: Milliseconds of a request, by trunk.
+        match: How the trunks were made alike.
+        facts: Facts of the session.
+    """
+    trunks = {trial.name: trial.config.trunk for trial in trials}
     confidence = config.evaluation.confidence
-    measured = summary.measured(
-        outcome.results,
+    rows = summary.measured(
+        results,
         list(trunks),
         config.tasks,
         has_key=config.evaluation.group_key is not None,
         confidence=confidence,
     )
+    ended = {result.key for result in results}
+    missing: dict[str, list[int]] = {}
+    for trial in trials:
+        if trial.key not in ended:
+            missing.setdefault(trial.name, []).append(trial.seed)
     return Comparison(
         name=config.name,
         match={"parameters": "parameters matched", "none": "as configured"}[match],
         confidence=confidence,
         seeds=tuple(dict.fromkeys(trial.seed for trial in trials)),
-        rows=dict(rows),
         latency_rows=config.serving.batch_sizes[-1],
-        measured=measured,
-        costs=summary.costs(outcome.results, list(trunks), latencies),
-        num_tests=sum(len(row.against) for row in measured),
+        measured=rows,
+        costs=summary.costs(results, list(trunks), latencies),
+        num_tests=sum(len(row.against) for row in rows),
         findings=(
-            *summary.diverged(outcome.results),
-            *summary.findings(measured, summary.few_rows(outcome.results), confidence),
+            *summary.diverged(results),
+            *summary.findings(rows, summary.few_rows(results), confidence),
         ),
-        missing=dict(missing_seeds(outcome.missing)),
+        missing=missing,
         trunks={name: trunk.model_dump(mode="json") for name, trunk in trunks.items()},
-        code_digest=code,
-        data_digest=data_digest,
-        machine=f"{platform.machine()}, {os.cpu_count()} CPUs",
-        versions=package_versions(),
+        **facts,
     )
 
 
 def write(comparison: Comparison, folder: Path) -> None:
     """Writes `compare.json`, `compare.csv` and `compare.svg`."""
-    folder.mkdir(parents=True, exist_ok=True)
-    write_whole(folder / "compare.json", comparison.model_dump_json(indent=1) + "\n")
+    comparison.write(folder)
     write_csv(comparison, folder / "compare.csv")
     write_whole(folder / "compare.svg", draw(comparison))

@@ -8,7 +8,7 @@ from markupsafe import Markup, escape
 
 from taskroute.components.report.plot import NUM_SERIES, Axis
 from taskroute.pipeline.experiments.compare.summary import LABELS, Comparison, Measured
-from taskroute.pipeline.experiments.trials.paired import student_t
+from taskroute.pipeline.experiments.differences import reach_of_mean
 from taskroute.schemas.evaluation import BETTER
 
 _WIDTH, _NAMES, _RIGHT, _ROW, _TITLE, _FOOT = 560, 112, 20, 24, 34, 44
@@ -81,7 +81,7 @@ def _interval(row: Measured, confidence: float) -> tuple[float, float] | None:
     count = sum(value is not None for value in row.by_seed.values())
     if row.mean is None or row.std is None:
         return None
-    reach = student_t(confidence, count - 1) * row.std / count**0.5
+    reach = reach_of_mean(row.std, count, confidence)
     return row.mean - reach, row.mean + reach
 
 

@@ -1,5 +1,7 @@
 """The time of a request: models are written as they would be served, and take turns."""
 
+import os
+import shutil
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -9,7 +11,7 @@ import tensorflow as tf
 
 from taskroute.models.export import TRANSFORMED_FEATURES, ServedRanker
 from taskroute.models.warm_up import request_rows
-from taskroute.pipeline.experiments.trials.shared_data import SharedData
+from taskroute.pipeline.experiments.shared_data import SharedData
 from taskroute.schemas.columns import feature_columns
 from taskroute.schemas.recommender import RecommenderConfig
 
@@ -21,14 +23,22 @@ _LATENCY_CALLS = 100
 def write_model(
     served: ServedRanker, config: RecommenderConfig, data: SharedData, folder: Path
 ) -> None:
-    """Writes a SavedModel, and beside it a request of the largest batch size, from real rows."""
-    tf.saved_model.save(served, str(folder / _MODEL_FOLDER), signatures=served.signatures())
+    """Writes a SavedModel, and beside it a request of the largest batch size, from real rows.
+
+    The folder is whole, or not there.
+    """
+    beside = folder.with_name(f"{folder.name}.tmp")
+    shutil.rmtree(beside, ignore_errors=True)
+    beside.mkdir(parents=True)
+    tf.saved_model.save(served, str(beside / _MODEL_FOLDER), signatures=served.signatures())
     size = config.serving.batch_sizes[-1]
     names = [column.name for column in feature_columns(config)]
     examples = tf.constant(request_rows(data.raw_files("validation"), size, names))
     features = served.requests(served.columns(examples), examples)[TRANSFORMED_FEATURES]
     rows = np.arange(size) % len(examples)
-    np.savez(folder / _ROWS_FILE, **{name: x.numpy()[rows] for name, x in features.items()})
+    np.savez(beside / _ROWS_FILE, **{name: x.numpy()[rows] for name, x in features.items()})
+    shutil.rmtree(folder, ignore_errors=True)
+    os.replace(beside, folder)
 
 
 def median_latency(folders: Mapping[str, Path]) -> dict[str, float]:

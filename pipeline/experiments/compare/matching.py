@@ -4,9 +4,17 @@ from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
+from taskroute.models.interactions import build_interaction
+from taskroute.models.layers.embedding import FeatureEmbedding
 from taskroute.models.trunks import match_width, parameter_count
 from taskroute.schemas.recommender import ModelConfig
 from taskroute.schemas.trunks import Trunk
+
+
+def input_width(config: ModelConfig, ids: Mapping[str, int]) -> int:
+    """Width of what a trunk reads, by the number of ids of each feature."""
+    embedding = FeatureEmbedding(config.features, ids, config.tables)
+    return build_interaction(config.interaction, embedding).output_width(embedding.output_width)
 
 
 def matched(trunks: Mapping[str, Trunk], config: ModelConfig, input_width: int) -> dict[str, Trunk]:
@@ -16,15 +24,15 @@ def matched(trunks: Mapping[str, Trunk], config: ModelConfig, input_width: int) 
     otherwise bring more parameters with it than one of many narrow ones.
 
     Args:
-        trunks: By name; one of them may be the config's own, and stays as it is.
-        config: Of whose size all become, as near as whole widths allow.
+        trunks: Trunks by name; one of them may be the config's own, and stays as it is.
+        config: Config to whose size all come, as near as whole widths allow.
         input_width: Width of what a trunk reads.
     """
     num_tasks = len(config.tasks)
     own = match_width(config.trunk, input_width, num_tasks)
     target = size(own, config, input_width)
 
-    def of(trunk: Trunk, parameters: int) -> Trunk:
+    def sized(trunk: Trunk, parameters: int) -> Trunk:
         wanted = trunk.model_copy(update={"match_parameters": parameters})
         return match_width(wanted, input_width, num_tasks)
 
@@ -36,9 +44,9 @@ def matched(trunks: Mapping[str, Trunk], config: ModelConfig, input_width: int) 
         low, high = 1, target
         while high - low > 1:
             middle = (low + high) // 2
-            below = size(of(trunk, middle), config, input_width) < target
+            below = size(sized(trunk, middle), config, input_width) < target
             low, high = (middle, high) if below else (low, middle)
-        candidates = (of(trunk, low), of(trunk, high))
+        candidates = (sized(trunk, low), sized(trunk, high))
         result[name] = min(
             candidates, key=lambda each: abs(size(each, config, input_width) - target)
         )

@@ -1,15 +1,17 @@
-"""What the trials say: means and spreads by task, paired differences, and the findings in words."""
+"""Summary of the trials: means and spreads by task, paired differences, findings in words."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
-from statistics import fmean, stdev
+from statistics import fmean
 
 from pydantic import Field
 
+from taskroute.pipeline.experiments.cells import SHARE_DECIMALS, decimals, spread
 from taskroute.pipeline.experiments.compare.candidates import REFERENCES, SINGLE_TASK
-from taskroute.pipeline.experiments.compare.trials import Cost, TrialResult
-from taskroute.pipeline.experiments.trials.against import NO_DIFFERENCE, Against, against, corrected
-from taskroute.pipeline.experiments.trials.cells import SHARE_DECIMALS, decimals
+from taskroute.pipeline.experiments.compare.trials import TrunkResult
+from taskroute.pipeline.experiments.differences import NO_DIFFERENCE, Against, against, corrected
+from taskroute.pipeline.experiments.session import ExperimentRecord
+from taskroute.pipeline.experiments.trial import Cost
 from taskroute.schemas.base import Config
 from taskroute.schemas.evaluation import BETTER
 from taskroute.schemas.tasks import Task
@@ -33,7 +35,7 @@ class Measured(Config):
 
 
 class TrunkCost(Config):
-    """What a trunk costs: means over its seeds where these differ."""
+    """Cost of a trunk: means over its seeds where these differ."""
 
     trunk: str
     num_seeds: int
@@ -44,28 +46,22 @@ class TrunkCost(Config):
     served_parameters: float
     served_macs: float
     latency_ms: float | None = Field(description="Median of a request of `latency_rows` rows.")
-    seconds: float = Field(description="Of a trial.")
+    seconds: float = Field(description="Seconds of a trial.")
 
 
-class Comparison(Config):
-    """What `compare.json` holds."""
+class Comparison(ExperimentRecord):
+    """Content of `compare.json`."""
 
-    name: str
+    FILE = "compare.json"
+
     match: str
-    confidence: float
     seeds: tuple[int, ...]
-    rows: dict[str, int]
     latency_rows: int
     measured: tuple[Measured, ...]
     costs: tuple[TrunkCost, ...]
     num_tests: int
-    findings: tuple[str, ...]
     missing: dict[str, list[int]] = Field(description="Seeds for which the budget had no room.")
     trunks: dict[str, dict[str, object]] = Field(description="Their configs, as trained.")
-    code_digest: str = ""
-    data_digest: str = ""
-    machine: str = ""
-    versions: dict[str, str] = {}
 
 
 def metrics_of(task: Task, *, has_key: bool) -> tuple[str, ...]:
@@ -76,7 +72,7 @@ def metrics_of(task: Task, *, has_key: bool) -> tuple[str, ...]:
 
 
 def measured(
-    results: Sequence[TrialResult],
+    results: Sequence[TrunkResult],
     trunks: Sequence[str],
     tasks: Sequence[Task],
     *,
@@ -109,13 +105,13 @@ def measured(
     )
 
 
-def few_rows(results: Sequence[TrialResult]) -> dict[str, int]:
+def few_rows(results: Sequence[TrunkResult]) -> dict[str, int]:
     """Tasks with too few test rows to be tested, and how many of the rarer label they have."""
     counts = results[0].num_rarer if results else {}
     return {task: count for task, count in counts.items() if count < MIN_RARER}
 
 
-def diverged(results: Sequence[TrialResult]) -> tuple[str, ...]:
+def diverged(results: Sequence[TrunkResult]) -> tuple[str, ...]:
     """Trials whose predictions are no numbers, or no probabilities, in sentences."""
     return tuple(
         f"{result.trunk}, seed {result.seed}: {result.num_invalid:,} predictions are no numbers or "
@@ -126,7 +122,7 @@ def diverged(results: Sequence[TrialResult]) -> tuple[str, ...]:
 
 
 def _references(trunk: str, trunks: Sequence[str]) -> list[str]:
-    """Those that a trunk is tested against; two references once, not once from either side."""
+    """References that a trunk is tested against; two references once, not once from either side."""
     others = REFERENCES[: REFERENCES.index(trunk)] if trunk in REFERENCES else REFERENCES
     return [reference for reference in others if reference in trunks]
 
@@ -144,16 +140,16 @@ def _row(
         metric=metric,
         trunk=trunk,
         mean=fmean(values) if values else None,
-        std=stdev(values) if len(values) > 1 else None,
+        std=spread(by_seed.values()),
         by_seed=dict(by_seed),
         against=tuple(test for test in tests if test is not None),
     )
 
 
 def costs(
-    results: Sequence[TrialResult], trunks: Sequence[str], latencies: Mapping[str, float]
+    results: Sequence[TrunkResult], trunks: Sequence[str], latencies: Mapping[str, float]
 ) -> tuple[TrunkCost, ...]:
-    """What every trunk with a trial costs."""
+    """Costs of every trunk with a trial."""
     rows = []
     for trunk in trunks:
         found = [result for result in results if result.trunk == trunk]
@@ -179,12 +175,12 @@ def costs(
 def findings(
     rows: Sequence[Measured], few: Mapping[str, int], confidence: float
 ) -> tuple[str, ...]:
-    """What the tests show in sentences: negative transfer, other differences, and none.
+    """Findings of the tests in sentences: negative transfer, other differences, and none.
 
     Args:
-        rows: Of `measured`.
-        few: Of `few_rows`.
-        confidence: Of the intervals.
+        rows: Result of `measured`.
+        few: Result of `few_rows`.
+        confidence: Confidence level of the intervals.
     """
     transfer: list[str] = []
     differing: list[str] = []

@@ -8,9 +8,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from taskroute.pipeline.experiments.compare.candidates import REFERENCES
-from taskroute.pipeline.experiments.compare.summary import LABELS, Comparison, Measured
-from taskroute.pipeline.experiments.trials.cells import (
+from taskroute.pipeline.experiments.cells import (
     SHARE_DECIMALS,
     decimals,
     difference,
@@ -18,6 +16,8 @@ from taskroute.pipeline.experiments.trials.cells import (
     print_words,
     with_spread,
 )
+from taskroute.pipeline.experiments.compare.candidates import REFERENCES
+from taskroute.pipeline.experiments.compare.summary import LABELS, Comparison, Measured
 from taskroute.schemas.whole_files import write_whole
 
 
@@ -32,7 +32,7 @@ def print_comparison(comparison: Comparison, console: Console) -> None:
 
 
 def notes(comparison: Comparison) -> list[str]:
-    """How to read the tables."""
+    """Notes on reading the tables."""
     lines = ["mean ± standard deviation between seeds, on the test split."]
     if comparison.num_tests:
         lines.append(
@@ -53,7 +53,7 @@ def notes(comparison: Comparison) -> list[str]:
 
 
 def missing_lines(comparison: Comparison) -> list[str]:
-    """Which trials the budget left out, if any."""
+    """Lines on trials that the budget left out, if any."""
     if not comparison.missing:
         return []
     lacks = "; ".join(

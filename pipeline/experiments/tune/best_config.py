@@ -1,4 +1,4 @@
-"""The user's config with the values that were found: its text, and no more changed than must be."""
+"""The user's config with the chosen values: its text, and no more changed than must be."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -21,16 +21,16 @@ def best_config(
     values: Mapping[str, Any],
     comments: Sequence[str],
 ) -> str:
-    """The text of a config that trains what was found, wherever it is put on this machine.
+    """The text of a config that trains the chosen values, wherever it is put on this machine.
 
     Comments and layout stay, but where YAML's anchors make one text stand for two fields.
 
     Args:
-        text: Of the config's file.
-        folder: Where it lies.
-        config: What it holds.
+        text: Text of the config's file.
+        folder: Folder of that file.
+        config: Content of that file.
         data_folder: Where relative paths of its source start: they become absolute.
-        values: What was found, by the field's path.
+        values: Chosen values, by the field's path.
         comments: Lines to begin with.
     """
     content = yaml.safe_load(text)
@@ -62,9 +62,9 @@ def _in_file(
     """The field to write, and what: a whole part, where the file leaves it to its defaults.
 
     Args:
-        content: Of the file.
-        location: Of the field.
-        value: What it gets.
+        content: Content of the file.
+        location: Place of the field.
+        value: Its new value.
         held: The config with that value, and all defaults.
     """
     there: Any = content
@@ -112,7 +112,7 @@ def _replaced(text: str, location: Location, value: Any) -> str:
 
 
 def _end(node: Any) -> int:
-    """Where a node's text ends: YAML's own mark of what has lines of its own is the next field."""
+    """The end of a node's text: YAML's own mark of what has lines of its own is the next field."""
     while not isinstance(node, yaml.ScalarNode) and not node.flow_style:
         node = node.value[-1]
         node = node[1] if isinstance(node, tuple) else node

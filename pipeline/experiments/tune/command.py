@@ -1,18 +1,15 @@
 """`taskroute tune`: data once, the search, the finals, and the config that they find."""
 
 import json
-import os
-import platform
 import time
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-
-from taskroute.pipeline.experiments.trials.session import check_request, session
-from taskroute.pipeline.experiments.trials.shared_data import SharedData
-from taskroute.pipeline.experiments.trials.trial_file import TrialFile
+from taskroute.pipeline.experiments.bench import Bench
+from taskroute.pipeline.experiments.session import Session, check_request, session
+from taskroute.pipeline.experiments.trial_file import TrialFile
 from taskroute.pipeline.experiments.tune.best_config import best_config
 from taskroute.pipeline.experiments.tune.finals import Final, choose, finalists, judge, run_finals
 from taskroute.pipeline.experiments.tune.judging import Metrics, score
@@ -25,8 +22,13 @@ from taskroute.pipeline.experiments.tune.record import (
 )
 from taskroute.pipeline.experiments.tune.search import Search, Searched, Tried
 from taskroute.pipeline.experiments.tune.tables import final_line, print_record, trial_line
-from taskroute.pipeline.experiments.tune.trials import OWN, Bench, Trial, TrialResult
-from taskroute.pipeline.run.report import package_versions
+from taskroute.pipeline.experiments.tune.trials import (
+    OWN,
+    TuneResult,
+    TuneTrial,
+    keeping_failures,
+    measure,
+)
 from taskroute.schemas.errors import ConfigError
 from taskroute.schemas.recommender import ModelConfig, RecommenderConfig
 from taskroute.schemas.tuning import Tuning, current_values
@@ -47,8 +49,8 @@ def tune(
     """Searches for better settings, prints what shows, and writes it under ROOT/tune.
 
     Args:
-        config: What to learn, and in its `tuning` what may change.
-        path: Its file.
+        config: Config to tune; its `tuning` says what may change.
+        path: File of the config.
         data_folder: Where relative paths of the config's source start.
         root: The pipeline root, whose finished stages are reused.
         num_seeds: Further trainings of each finalist; those that the config names by default.
@@ -71,11 +73,9 @@ def tune(
     )
     with session("tune", config, data_folder, root, heading=heading, verbose=verbose) as opened:
         folder, console = opened.folder, opened.console
-        work = _Work(
-            config, tuning, opened.data, opened.rows, opened.digests, folder, console, ends_at
-        )
+        work = _Work(opened, tuning, ends_at)
         record = work.run(test)
-        write_whole(folder / "tune.json", record.model_dump_json(indent=1) + "\n")
+        record.write(folder)
         if record.chosen is not None:
             values, said = record.chosen_values, comments(record, time.strftime("%Y-%m-%d"))
             found = best_config(text, path.parent, config, data_folder, values, said)
@@ -108,35 +108,23 @@ def _tuning_of(config: RecommenderConfig, path: Path, num_seeds: int | None) -> 
 class _Work:
     """One call of the command: what its parts share."""
 
-    def __init__(
-        self,
-        config: RecommenderConfig,
-        tuning: Tuning,
-        data: SharedData,
-        rows: Mapping[str, int],
-        digests: Mapping[str, str],
-        folder: Path,
-        console: Console,
-        ends_at: float | None,
-    ):
-        from taskroute.pipeline.experiments.tune.trainer import Trainer
+    def __init__(self, opened: Session, tuning: Tuning, ends_at: float | None):
+        from taskroute.pipeline.experiments.worker import Worker
 
-        self._config, self._tuning, self._rows = config, tuning, rows
-        self._digests, self._folder, self._console = digests, folder, console
-        self._trainer = Trainer(
-            config, data, rows["train"], folder / "training", folder / "tensorboard"
-        )
+        self._session, self._tuning, self._console = opened, tuning, opened.console
+        self._config = config = opened.config
+        self._worker = Worker(config, opened.data, opened.folder / "training")
         first = config.training.seed + 1
         self._seeds = range(first, first + tuning.final_seeds)
         self._num_finals = (tuning.finalists + 1) * tuning.final_seeds
         self._bench = Bench(
-            TrialFile(folder / "trials.jsonl", TrialResult),
-            self._train,
+            TrialFile(opened.folder / "trials.jsonl", TuneResult),
+            keeping_failures(partial(self._measure, "validation")),
             max_examples=tuning.examples,
             ends_at=ends_at,
             clock=time.monotonic,
         )
-        self._search = Search(config, tuning, digests, self._bench)
+        self._search = Search(config, tuning, opened.digests, self._bench)
 
     def run(self, test: bool) -> TuneRecord:
         """Search, finals and, if asked for, the test split."""
@@ -151,7 +139,7 @@ class _Work:
         if chosen is not None:
             own = next(final for final in finals if final.number == OWN)
             kept = (*own.results.values(), *chosen.results.values())
-            self._trainer.keep_only({result.key for result in kept})
+            self._worker.keep_only({result.key for result in kept})
             if chosen is not own:
                 values = searched.tried[chosen.number - 1].values
                 metrics = self._metrics(own, chosen, values, test)
@@ -166,7 +154,7 @@ class _Work:
             is_best = not tried.against_it and (tried.score or 0.0) > best
             if is_best:
                 best = tried.score or 0.0
-            left = self._bench.seconds * (total - tried.number + self._num_finals)
+            left = self._bench.mean_seconds() * (total - tried.number + self._num_finals)
             self._print(trial_line(tried, total, is_best=is_best, reused=reused, seconds_left=left))
 
         return self._search.run(on_trial, self._num_finals)
@@ -179,11 +167,11 @@ class _Work:
         self._print(f"  finals: the config and trials {names}, {len(self._seeds)} further seeds")
         left = (len(best) + 1) * len(self._seeds)
 
-        def on_result(trial: Trial, result: TrialResult, reused: bool) -> None:
+        def on_result(trial: TuneTrial, result: TuneResult, reused: bool) -> None:
             nonlocal left
             left -= 1
             found = score(result.metrics, self._search.aims)
-            seconds = self._bench.seconds * left
+            seconds = self._bench.mean_seconds() * left
             self._print(final_line(trial, result, found, reused=reused, seconds_left=seconds))
 
         found, spent = run_finals(
@@ -197,7 +185,7 @@ class _Work:
     def _metrics(
         self, own: Final, chosen: Final, values: Mapping[str, Any], test: bool
     ) -> list[MetricRecord]:
-        """What is aimed at and bounded, on validation and, if asked for, on test."""
+        """Metrics that are aimed at or bounded, on validation and, if asked for, on test."""
         aims = [(aim.task, aim.metric or "") for aim in self._search.aims]
         bounds = [(bound.task, bound.metric) for bound in self._tuning.constraints]
         named = list(dict.fromkeys([*aims, *bounds]))
@@ -213,23 +201,24 @@ class _Work:
     def _measure_test(
         self, number: int, values: Mapping[str, Any], seeds: Sequence[int]
     ) -> dict[int, Metrics]:
-        """Of the trainings of a finalist, by seed; those without a checkpoint are trained again."""
-        file = TrialFile(self._folder / "tests.jsonl", TrialResult)
-        found: dict[int, Metrics] = {}
-        for seed in seeds:
-            trial = self._search.trial(number, values, seed)
-            result = file.find(trial.key)
-            if result is None:
-                with self._console.status(f"test, trial {number}, seed {seed}"):
-                    result = self._trainer.measure(trial, "test", keep=True)
-                file.add(result)
-            found[seed] = result.metrics
-        return found
+        """Metrics of a finalist by seed; a training without a checkpoint is trained again."""
+        file = TrialFile(self._session.folder / "tests.jsonl", TuneResult)
+        bench = Bench(file, partial(self._measure, "test"))
+        trials = [self._search.trial(number, values, seed) for seed in seeds]
+        return {trial.seed: bench.result(trial)[0].metrics for trial in trials}
 
-    def _train(self, trial: Trial) -> TrialResult:
+    def _measure(self, split: str, trial: TuneTrial) -> TuneResult:
         is_final = trial.seed != self._config.training.seed
-        with self._console.status(f"trial {trial.number}, seed {trial.seed}"):
-            return self._trainer.measure(trial, "validation", keep=is_final)
+        prefix = "test, " if split == "test" else ""
+        with self._console.status(f"{prefix}trial {trial.number}, seed {trial.seed}"):
+            return measure(
+                self._worker,
+                trial,
+                split,
+                keep=is_final,
+                logs=self._session.folder / "tensorboard",
+                num_rows=self._session.rows["train"],
+            )
 
     def _print(self, line: str) -> None:
         self._console.print(line, markup=False, soft_wrap=True)
@@ -250,7 +239,6 @@ class _Work:
             objective=self._search.aims,
             tuning=self._tuning,
             confidence=confidence,
-            rows=dict(self._rows),
             own_values=json.loads(json.dumps(own)),
             tried=searched.tried,
             final_seeds=tuple(self._seeds),
@@ -261,8 +249,5 @@ class _Work:
             findings=findings(finals, chosen, metrics, scores, ended_by, confidence),
             ended_by=ended_by,
             examples=self._bench.examples,
-            code_digest=self._digests["code"],
-            data_digest=self._digests["data"],
-            machine=f"{platform.machine()}, {os.cpu_count()} CPUs",
-            versions=package_versions(),
+            **self._session.facts(),
         )

@@ -1,33 +1,28 @@
 """The best trials once more, with further seeds: one seed's best is partly luck."""
 
 from collections.abc import Callable, Mapping, Sequence
-from statistics import stdev
 
 from pydantic import Field
 
-from taskroute.pipeline.experiments.trials.against import Against, against, corrected
+from taskroute.pipeline.experiments.bench import Bench, BudgetSpentError
+from taskroute.pipeline.experiments.cells import spread
+from taskroute.pipeline.experiments.differences import Against, against, corrected
 from taskroute.pipeline.experiments.tune.judging import Metrics, broken, mean, mean_metrics, score
 from taskroute.pipeline.experiments.tune.search import Search, Tried
-from taskroute.pipeline.experiments.tune.trials import (
-    OWN,
-    Bench,
-    BudgetSpentError,
-    Trial,
-    TrialResult,
-)
+from taskroute.pipeline.experiments.tune.trials import OWN, OWN_NAME, TuneResult, TuneTrial
 from taskroute.schemas.base import Config
 from taskroute.schemas.evaluation import Bound
-
-OWN_NAME = "config"
 
 
 class Final(Config):
     """A trial over further seeds."""
 
-    number: int = Field(description="Of the trial.")
-    results: dict[int, TrialResult] = Field(description="By seed.")
-    scores: dict[int, float | None] = Field(description="Of the objective; null without one.")
-    mean: float | None = Field(description="Of the scores; null if one is missing.")
+    number: int = Field(description="Number of the trial.")
+    results: dict[int, TuneResult] = Field(description="Results by seed.")
+    scores: dict[int, float | None] = Field(
+        description="Scores of the objective; null without one."
+    )
+    mean: float | None = Field(description="Mean of the scores; null if one is missing.")
     std: float | None = Field(description="Between seeds; null with fewer than two.")
     against_own: Against | None = Field(
         description="Its scores less those of the config as it is, corrected for all finalists; "
@@ -37,7 +32,7 @@ class Final(Config):
 
     @property
     def metrics(self) -> dict[int, Metrics]:
-        """By seed."""
+        """Metrics by seed."""
         return {seed: result.metrics for seed, result in self.results.items()}
 
 
@@ -49,11 +44,11 @@ def finalists(tried: Sequence[Tried], count: int) -> list[Tried]:
 
 def run_finals(
     search: Search,
-    bench: Bench,
+    bench: Bench[TuneTrial, TuneResult],
     entered: Sequence[Tried],
     seeds: Sequence[int],
-    on_result: Callable[[Trial, TrialResult, bool], None],
-) -> tuple[dict[int, dict[int, TrialResult]], str | None]:
+    on_result: Callable[[TuneTrial, TuneResult, bool], None],
+) -> tuple[dict[int, dict[int, TuneResult]], str | None]:
     """Trains all with one seed, then with the next: what a budget cuts off stays paired.
 
     Args:
@@ -67,7 +62,7 @@ def run_finals(
         Results by number and seed, those of whole rounds; and the budget that was spent, if one
         was.
     """
-    found: dict[int, dict[int, TrialResult]] = {each.number: {} for each in entered}
+    found: dict[int, dict[int, TuneResult]] = {each.number: {} for each in entered}
     for seed in seeds:
         results = {}
         for each in entered:
@@ -75,7 +70,7 @@ def run_finals(
             try:
                 result, reused = bench.result(trial)
             except BudgetSpentError as spent:
-                return found, spent.budget
+                return found, str(spent)
             results[each.number] = result
             on_result(trial, result, reused)
         for number, result in results.items():
@@ -85,17 +80,17 @@ def run_finals(
 
 def judge(
     search: Search,
-    found: Mapping[int, Mapping[int, TrialResult]],
+    found: Mapping[int, Mapping[int, TuneResult]],
     constraints: Sequence[Bound],
     confidence: float,
 ) -> list[Final]:
     """Every finalist against the config as it is, corrected for their number.
 
     Args:
-        search: Whose aims.
-        found: Of `run_finals`.
+        search: Search with the aims.
+        found: Results of `run_finals`.
         constraints: Kept by the means over all seeds.
-        confidence: Of the intervals.
+        confidence: Confidence level of the intervals.
     """
     scores = {
         number: {seed: score(each.metrics, search.aims) for seed, each in by_seed.items()}
@@ -115,14 +110,13 @@ def judge(
             f"seed {seed}: {result.problem}" for seed, result in by_seed.items() if result.problem
         ]
         means = mean_metrics([result.metrics for result in by_seed.values()])
-        values = [value for value in scores[number].values() if value is not None]
         finals.append(
             Final(
                 number=number,
                 results=dict(by_seed),
                 scores=scores[number],
                 mean=mean(scores[number].values()),
-                std=stdev(values) if len(values) > 1 else None,
+                std=spread(scores[number].values()),
                 against_own=holding.get(number),
                 against_it=tuple(reasons or broken(means, own, constraints)),
             )

@@ -1,4 +1,4 @@
-"""How good a trial is: the objective's mean, and the constraints that it breaks."""
+"""Judgement of a trial: the objective's mean, and the constraints that it breaks."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from statistics import fmean
@@ -26,7 +26,7 @@ def score(metrics: Metrics, aims: Sequence[Aim]) -> float | None:
     """The weighted mean, less being better counted negative; None if a metric is undefined."""
     total = 0.0
     for aim in aims:
-        value = of(metrics, aim.task, aim.metric or "")
+        value = metric_of(metrics, aim.task, aim.metric or "")
         if value is None:
             return None
         total += aim.weight * BETTER[aim.metric or ""] * value
@@ -34,17 +34,17 @@ def score(metrics: Metrics, aims: Sequence[Aim]) -> float | None:
 
 
 def broken(metrics: Metrics, own: Metrics, constraints: Sequence[Bound]) -> list[str]:
-    """What is said of each constraint that is not kept.
+    """Sentences on each constraint that is not kept.
 
     Args:
-        metrics: Of the trial.
-        own: Of the config as it is.
+        metrics: Metrics of the trial.
+        own: Metrics of the config as it is.
         constraints: All of them.
     """
     said = []
     for bound in constraints:
         name = f"{bound.task} {bound.metric}"
-        value = of(metrics, bound.task, bound.metric)
+        value = metric_of(metrics, bound.task, bound.metric)
         if value is None:
             said.append(f"{name} is undefined")
             continue
@@ -52,7 +52,7 @@ def broken(metrics: Metrics, own: Metrics, constraints: Sequence[Bound]) -> list
             said.append(f"{name} {value:.4f} is below {bound.at_least:g}")
         if bound.at_most is not None and value > bound.at_most:
             said.append(f"{name} {value:.4f} is above {bound.at_most:g}")
-        before = of(own, bound.task, bound.metric)
+        before = metric_of(own, bound.task, bound.metric)
         if bound.may_lose is None:
             continue
         if before is None:
@@ -67,12 +67,12 @@ def broken(metrics: Metrics, own: Metrics, constraints: Sequence[Bound]) -> list
 def mean_metrics(many: Sequence[Metrics]) -> dict[str, dict[str, float | None]]:
     """The mean of each metric over trainings; None where it is undefined in one of them."""
     return {
-        task: {name: mean([of(metrics, task, name) for metrics in many]) for name in values}
+        task: {name: mean([metric_of(metrics, task, name) for metrics in many]) for name in values}
         for task, values in many[0].items()
     }
 
 
-def of(metrics: Metrics, task: str, name: str) -> float | None:
+def metric_of(metrics: Metrics, task: str, name: str) -> float | None:
     """A metric; None where it is undefined."""
     return metrics.get(task, {}).get(name)
 

@@ -1,4 +1,4 @@
-"""What to try next: by chance at first, then where a model of the scores expects the most.
+"""Proposals: by chance at first, then where a model of the scores expects the most.
 
 The model is scikit-learn's Gaussian process, made anew for each proposal from all that is known: a
 proposal is a function of the results so far, its number and the seed, whatever was killed before.
@@ -36,11 +36,11 @@ def propose(
     optimization", 2013, section 4.1.1 (plug-in).
 
     Args:
-        space: What to draw from.
+        space: Space to draw from.
         known: Points with their scores: the larger the better.
         tried: Points that would come to the same again.
-        number: Of the trial.
-        seed: Of the search.
+        number: Number of the trial.
+        seed: Seed of the search.
 
     Returns:
         None if chance finds nothing new.

@@ -1,4 +1,4 @@
-"""What a search came to: `tune.json`, and its findings in words."""
+"""Record of a search: `tune.json`, and its findings in words."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from textwrap import wrap
@@ -6,12 +6,13 @@ from typing import Any
 
 from pydantic import Field
 
-from taskroute.pipeline.experiments.trials.against import NO_DIFFERENCE, Against, against, corrected
-from taskroute.pipeline.experiments.trials.cells import SHARE_DECIMALS, decimals
-from taskroute.pipeline.experiments.tune.finals import OWN_NAME, Final
-from taskroute.pipeline.experiments.tune.judging import Metrics, mean, of
+from taskroute.pipeline.experiments.cells import SHARE_DECIMALS, decimals
+from taskroute.pipeline.experiments.differences import NO_DIFFERENCE, Against, against, corrected
+from taskroute.pipeline.experiments.session import ExperimentRecord
+from taskroute.pipeline.experiments.tune.finals import Final
+from taskroute.pipeline.experiments.tune.judging import Metrics, metric_of
 from taskroute.pipeline.experiments.tune.search import EXHAUSTED, Tried
-from taskroute.pipeline.experiments.tune.trials import OWN
+from taskroute.pipeline.experiments.tune.trials import OWN, OWN_NAME
 from taskroute.schemas.base import Config
 from taskroute.schemas.evaluation import BETTER
 from taskroute.schemas.tuning import Aim, Tuning
@@ -32,28 +33,22 @@ class MetricRecord(Config):
     )
 
 
-class TuneRecord(Config):
-    """What `tune.json` holds."""
+class TuneRecord(ExperimentRecord):
+    """Content of `tune.json`."""
 
-    name: str
+    FILE = "tune.json"
+
     objective: tuple[Aim, ...]
     tuning: Tuning
-    confidence: float
-    rows: dict[str, int]
-    own_values: dict[str, Any] = Field(description="What the config has, by path.")
+    own_values: dict[str, Any] = Field(description="Values of the config, by path.")
     tried: tuple[Tried, ...]
     final_seeds: tuple[int, ...]
     finals: tuple[Final, ...]
     chosen: int | None = Field(description="1 is the config as it is; null: none, so far.")
     chosen_values: dict[str, Any] = {}
     metrics: tuple[MetricRecord, ...] = ()
-    findings: tuple[str, ...]
     ended_by: str | None = Field(description="The budget that was spent, or an exhausted space.")
     examples: int
-    code_digest: str = ""
-    data_digest: str = ""
-    machine: str = ""
-    versions: dict[str, str] = {}
 
 
 def metric_records(
@@ -67,15 +62,15 @@ def metric_records(
 
     Args:
         split: On which they were measured.
-        own: Those of the config as it is, by seed.
-        chosen: Those of the chosen trial.
+        own: Metrics of the config as it is, by seed.
+        chosen: Metrics of the chosen trial.
         named: Task and metric of those that are wanted.
-        confidence: Of the intervals.
+        confidence: Confidence level of the intervals.
     """
     rows = []
     for task, metric in named:
-        ours = {seed: of(metrics, task, metric) for seed, metrics in chosen.items()}
-        theirs = {seed: of(metrics, task, metric) for seed, metrics in own.items()}
+        ours = {seed: metric_of(metrics, task, metric) for seed, metrics in chosen.items()}
+        theirs = {seed: metric_of(metrics, task, metric) for seed, metrics in own.items()}
         # Of a rate or a calibration neither more nor less is better: there is nothing to test.
         better = BETTER.get(metric)
         test = against(OWN_NAME, ours, theirs, better, confidence) if better else None
@@ -104,15 +99,15 @@ def findings(
     ended_by: str | None,
     confidence: float,
 ) -> tuple[str, ...]:
-    """What the finals show, in sentences.
+    """Findings of the finals, in sentences.
 
     Args:
         finals: All of them.
         chosen: The one of the best mean.
-        metrics: Of `metric_records`, of every split.
-        search_scores: Of the one seed of the search, by number.
+        metrics: Result of `metric_records`, for every split.
+        search_scores: Scores with the one seed of the search, by number.
         ended_by: The budget that was spent, or an exhausted space, if any.
-        confidence: Of the intervals.
+        confidence: Confidence level of the intervals.
     """
     if ended_by == "minutes":
         return ()
@@ -163,7 +158,7 @@ def _on_chosen(chosen: Final, confidence: float, num_tests: int) -> Iterator[str
 
 
 def _on_luck(chosen: Final, search_scores: Mapping[int, float | None]) -> Iterator[str]:
-    """What the search promised, and what came of it."""
+    """Compares the promise of the search with the finals."""
     before = search_scores.get(chosen.number)
     own = search_scores.get(OWN)
     test = chosen.against_own
@@ -206,13 +201,8 @@ def _name(number: int) -> str:
     return "the config as it is" if number == OWN else f"trial {number}"
 
 
-def means(row: MetricRecord) -> tuple[float | None, float | None]:
-    """Of the config as it is, and of the chosen trial."""
-    return mean(row.own_by_seed.values()), mean(row.chosen_by_seed.values())
-
-
 def objective(record: TuneRecord) -> str:
-    """What was looked for, in words."""
+    """The objective in words."""
     aims = ", ".join(
         f"{aim.task} {aim.metric}" + ("" if aim.weight == 1 else f" x {aim.weight:g}")
         for aim in record.objective
@@ -221,7 +211,7 @@ def objective(record: TuneRecord) -> str:
 
 
 def comments(record: TuneRecord, date: str) -> list[str]:
-    """What stands at the head of `best.yaml`."""
+    """Comments at the head of `best.yaml`."""
     tried = f"{len(record.tried)} trials"
     if record.chosen == OWN:
         found = f"`taskroute tune`, {date}: none of {tried} is better than this config."

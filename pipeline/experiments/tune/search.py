@@ -6,11 +6,12 @@ from typing import Any
 
 from pydantic import Field, ValidationError
 
-from taskroute.pipeline.experiments.trials.keys import trial_key
+from taskroute.pipeline.experiments.bench import Bench, BudgetSpentError
+from taskroute.pipeline.experiments.keys import trial_key
 from taskroute.pipeline.experiments.tune.judging import aims_of, broken, score
 from taskroute.pipeline.experiments.tune.proposals import propose
 from taskroute.pipeline.experiments.tune.space import Point, point_of, space_of, values_of
-from taskroute.pipeline.experiments.tune.trials import Bench, BudgetSpentError, Trial, TrialResult
+from taskroute.pipeline.experiments.tune.trials import OWN, OWN_NAME, TuneResult, TuneTrial
 from taskroute.schemas.base import Config
 from taskroute.schemas.errors import DataError
 from taskroute.schemas.recommender import ModelConfig, RecommenderConfig
@@ -20,12 +21,12 @@ EXHAUSTED = "space"
 
 
 class Tried(Config):
-    """A trial of the search, and what it came to."""
+    """A trial of the search with its result."""
 
     number: int = Field(description="From 1, which is the config as it is.")
-    values: dict[str, Any] = Field(description="What differs from it, by path.")
-    result: TrialResult | None = Field(description="Null where these are impossible together.")
-    score: float | None = Field(description="Of the objective; null where it has none.")
+    values: dict[str, Any] = Field(description="Values that differ from it, by path.")
+    result: TuneResult | None = Field(description="Null where these are impossible together.")
+    score: float | None = Field(description="Score of the objective; null where it has none.")
     against_it: tuple[str, ...] = Field(
         description="Why it cannot be chosen: a problem, or each constraint that it breaks."
     )
@@ -44,8 +45,8 @@ class Search:
 
     Args:
         config: With its `tuning`.
-        tuning: That part.
-        digests: Of the log and the code.
+        tuning: That part of it.
+        digests: Digests of the log and the code.
         bench: Runs the trials.
     """
 
@@ -54,14 +55,14 @@ class Search:
         config: RecommenderConfig,
         tuning: Tuning,
         digests: Mapping[str, str],
-        bench: Bench,
+        bench: Bench[TuneTrial, TuneResult],
     ):
         self._config, self._tuning = config, tuning
         self._digests, self._bench = digests, bench
         self._model = config.part(ModelConfig)
         self.aims = aims_of(tuning.objective, config.tasks)
 
-    def trial(self, number: int, values: Mapping[str, Any], seed: int | None = None) -> Trial:
+    def trial(self, number: int, values: Mapping[str, Any], seed: int | None = None) -> TuneTrial:
         """The trial of these values, with the config's own seed by default.
 
         Raises:
@@ -69,7 +70,9 @@ class Search:
         """
         seed = self._config.training.seed if seed is None else seed
         made = with_values(self._model, {**values, "training.seed": seed})
-        return Trial(number, seed, values, made, trial_key(made, self._config, self._digests))
+        name = OWN_NAME if number == OWN else f"trial {number}"
+        key = trial_key(made, self._config, self._digests)
+        return TuneTrial(name, seed, made, key, number, values)
 
     def run(self, on_trial: Callable[[Tried, bool], None], num_finals: int) -> Searched:
         """Tries what is wanted, or what the budget allows.
@@ -87,7 +90,7 @@ class Search:
             try:
                 found, reused = self._try(len(tried) + 1, values, tried, num_finals)
             except BudgetSpentError as spent:
-                return Searched(tuple(tried), spent.budget)
+                return Searched(tuple(tried), str(spent))
             tried.append(found)
             if tried[0].score is None:
                 reasons = "; ".join(tried[0].against_it)
@@ -113,7 +116,7 @@ class Search:
     def _try(
         self, number: int, values: dict[str, Any], tried: Sequence[Tried], num_finals: int
     ) -> tuple[Tried, bool]:
-        result: TrialResult | None = None
+        result: TuneResult | None = None
         found, reused = None, False
         try:
             trial = self.trial(number, values)
@@ -128,7 +131,7 @@ class Search:
         made = Tried(number=number, values=values, result=result, score=found, against_it=reasons)
         return made, reused
 
-    def reasons(self, result: TrialResult, own: TrialResult) -> tuple[str, ...]:
+    def reasons(self, result: TuneResult, own: TuneResult) -> tuple[str, ...]:
         """Why a trial cannot be chosen, beside the result of the config as it is."""
         if result.problem:
             return (result.problem,)
@@ -138,7 +141,7 @@ class Search:
 
 
 def _known(points: Sequence[Point | None], tried: Sequence[Tried]) -> list[tuple[Point, float]]:
-    """What the proposals learn from.
+    """Points and scores that the proposals learn from.
 
     What breaks a constraint is no better than the worst that breaks none; where all break one, the
     objective alone leads on. What came to nothing is as bad as the worst of all.

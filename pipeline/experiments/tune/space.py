@@ -1,4 +1,4 @@
-"""What a search draws from: a dimension for each parameter, in the numbers that a model sees."""
+"""Space of a search: a dimension for each parameter, in the numbers that a model sees."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -29,7 +29,7 @@ class Dimension:
 
     Attributes:
         parameter: As declared.
-        held: What the field holds for each of the declared values; None for a range.
+        held: Content of the field for each of the declared values; None for a range.
         is_whole: Whether a range is of whole numbers.
     """
 
@@ -38,8 +38,8 @@ class Dimension:
     is_whole: bool = False
 
     @classmethod
-    def of(cls, config: BaseModel, path: str, parameter: Parameter) -> "Dimension":
-        """That of a field of a config."""
+    def of_field(cls, config: BaseModel, path: str, parameter: Parameter) -> "Dimension":
+        """The dimension of a field of a config."""
         if parameter.values is None:
             return cls(parameter, is_whole=takes_whole_numbers(config, path, parameter))
         held = [
@@ -49,7 +49,7 @@ class Dimension:
         return cls(parameter, tuple(held))
 
     def value(self, point: float) -> Any:
-        """What the field gets for a point."""
+        """The field's value at a point."""
         if self.parameter.values is not None and self.held is not None:
             value = self.held[int(point)]
             # What is no number stays as it was written: a trunk without all its defaults.
@@ -57,7 +57,7 @@ class Dimension:
         return int(point) if self.is_whole else point
 
     def point(self, value: Any) -> float | None:
-        """Where a value of the field lies; None if the parameter cannot take it."""
+        """The point of a value of the field; None if the parameter cannot take it."""
         if self.held is not None:
             return float(self.held.index(value)) if value in self.held else None
         low, high = self._ends
@@ -106,17 +106,18 @@ Point = dict[str, float]
 def space_of(config: BaseModel, tuning: Tuning) -> Space:
     """The dimensions by path."""
     return {
-        path: Dimension.of(config, path, declared) for path, declared in tuning.parameters.items()
+        path: Dimension.of_field(config, path, declared)
+        for path, declared in tuning.parameters.items()
     }
 
 
 def values_of(space: Space, point: Point) -> dict[str, Any]:
-    """What the fields get, by path."""
+    """Values of the fields, by path."""
     return {path: dimension.value(point[path]) for path, dimension in space.items()}
 
 
 def point_of(config: BaseModel, space: Space) -> Point | None:
-    """Where the config itself lies in a space; None if it lies outside."""
+    """The point of the config itself; None if it lies outside of the space."""
     points = {
         path: space[path].point(value) for path, value in current_values(config, space).items()
     }

@@ -1,26 +1,27 @@
 """A search on a screen of 80 columns: a line a trial, and the tables at its end."""
 
 from collections.abc import Mapping, Sequence
-from statistics import stdev
 from typing import Any
 
 import yaml
 from rich.console import Console
 from rich.table import Table
 
-from taskroute.pipeline.experiments.trials.cells import (
+from taskroute.pipeline.experiments.cells import (
     SHARE_DECIMALS,
     WIDTH,
     decimals,
     difference,
     plain_table,
     print_words,
+    spread,
     time_left,
     with_spread,
 )
-from taskroute.pipeline.experiments.tune.record import MetricRecord, TuneRecord, means, objective
+from taskroute.pipeline.experiments.tune.judging import mean
+from taskroute.pipeline.experiments.tune.record import MetricRecord, TuneRecord, objective
 from taskroute.pipeline.experiments.tune.search import EXHAUSTED, Tried
-from taskroute.pipeline.experiments.tune.trials import OWN, Trial, TrialResult
+from taskroute.pipeline.experiments.tune.trials import OWN, TuneResult, TuneTrial
 
 _SHOWN_TRIALS = 5
 
@@ -39,11 +40,10 @@ def trial_line(
 
 
 def final_line(
-    trial: Trial, result: TrialResult, score: float | None, *, reused: bool, seconds_left: float
+    trial: TuneTrial, result: TuneResult, score: float | None, *, reused: bool, seconds_left: float
 ) -> str:
     """One line on a training of a finalist."""
-    name = "config" if trial.number == OWN else f"trial {trial.number}"
-    head = f"  {name:<9}seed {trial.seed:<5}"
+    head = f"  {trial.name:<9}seed {trial.seed:<5}"
     if result.problem:
         return shortened(head + result.problem)
     return f"{head}{shown(score):>9}  {_effort(result)}" + _left(reused, seconds_left)
@@ -61,7 +61,7 @@ def shortened(line: str) -> str:
     return line if len(line) <= WIDTH else line[: WIDTH - 3] + "..."
 
 
-def _effort(result: TrialResult | None) -> str:
+def _effort(result: TuneResult | None) -> str:
     return f"{result.epochs:>3} epochs{result.seconds:>8.1f}s" if result else ""
 
 
@@ -88,7 +88,7 @@ def print_record(record: TuneRecord, console: Console) -> None:
 
 
 def notes(record: TuneRecord) -> list[str]:
-    """How to read the tables."""
+    """Notes on reading the tables."""
     lines = [f"objective: {objective(record)}."]
     if record.finals:
         lines.append(
@@ -100,7 +100,7 @@ def notes(record: TuneRecord) -> list[str]:
 
 
 def unfinished(record: TuneRecord) -> list[str]:
-    """What is still to be done, if anything."""
+    """Lines on work that is left, if any."""
     match record.ended_by:
         case "minutes":
             return [
@@ -124,8 +124,8 @@ def _trial_table(record: TuneRecord) -> Table:
 
     def order(tried: Tried) -> tuple[bool, float, float]:
         final = finals.get(tried.number)
-        mean = final.mean if final and final.mean is not None else -1e9
-        return tried.number != OWN, -mean, -(tried.score or 0.0)
+        final_mean = final.mean if final and final.mean is not None else -1e9
+        return tried.number != OWN, -final_mean, -(tried.score or 0.0)
 
     allowed = [each for each in record.tried if not each.against_it or each.number == OWN]
     shown_trials = sorted(allowed, key=order)
@@ -147,22 +147,16 @@ def _metric_table(split: str, rows: Sequence[MetricRecord], chosen: int) -> Tabl
     name = "config" if chosen == OWN else f"trial {chosen}"
     table = plain_table(split, "", "config", name, "difference")
     for row in rows:
-        own, ours = means(row)
-        spreads = [_spread(row.own_by_seed), _spread(row.chosen_by_seed)]
+        own, ours = mean(row.own_by_seed.values()), mean(row.chosen_by_seed.values())
         digits = SHARE_DECIMALS if abs(own or 0.0) < 10 else 2
         table.add_row(
             row.task,
             row.metric,
-            with_spread(own, spreads[0], digits),
-            with_spread(ours, spreads[1], digits),
+            with_spread(own, spread(row.own_by_seed.values()), digits),
+            with_spread(ours, spread(row.chosen_by_seed.values()), digits),
             difference(row.against_own, digits),
         )
     return table
-
-
-def _spread(by_seed: Mapping[int, float | None]) -> float | None:
-    known = [value for value in by_seed.values() if value is not None]
-    return stdev(known) if len(known) > 1 else None
 
 
 def _value_table(own: Mapping[str, Any], chosen: Mapping[str, Any], record: TuneRecord) -> Table:

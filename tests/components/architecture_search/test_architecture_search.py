@@ -38,15 +38,20 @@ RESULT = SearchResult(
 calls = []
 
 
+def leave_progress(folder):
+    Path(folder).mkdir(parents=True, exist_ok=True)
+    (Path(folder) / "progress.json").write_text("{}")
+
+
 def found(**arguments):
     calls.append(arguments)
-    Path(arguments["checkpoint"]).write_text("progress")
+    leave_progress(arguments["checkpoint"])
     return RESULT.model_dump_json()
 
 
 def killed(**arguments):
     calls.append(arguments)
-    Path(arguments["checkpoint"]).write_text("progress")
+    leave_progress(arguments["checkpoint"])
     raise KeyboardInterrupt
 
 

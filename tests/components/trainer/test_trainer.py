@@ -75,7 +75,8 @@ def test_a_warm_start_names_the_serving_folder():
 def test_the_raw_rows_are_added_to_what_run_fn_is_told(raw_examples, monkeypatch, tmp_path):
     calls = []
     monkeypatch.setattr(trainer.GenericExecutor, "Do", lambda self, *args: calls.append(args))
-    properties = {"custom_config": json_utils.dumps({"name": "demo"}), "run_fn": "f"}
+    given = {"name": "demo", "checkpoint_folder": str(tmp_path / "training")}
+    properties = {"custom_config": json_utils.dumps(given), "run_fn": "f"}
     executor.Executor().Do({"raw_examples": [raw_examples]}, {}, properties)
     ((_, _, passed),) = calls
     assert passed["run_fn"] == "f"
@@ -136,7 +137,7 @@ def test_what_another_config_has_left_is_removed(raw_examples, monkeypatch, tmp_
 
 def test_a_warm_start_goes_on_from_the_version_that_serves(raw_examples, monkeypatch, tmp_path):
     model, serving = tmp_path / "model", tmp_path / "serving"
-    config = {"warm_start": str(serving)}
+    config = {"warm_start": str(serving), "checkpoint_folder": str(tmp_path / "training")}
     assert told(monkeypatch, config, raw_examples)["warm_start"] is None
     (model / "WarmStart").mkdir(parents=True)
     (model / "saved_model.pb").write_bytes(b"graph")

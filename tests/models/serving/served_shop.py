@@ -9,7 +9,7 @@ from tensorflow_metadata.proto.v0 import schema_pb2
 from taskroute.models.calibration import LogitMap
 from taskroute.models.dataset import feature_spec
 from taskroute.models.ranker import MultiTaskRanker
-from taskroute.models.trainer import num_ids
+from taskroute.models.training import num_ids
 from taskroute.schemas.log_schema import make_schema
 from taskroute.schemas.recommender import ModelConfig
 from taskroute.schemas.serving import Serving

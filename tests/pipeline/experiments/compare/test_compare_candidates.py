@@ -11,7 +11,7 @@ from taskroute.pipeline.cli.main import cli
 from taskroute.pipeline.experiments.compare.candidates import choose
 from taskroute.pipeline.experiments.compare.command import make_trials
 from taskroute.pipeline.experiments.compare.matching import matched, size
-from taskroute.pipeline.experiments.trials.shared_data import SharedData
+from taskroute.pipeline.experiments.shared_data import SharedData
 from taskroute.schemas.errors import ConfigError
 from taskroute.schemas.recommender import ModelConfig, RecommenderConfig, load_config
 from taskroute.schemas.trunks import MmoeTrunk
@@ -70,13 +70,13 @@ def keys(config, digests=None):
     data = SharedData(Path("graph"), Path("transformed"), Path("raw"))
     digests = digests or {"data": "d", "code": "c"}
     trials = make_trials(config, chosen, data, 2, "none", digests)
-    assert [(trial.trunk, trial.seed) for trial in trials] == [
+    assert [(trial.name, trial.seed) for trial in trials] == [
         ("snr_trans", 1),
         ("mmoe", 1),
         ("snr_trans", 2),
         ("mmoe", 2),
     ]
-    return {(trial.trunk, trial.seed): trial.key for trial in trials}
+    return {(trial.name, trial.seed): trial.key for trial in trials}
 
 
 class TestAKey:

@@ -8,17 +8,12 @@ import numpy as np
 import pytest
 from rich.console import Console
 
+from taskroute.pipeline.experiments.cells import decimals
 from taskroute.pipeline.experiments.compare.command import _latencies, summarize, trial_line, write
 from taskroute.pipeline.experiments.compare.summary import Comparison
 from taskroute.pipeline.experiments.compare.tables import print_comparison
-from taskroute.pipeline.experiments.compare.trials import (
-    Cost,
-    Outcome,
-    Progress,
-    Trial,
-    TrialResult,
-)
-from taskroute.pipeline.experiments.trials.cells import decimals
+from taskroute.pipeline.experiments.compare.trials import TrunkResult
+from taskroute.pipeline.experiments.trial import Cost, Trial
 from taskroute.schemas.recommender import ModelConfig, RecommenderConfig
 
 CONFIG = RecommenderConfig.model_validate(
@@ -58,7 +53,7 @@ def make_comparison(aucs=AUCS, missing=(), gauc=0.6, watch=12_345.6, num_rarer=N
             if (trunk, seed) in missing:
                 continue
             results.append(
-                TrialResult(
+                TrunkResult(
                     key=trial.key,
                     trunk=trunk,
                     seed=seed,
@@ -74,14 +69,13 @@ def make_comparison(aucs=AUCS, missing=(), gauc=0.6, watch=12_345.6, num_rarer=N
                     },
                 )
             )
-    left = tuple(trial for trial in trials if (trial.trunk, trial.seed) in missing)
     return summarize(
         CONFIG,
         trials,
-        Outcome(tuple(results), left),
+        results,
         dict.fromkeys(aucs, 1234.567),
         match="parameters",
-        rows={"train": 800, "validation": 100, "test": 100},
+        facts={"rows": {"train": 800, "validation": 100, "test": 100}},
     )
 
 
@@ -208,7 +202,7 @@ def test_no_line_is_wider_than_80_columns_and_nothing_is_cut(watch):
 
 def test_the_line_of_a_trial_fits_too():
     cost = make_comparison()
-    result = TrialResult(
+    result = TrunkResult(
         key="k",
         trunk="gumbel_matrix",
         seed=12_345,
@@ -219,8 +213,8 @@ def test_the_line_of_a_trial_fits_too():
         metrics={},
     )
     assert cost.costs
-    assert len(trial_line(Progress(result, 100, 450, 12 * 3600.0))) <= 80
-    assert trial_line(Progress(result, 2, 2, 0.0)).endswith("s")
+    assert len(trial_line(result, 100, 450, 12 * 3600.0)) <= 80
+    assert trial_line(result, 2, 2, 0.0).endswith("s")
 
 
 def test_the_files_hold_what_was_found(tmp_path):

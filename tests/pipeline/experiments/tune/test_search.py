@@ -5,11 +5,12 @@ import math
 
 import pytest
 
-from taskroute.pipeline.experiments.trials.trial_file import TrialFile
+from taskroute.pipeline.experiments.bench import Bench
+from taskroute.pipeline.experiments.trial_file import TrialFile
 from taskroute.pipeline.experiments.tune.finals import choose, finalists, judge, run_finals
 from taskroute.pipeline.experiments.tune.record import findings, metric_records
 from taskroute.pipeline.experiments.tune.search import EXHAUSTED, Search
-from taskroute.pipeline.experiments.tune.trials import Bench, TrialResult
+from taskroute.pipeline.experiments.tune.trials import TuneResult, keeping_failures
 from taskroute.schemas.errors import DataError
 from taskroute.schemas.recommender import ModelConfig, RecommenderConfig
 from taskroute.schemas.tuning import with_values
@@ -68,7 +69,7 @@ class Machine:
         luck = self.noise * math.sin(1e4 * quality(trial.config) + 37.0 * trial.seed)
         auc = 0.9 + quality(trial.config) + luck
         metrics = {"click": {"auc": auc, "log_loss": 1 - auc}, "like": {"auc": auc - 0.1}}
-        return TrialResult(
+        return TuneResult(
             key=trial.key,
             seed=trial.seed,
             values=dict(trial.values),
@@ -98,8 +99,8 @@ class Shop:
         self.config = RecommenderConfig.model_validate(content)
         self.machine = machine or Machine()
         self.bench = Bench(
-            TrialFile(folder / "trials.jsonl", TrialResult),
-            self.machine.train,
+            TrialFile(folder / "trials.jsonl", TuneResult),
+            keeping_failures(self.machine.train),
             max_examples=max_examples,
             ends_at=ends_at,
             clock=lambda: self.machine.now,

@@ -2,18 +2,17 @@
 
 import json
 import math
-import sys
-from types import SimpleNamespace
 
 import pytest
 import yaml
 from click.testing import CliRunner
 
 from taskroute.pipeline.cli.main import cli
-from taskroute.pipeline.experiments.trials import session
+from taskroute.pipeline.experiments import session, worker
+from taskroute.pipeline.experiments.shared_data import SharedData
+from taskroute.pipeline.experiments.trial import Cost
 from taskroute.pipeline.experiments.tune import command
 from taskroute.pipeline.experiments.tune.record import TuneRecord
-from taskroute.pipeline.experiments.tune.trials import TrialResult
 from taskroute.schemas.recommender import ModelConfig, load_config
 
 CONFIG = {
@@ -46,29 +45,33 @@ CONFIG = {
 }
 
 
+COST = Cost(trunk_parameters=1, parameters=2, macs=3, served_parameters=2, served_macs=3)
+NUM_ROWS = 800
+
+
 class Machine:
-    """In the place of Trainer: better near a learning rate of 0.01; test is 0.01 below."""
+    """In the place of Worker: better near a learning rate of 0.01; test is 0.01 below."""
 
     def __init__(self):
         self.measured, self.kept = [], None
 
-    def measure(self, trial, split, *, keep=False):
+    def measure(self, trial, split, *, keep, log_dir):
         self.measured.append((split, trial.number, trial.seed))
         if trial.number == 3:
             raise FloatingPointError("a long story: " + "and then it went on, " * 9)
         gap = math.log10(trial.config.training.learning_rate / 0.01)
         auc = 0.8 - 0.02 * gap**2 + 0.001 * math.sin(trial.seed + trial.number)
         auc -= 0.01 * (split == "test")
-        return TrialResult(
-            key=trial.key,
-            seed=trial.seed,
-            values=dict(trial.values),
-            epochs=12,
-            examples=1000,
+        return worker.Measured(
             metrics={
                 "click": {"auc": auc, "log_loss": 0.5},
                 "a_task_of_a_long_name": {"mae": 12_345.6 - auc},
             },
+            num_rarer={},
+            num_invalid=0,
+            epochs=12,
+            best_epoch=10,
+            cost=COST,
         )
 
     def keep_only(self, keys):
@@ -76,15 +79,16 @@ class Machine:
 
 
 @pytest.fixture
-def machine(monkeypatch):
+def machine(monkeypatch, tmp_path):
     made = Machine()
-    trainer = SimpleNamespace(Trainer=lambda *_: made)
-    monkeypatch.setitem(sys.modules, "taskroute.pipeline.experiments.tune.trainer", trainer)
+    monkeypatch.setattr(worker, "Worker", lambda *_: made)
     monkeypatch.setattr(session, "check_log", lambda *_: None)
     monkeypatch.setattr(session, "log_fingerprint", lambda *_: "log")
     monkeypatch.setattr(session, "digests_of", lambda *_: {"data": "d", "code": "c"})
-    rows = {"train": 800, "validation": 100, "test": 100}
-    monkeypatch.setattr(session, "prepare", lambda *_: (None, rows))
+    rows = {"train": NUM_ROWS, "validation": 100, "test": 100}
+    monkeypatch.setattr(
+        session, "prepare", lambda *_: (SharedData(tmp_path, tmp_path, tmp_path), rows)
+    )
     return made
 
 
@@ -120,7 +124,7 @@ def test_the_written_config_is_the_one_that_was_trained(tune, tmp_path):
     record = tune()
     found = load_config(tmp_path / "root" / "tune" / "best.yaml")
     lines = (tmp_path / "root" / "tune" / "trials.jsonl").read_text().splitlines()
-    from taskroute.pipeline.experiments.trials.keys import trial_key
+    from taskroute.pipeline.experiments.keys import trial_key
 
     key = trial_key(found.part(ModelConfig), found, {"data": "d", "code": "c"})
     (line,) = [json.loads(line) for line in lines if json.loads(line)["key"] == key]
@@ -161,7 +165,7 @@ def test_the_record_survives_json_and_names_what_failed(tune, tmp_path):
     assert read.tried[2].against_it[0].startswith("FloatingPointError")
     assert read.finals[0].number == 1
     assert read.final_seeds == (8, 9, 10)
-    assert read.examples == 1000 * (7 + 4 * 3)
+    assert read.examples == 12 * NUM_ROWS * (7 + 4 * 3)
 
 
 def test_a_second_call_trains_nothing(tune, machine):

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from taskroute.components.measures.rows import TaskRows
-from taskroute.pipeline.experiments.trials.held_out import _counts
+from taskroute.pipeline.experiments.held_out import _counts
 
 
 @pytest.mark.parametrize(("kind", "expected"), [("binary", [2, 1]), ("regression", [3])])

@@ -2,14 +2,9 @@
 
 import pytest
 
-from taskroute.pipeline.experiments.compare.trials import (
-    Cost,
-    Trial,
-    TrialResult,
-    missing_seeds,
-    run_trials,
-)
-from taskroute.pipeline.experiments.trials.trial_file import TrialFile
+from taskroute.pipeline.experiments.bench import Bench
+from taskroute.pipeline.experiments.trial import Trial, TrialResult
+from taskroute.pipeline.experiments.trial_file import TrialFile
 from taskroute.schemas.recommender import ModelConfig
 
 CONFIG = ModelConfig.model_validate(
@@ -18,7 +13,6 @@ CONFIG = ModelConfig.model_validate(
         "tasks": [{"name": "click", "label": {"column": "clicked"}}],
     }
 )
-COST = Cost(trunk_parameters=1, parameters=2, macs=3, served_parameters=2, served_macs=3)
 
 
 def make_trials(trunks=("a", "b"), seeds=(1, 2), config="x"):
@@ -38,31 +32,23 @@ class Machine:
         if trial.key == self.dies_at:
             raise KeyboardInterrupt
         self.trained.append(trial.key)
-        self.now += self.seconds.get(trial.trunk, 1.0)
+        self.now += self.seconds.get(trial.name, 1.0)
         return TrialResult(
             key=trial.key,
-            trunk=trial.trunk,
             seed=trial.seed,
             epochs=2,
             best_epoch=1,
-            cost=COST,
             metrics={"click": {"auc": 0.5 + trial.seed / 100, "gauc": None}},
         )
 
     def run(self, trials, path, **arguments):
-        return run_trials(
-            trials,
-            TrialFile(path, TrialResult),
-            self.train,
-            self.lines.append,
-            clock=lambda: self.now,
-            **arguments,
-        )
+        bench = Bench(TrialFile(path, TrialResult), self.train, clock=lambda: self.now, **arguments)
+        return bench.run_all(trials, lambda *line: self.lines.append(line))
 
 
 @pytest.fixture
 def path(tmp_path):
-    return tmp_path / "compare" / "trials.jsonl"
+    return tmp_path / "new" / "trials.jsonl"
 
 
 def test_a_finished_trial_is_not_trained_again(path):
@@ -72,14 +58,14 @@ def test_a_finished_trial_is_not_trained_again(path):
     assert machine.trained == []
 
 
-def test_a_killed_comparison_goes_on_at_the_trial_that_it_was_killed_in(path):
+def test_killed_trials_go_on_at_the_trial_that_it_was_killed_in(path):
     trials = make_trials()
     with pytest.raises(KeyboardInterrupt):
         Machine(dies_at="x-a-2").run(trials, path)
     machine = Machine()
-    outcome = machine.run(trials, path)
+    results = machine.run(trials, path)
     assert machine.trained == ["x-a-2", "x-b-2"]
-    assert [result.key for result in outcome.results] == [trial.key for trial in trials]
+    assert [result.key for result in results] == [trial.key for trial in trials]
 
 
 def test_a_line_that_a_kill_has_cut_short_is_trained_again_and_hurts_no_other(path):
@@ -87,7 +73,7 @@ def test_a_line_that_a_kill_has_cut_short_is_trained_again_and_hurts_no_other(pa
     Machine().run(trials, path)
     path.write_text(path.read_text()[:-20])
     machine = Machine()
-    assert len(machine.run(trials, path).results) == 4
+    assert len(machine.run(trials, path)) == 4
     assert machine.trained == ["x-b-2"]
     machine = Machine()
     machine.run(trials, path)
@@ -122,33 +108,33 @@ def test_a_line_of_another_version_is_no_result(path):
 class TestABudget:
     def test_stops_before_the_trial_that_would_pass_it(self, path):
         machine = Machine(seconds={"a": 10.0, "b": 30.0})
-        outcome = machine.run(make_trials(seeds=(1, 2, 3)), path, ends_at=75.0)
+        results = machine.run(make_trials(seeds=(1, 2, 3)), path, ends_at=75.0)
         # 40 s for the first seed, 50 after the second a; another b of 30 s would end at 80.
         assert machine.trained == ["x-a-1", "x-b-1", "x-a-2"]
         assert machine.now <= 75
-        assert missing_seeds(outcome.missing) == {"b": [2, 3], "a": [3]}
+        assert [result.key for result in results] == machine.trained
 
     def test_counts_what_was_spent_before(self, path):
         machine = Machine(seconds={"a": 10.0, "b": 10.0})
         machine.now = 1000.0
-        outcome = machine.run(make_trials(), path, ends_at=900.0)
+        results = machine.run(make_trials(), path, ends_at=900.0)
         assert machine.trained == []
-        assert len(outcome.missing) == 4
+        assert results == []
 
     def test_is_filled_by_the_next_call(self, path):
         Machine(seconds={"a": 10.0, "b": 10.0}).run(make_trials(), path, ends_at=25.0)
-        outcome = Machine().run(make_trials(), path, ends_at=1000.0)
-        assert outcome.missing == ()
+        results = Machine().run(make_trials(), path, ends_at=1000.0)
+        assert len(results) == 4
 
     def test_does_not_touch_what_is_already_there(self, path):
         Machine().run(make_trials(), path)
-        outcome = Machine().run(make_trials(), path, ends_at=0.0)
-        assert len(outcome.results) == 4
+        results = Machine().run(make_trials(), path, ends_at=0.0)
+        assert len(results) == 4
 
 
 def test_time_left_goes_by_the_trials_of_the_same_trunk(path):
     machine = Machine(seconds={"a": 10.0, "b": 30.0})
     machine.run(make_trials(), path)
     # After the first a, the b are expected to take as long; then each by its own.
-    assert [line.seconds_left for line in machine.lines] == [30.0, 40.0, 30.0, 0.0]
-    assert [(line.number, line.total) for line in machine.lines] == [(n, 4) for n in (1, 2, 3, 4)]
+    assert [seconds_left for _, _, seconds_left in machine.lines] == [30.0, 40.0, 30.0, 0.0]
+    assert [number for _, number, _ in machine.lines] == [1, 2, 3, 4]

@@ -1,29 +1,24 @@
 """What a training writes about its routes."""
 
 import logging
-from types import SimpleNamespace
 
 import pytest
 import tensorflow as tf
 
-from taskroute.models.callbacks import RoutingLog
 from taskroute.models.layers.gumbel_matrix import GumbelMatrix
 from taskroute.models.layers.sub_network_routing import SnrTrans
+from taskroute.models.training_log import TrainingLog
 from taskroute.schemas import trunks
 
 
 def logged(trunk, folder, epochs=2):
     trunk(tf.zeros([2, 3]))
-    log = RoutingLog(str(folder))
-    log.set_model(SimpleNamespace(trunk=trunk))
-    for epoch in range(epochs):
-        log.on_epoch_end(epoch)
-    log.on_train_end()
-    return log
+    with TrainingLog(str(folder), {}) as log:
+        return [log.write_routes(epoch, trunk) for epoch in range(epochs)]
 
 
-def tags(folder):
-    (file,) = (folder / "routing").iterdir()
+def tags(folder, split="routing"):
+    (file,) = (folder / split).iterdir()
     return {
         value.tag
         for record in tf.data.TFRecordDataset(str(file))
@@ -39,17 +34,19 @@ def snr_trans(*counts):
 def test_open_routes_and_the_schedule_are_written_after_each_epoch(tmp_path):
     trunk = snr_trans(2, 3)
     log = logged(trunk, tmp_path)
-    assert log.history["open_routes/layer_2"] == [6, 6]
-    assert log.history["open_routes/tasks"] == [6, 6]
-    assert log.history["schedule/l0_penalty"] == [0, 0]
+    for values in log:
+        assert values["open_routes/layer_2"] == 6
+        assert values["open_routes/tasks"] == 6
+        assert values["schedule/l0_penalty"] == 0
     assert tags(tmp_path) >= {"open_routes/tasks", "routing/tasks", "schedule/l0_penalty"}
 
 
 def test_a_temperature_is_part_of_the_schedule(tmp_path):
     trunk = GumbelMatrix(trunks.GumbelMatrixTrunk(), ["click", "like"])
     log = logged(trunk, tmp_path)
-    (name,) = (name for name in log.history if name.startswith("schedule/temperature"))
-    assert log.history[name] == [pytest.approx(trunk.config.temperature_start)] * 2
+    (name,) = (name for name in log[0] if name.startswith("schedule/temperature"))
+    start = trunk.config.temperature_start
+    assert [values[name] for values in log] == [pytest.approx(start)] * 2
 
 
 def test_a_task_that_a_guard_keeps_alive_is_named_once(tmp_path, caplog):
@@ -61,3 +58,11 @@ def test_a_task_that_a_guard_keeps_alive_is_named_once(tmp_path, caplog):
         logged(trunk, tmp_path)
     (message,) = (record.getMessage() for record in caplog.records if "closed" in record.message)
     assert "every route of task 'like' has closed" in message
+
+
+def test_a_training_that_goes_on_has_every_curve_where_it_was(tmp_path):
+    history = {"loss": [2.0, 1.0], "val_loss": [3.0, 2.0], "open_routes/tasks": [6.0, 5.0]}
+    with TrainingLog(str(tmp_path), history):
+        pass
+    assert tags(tmp_path, "train") == tags(tmp_path, "validation") == {"epoch_loss"}
+    assert tags(tmp_path) == {"open_routes/tasks"}

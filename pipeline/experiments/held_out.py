@@ -1,12 +1,10 @@
-"""What a trained ranker comes to: metrics on rows that it was not trained on."""
+"""Metrics of a trained ranker on rows that it was not trained on."""
 
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
 import tensorflow as tf
 
 from taskroute.components.logs.example_tensors import sparse_columns
@@ -15,32 +13,17 @@ from taskroute.components.measures.rows import TaskRows, row_hashes
 from taskroute.components.measures.scoring import TaskRowMaker
 from taskroute.components.measures.statistics_fn import new_statistics
 from taskroute.models.export import ServedRanker
-from taskroute.pipeline.experiments.trials.shared_data import SharedData
+from taskroute.pipeline.experiments.shared_data import SharedData
 from taskroute.schemas.errors import DataError
 from taskroute.schemas.recommender import RecommenderConfig
-
-# From raw examples to what would be served of them, (B,) by output.
-Score = Callable[[pa.RecordBatch], Mapping[str, npt.ArrayLike]]
-
-
-def score_of(served: ServedRanker) -> Score:
-    """Scores as a server would."""
-
-    specs = served.column_specs()
-    function = tf.function(served.score, input_signature=[specs], autograph=False)
-
-    def score(batch: pa.RecordBatch) -> dict[str, npt.ArrayLike]:
-        return {name: x.numpy() for name, x in function(sparse_columns(batch, specs)).items()}
-
-    return score
 
 
 @dataclass(frozen=True)
 class HeldOut:
-    """What a split says of a ranker.
+    """Metrics of a ranker on a split.
 
     Attributes:
-        metrics: By task; None where one is undefined.
+        metrics: Metrics by task; None where one is undefined.
         num_rarer: Rows of a binary task's rarer label, of a regression all, by task.
         num_invalid: Predictions that no task allows.
     """
@@ -54,9 +37,9 @@ class HeldOutRows:
     """A split with its labels, weights and group key: the same for every ranker.
 
     Args:
-        config: Whose tasks and group key.
+        config: Config with tasks and group key.
         data: Raw rows and the graph that makes their labels.
-        split: Whose rows; no others are read.
+        split: Split whose rows are read, and no others.
     """
 
     def __init__(self, config: RecommenderConfig, data: SharedData, split: str):
@@ -67,12 +50,14 @@ class HeldOutRows:
         patterns = data.raw_files(split)
         self._files = sorted(path for pattern in patterns for path in tf.io.gfile.glob(pattern))
 
-    def measure(self, score: Score) -> HeldOut:
-        """TaskEvaluator's metrics.
+    def measure(self, served: ServedRanker) -> HeldOut:
+        """TaskEvaluator's metrics of a ranker, scored as a server would.
 
         Raises:
             DataError: If the split is empty, or a label cannot be measured.
         """
+        specs = served.column_specs()
+        function = tf.function(served.score, input_signature=[specs], autograph=False)
         statistics: dict[str, Any] = {}
         counts: dict[str, npt.NDArray[np.int64]] = {}
         for number, file in enumerate(self._files):
@@ -80,7 +65,9 @@ class HeldOutRows:
             for batch in read_batches(file):
                 hashes = row_hashes(number, start, len(batch))
                 start += len(batch)
-                for task, rows in self._task_rows(batch, [score(batch)], hashes).items():
+                scores = function(sparse_columns(batch, specs))
+                arrays = {name: values.numpy() for name, values in scores.items()}
+                for task, rows in self._task_rows(batch, [arrays], hashes).items():
                     statistics.setdefault(task, new_statistics(rows)).add(rows)
                     counts[task] = counts.get(task, 0) + _counts(rows)
         if not statistics:

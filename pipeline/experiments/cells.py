@@ -2,11 +2,12 @@
 
 import math
 from collections.abc import Iterable
+from statistics import stdev
 
 from rich.console import Console
 from rich.table import Table
 
-from taskroute.pipeline.experiments.trials.against import NO_DIFFERENCE, Against
+from taskroute.pipeline.experiments.differences import NO_DIFFERENCE, Against
 
 WIDTH = 80
 
@@ -32,6 +33,12 @@ def plain_table(first: str, *headers: str) -> Table:
     return table
 
 
+def spread(values: Iterable[float | None]) -> float | None:
+    """Standard deviation between the seeds that are known; None with fewer than two."""
+    known = [value for value in values if value is not None]
+    return stdev(known) if len(known) > 1 else None
+
+
 def with_spread(mean: float | None, std: float | None, digits: int) -> str:
     """Mean ± standard deviation."""
     if mean is None:
@@ -49,7 +56,7 @@ def difference(test: Against | None, digits: int) -> str:
 
 
 def time_left(seconds: float) -> str:
-    """How long the rest will take."""
+    """Time that the rest will take."""
     return f"about {seconds / 60:.0f} min left" if seconds >= 90 else f"{seconds:.0f} s left"
 
 

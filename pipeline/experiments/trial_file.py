@@ -1,0 +1,43 @@
+"""Results of trials, a line each: kept as they end, and found again by all that decides them."""
+
+import json
+from contextlib import suppress
+from pathlib import Path
+from typing import Generic, TypeVar
+
+from pydantic import ValidationError
+
+from taskroute.pipeline.experiments.trial import TrialResult
+from taskroute.schemas.whole_files import write_whole
+
+ResultT = TypeVar("ResultT", bound=TrialResult)
+
+
+class TrialFile(Generic[ResultT]):
+    """Results by key, a line each.
+
+    Args:
+        path: Made when the first result is added. Lines that are no results go with the next one.
+        result: Class of its lines.
+    """
+
+    def __init__(self, path: Path, result: type[ResultT]):
+        self._path, self._result = path, result
+        self._lines: dict[str, str] = {}
+        # Another version's line may be anything, and an older one's may be cut within a character.
+        text = path.read_text(encoding="utf-8", errors="replace") if path.exists() else ""
+        for line in text.splitlines():
+            with suppress(ValueError, TypeError, KeyError):
+                self._lines[json.loads(line)["key"]] = line
+
+    def find(self, key: str) -> ResultT | None:
+        """The result of a trial that has ended."""
+        try:
+            return self._result.model_validate_json(self._lines[key])
+        except (KeyError, ValidationError):
+            return None
+
+    def add(self, result: ResultT) -> None:
+        """Adds a result; it is on the disk when this returns."""
+        self._lines[result.key] = result.model_dump_json()
+        write_whole(self._path, "".join(f"{line}\n" for line in self._lines.values()))
