@@ -1,6 +1,6 @@
 """Expected watch seconds by each loss, on distributions whose expectation is known.
 
-Run: python benchmarks/watch_time.py [--rows N] [--epochs N] [--seeds N].
+Run: python research/watch_time.py [--rows N] [--epochs N] [--seeds N].
 All losses are tasks of one ranker whose trunk shares nothing, so that one training measures them
 side by side on the same rows. `bias` is the mean prediction over the mean of the known expectations
 of fresh rows, less 1; `worst fifth` the largest absolute bias among fifths of these rows by their

@@ -1,6 +1,6 @@
 """MTNAS beside shared_bottom, mmoe and random routes, on a finished run's transformed examples.
 
-    python benchmarks/mtnas_search.py --root runs/demo --config examples/demo.yaml [--seeds N]
+    python research/mtnas_search.py --root runs/demo --config examples/demo.yaml [--seeds N]
 
 For each seed: a search, the network trained anew from its route; a random search of the same budget
 and its network; shared_bottom and mmoe of as many trunk parameters as the found network. All train

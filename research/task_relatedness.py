@@ -1,10 +1,10 @@
 """When is a routing trunk worth it? Trunks of equal size on tasks of known relatedness.
 
-    python benchmarks/task_relatedness.py             the map of regimes; about 45 minutes
-    python benchmarks/task_relatedness.py --quick     four cells of it, in minutes
-    python benchmarks/task_relatedness.py --gates     variations of the gates' constants
-    python benchmarks/task_relatedness.py --routes    do related tasks share more routes?
-    python benchmarks/task_relatedness.py --report    tables and plot of what was measured so far
+    python research/task_relatedness.py             the map of regimes; about 45 minutes
+    python research/task_relatedness.py --quick     four cells of it, in minutes
+    python research/task_relatedness.py --gates     variations of the gates' constants
+    python research/task_relatedness.py --routes    do related tasks share more routes?
+    python research/task_relatedness.py --report    tables and plot of what was measured so far
 
 Every finished cell is a line of `--results`; a run that was stopped goes on after the last one.
 

@@ -1,7 +1,7 @@
 """Figures of docs/research/results.md: trunks on public and sample logs, by `taskroute compare`.
 
-    python benchmarks/results.py run census_income_college --data DIR [--seeds 5] [--budget MINUTES]
-    python benchmarks/results.py write
+    python research/results.py run census_income_college --data DIR [--seeds 5] [--budget MINUTES]
+    python research/results.py write
 
 `run` searches a route for mtnas first, then trains every trunk with every seed, under
 runs/results/NAME; it goes on where it was stopped. `write` puts the tables of what has been run

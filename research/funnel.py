@@ -1,6 +1,6 @@
 """A conversion rate over all rows: learned by a funnel, and from clicked rows alone.
 
-Run: python benchmarks/funnel.py [--rows N] [--users N] [--seeds N].
+Run: python research/funnel.py [--rows N] [--users N] [--seeds N].
 A log in memory whose click and conversion rates are known: few rows are clicked, and what makes a
 click likely makes a conversion rare. `trained_where: click` learns the conversion from the clicked
 rows, `funnel: click` from all. Errors are over all rows: `cvr` of the conversion rate, `buy` of the

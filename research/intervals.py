@@ -1,6 +1,6 @@
 """How often intervals hold the truth, and how often the gate refuses a candidate that is as good.
 
-Run: python benchmarks/intervals.py [--repeats N]. Scores are normal, shifted for positive rows, so
+Run: python research/intervals.py [--repeats N]. Scores are normal, shifted for positive rows, so
 that the true AUC is known. The Poisson bootstrap (60 replicates, Student's t of their standard
 deviation, and their percentiles) is given beside for the first rows.
 """

@@ -1,6 +1,6 @@
 """What SNR's penalty does: open connections and AUC as it rises, on a run's transformed examples.
 
-    python benchmarks/snr_sweep.py [--root runs/demo] [--config examples/demo.yaml] [--seeds N]
+    python research/snr_sweep.py [--root runs/demo] [--config examples/demo.yaml] [--seeds N]
 
 Reads what `taskroute run` or `demo` left under the root; trains on train, stops on validation,
 measures on test. The last line is one JSON object.

@@ -1,6 +1,6 @@
 """What each balancer does to two tasks whose gradients conflict, and what its step costs.
 
-Run: python benchmarks/balance.py [--rows N] [--epochs N] [--seeds N] [--kinds a,b].
+Run: python research/balance.py [--rows N] [--epochs N] [--seeds N] [--kinds a,b].
 A log in memory: `often` is 1 in three rows of ten, `rarely` in three of a hundred, and the two read
 directions with a cosine of -0.8 through one layer of 8 units, too few for both. Scored are the AUCs
 on fresh rows after the last epoch, by how much they differ from those of `fixed` on the same seeds,
