@@ -164,7 +164,10 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         ranker = Ranker()
-        signatures = {"serving_default": ranker.serving_default, "raw_features": ranker.raw_features}
+        signatures = {
+            "serving_default": ranker.serving_default,
+            "raw_features": ranker.raw_features,
+        }
         model = folder / "model"
         tf.saved_model.save(ranker, str(model / "Format-Serving"), signatures)
         log = make_log(round(arguments.rows / 0.9))

@@ -2,7 +2,7 @@
 
 Run: python benchmarks/ingest.py [--rows N] [--stock-rows N] [--scale-rows N] [--repeats N]. Every
 measurement has a process of its own, with the same Beam runner, one after the other; the time is
-that of the executor's `Do`, imports left out. Ours splits by time in three, TFX's by hash in two, as it can.
+that of the executor's `Do`, imports left out. Ours splits by time in three, TFX's by hash in two.
 Beside wall time stands processor time, which other work on the machine moves less. The last part
 reads a log of ten times the rows of another and compares peak memory and time per row.
 """

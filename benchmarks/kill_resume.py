@@ -7,10 +7,8 @@ of the exported model's warm-up rows are the same to the bit, if no stage that h
 again, if one version was pushed, and if nothing half-written is left.
 """
 
-import argparse
 import json
 import os
-import platform
 import shutil
 import signal
 import subprocess
@@ -20,6 +18,8 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from harness import options, report
 
 import numpy as np
 import yaml
@@ -56,7 +56,7 @@ _CONFIG = {
 
 @dataclass(frozen=True)
 class Ended:
-    """What a finished run came to."""
+    """Results of a finished run."""
 
     metrics: Any
     curves: Any
@@ -67,10 +67,7 @@ class Ended:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--kills", type=int, default=20)
-    parser.add_argument("--rows", type=int, default=3_000)
-    parser.add_argument("--seed", type=int, default=1)
+    parser = options(__doc__, kills=(20, 1), rows=(3_000, 1_000), seed=(1, 1))
     arguments = parser.parse_args()
     draw = np.random.default_rng(arguments.seed)
     with tempfile.TemporaryDirectory() as name:
@@ -104,17 +101,12 @@ def main() -> None:
                 flush=True,
             )
             shutil.rmtree(folder / f"{number}")
-    print(
-        json.dumps(
-            {
-                "kills": arguments.kills,
-                "passed": passed,
-                "stages": {name: stages_killed.count(name) for name in sorted(set(stages_killed))},
-                "rows": arguments.rows,
-                "machine": f"{platform.machine()}, {os.cpu_count()} cores, load "
-                f"{os.getloadavg()[1]:.1f}",
-            }
-        )
+    report(
+        "killed runs against one left alone",
+        kills=arguments.kills,
+        passed=passed,
+        stages={name: stages_killed.count(name) for name in sorted(set(stages_killed))},
+        rows=arguments.rows,
     )
     sys.exit(passed < arguments.kills)
 

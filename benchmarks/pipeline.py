@@ -87,9 +87,7 @@ def ours(log: Path, folder: Path) -> dict[str, dict[str, float]]:
     """LogExampleGen, StatisticsGen, Transform."""
     config = demo_config()
     csv = config.source.model_copy(update={"format": "csv"})
-    own = own_stages(
-        config.model_copy(update={"source": csv}), f"{log}/*/log.csv", folder / "root"
-    )
+    own = own_stages(config.model_copy(update={"source": csv}), f"{log}/*/log.csv", folder / "root")
     stages = {
         "ingestion": own["LogExampleGen"],
         "statistics": own["StatisticsGen"],
@@ -171,9 +169,11 @@ def _compare_examples(mine: Path, theirs: Path, split: str) -> None:
             if column.kind == "number":
                 expected = np.asarray(expected, np.float32).tolist()
             elif column.kind == "text":
-                expected = [value if isinstance(value, bytes) else b"%d" % value for value in expected]
+                expected = [
+                    value if isinstance(value, bytes) else b"%d" % value for value in expected
+                ]
             else:
-                found = [column.separator.encode().join(found or [])]
+                found = [(column.separator or "").encode().join(found or [])]
             assert (found or []) == expected, (column.name, found, expected)
 
 

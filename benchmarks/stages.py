@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from harness import Taken, timed
+
 from tfx.dsl.components.base.base_beam_executor import BaseBeamExecutor
 from tfx.dsl.components.base.base_component import BaseComponent
 from tfx.types import Artifact
