@@ -11,27 +11,22 @@ two columns of the same terms: `pooling` and `shares` are not compared. The last
 object.
 """
 
-import sys
 from collections.abc import Mapping
-from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any
 
-from finished_run import Trained, train
+from finished_run import Trained, train, transformed
 from harness import DEMO, in_turn, machine, median_ms, options, report
 
 import numpy as np
 import tensorflow as tf
 import yaml
-from rich.console import Console
 
 from taskroute.models.dataset import make_dataset
 from taskroute.models.ranker import MultiTaskRanker
 from taskroute.models.trainer import build_ranker
 from taskroute.pipeline.experiments.trials import training
-from taskroute.pipeline.experiments.trials.shared_data import SharedData, prepare
-from taskroute.pipeline.run.paths import RunPaths, absolute_source
-from taskroute.pipeline.run.run import log_fingerprint
+from taskroute.pipeline.experiments.trials.shared_data import SharedData
 from taskroute.pipeline.sample_log.sample_files import write_sample_log
 from taskroute.pipeline.sample_log.sample_log import SampleLogSpec, make_sample_log
 from taskroute.schemas.recommender import RecommenderConfig
@@ -130,15 +125,6 @@ def make_config(variant: Mapping[str, Any], bare: bool) -> RecommenderConfig:
     return RecommenderConfig.model_validate({**content, "trunk": TRUNK, **others})
 
 
-def transformed(config: RecommenderConfig, root: Path) -> SharedData:
-    """What the pipeline makes of the log under `root`; stages that are finished are reused."""
-    source = absolute_source(config, root)
-    paths = RunPaths(root.resolve(), config.name)
-    console = Console(file=sys.stderr)
-    with redirect_stdout(sys.stderr):
-        return prepare(config, source, log_fingerprint(source), paths, console)[0]
-
-
 def measure(config: RecommenderConfig, data: SharedData, seed: int) -> Trained:
     training = config.training.model_copy(update={"seed": seed})
     return train(config.model_copy(update={"training": training}), data)
@@ -192,7 +178,7 @@ def main() -> None:
         variants = {name: variants[name] for name in arguments.only.split(";")}
     print(f"{arguments.rows:,} rows, terms {num_terms}, {arguments.seeds} seeds, {machine()}")
     configs = {name: make_config(variant, arguments.bare) for name, variant in variants.items()}
-    data = {name: transformed(config, root) for name, config in configs.items()}
+    data = {name: transformed(config, root, root) for name, config in configs.items()}
     timed = {name: Timed(configs[name], data[name]) for name in configs}
     passes = {name: each.step_through for name, each in timed.items()}
     times = in_turn(passes, arguments.rounds) if arguments.rounds else {}

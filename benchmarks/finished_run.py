@@ -5,13 +5,21 @@ from contextlib import redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness import taskroute
+from harness import DEMO
 
+from rich.console import Console
+
+from taskroute.components.logs import spans
 from taskroute.models.dataset import make_dataset
 from taskroute.models.ranker import MultiTaskRanker
 from taskroute.pipeline.experiments.trials import training
-from taskroute.pipeline.experiments.trials.shared_data import SharedData
-from taskroute.schemas.recommender import ModelConfig
+from taskroute.pipeline.experiments.trials.shared_data import SharedData, prepare
+from taskroute.pipeline.run.lock import locked
+from taskroute.pipeline.run.paths import RunPaths, absolute_source
+from taskroute.pipeline.run.run import log_fingerprint
+from taskroute.pipeline.sample_log.sample_files import write_sample_log
+from taskroute.pipeline.sample_log.sample_log import SampleLogSpec, make_sample_log
+from taskroute.schemas.recommender import ModelConfig, RecommenderConfig, load_config
 
 
 @dataclass(frozen=True)
@@ -37,21 +45,32 @@ def train(config: ModelConfig, data: SharedData) -> Trained:
     return Trained(trial.ranker, trial.epochs, trial.seconds, metrics)
 
 
-def finished_run(root: Path, rows: int = 200_000) -> SharedData:
+def finished_run(root: Path, rows: int) -> SharedData:
     """Examples of the last run under a root.
 
     Args:
-        root: Pipeline root; without a run, the demo's is made there.
+        root: Pipeline root; without a run, the demo's stages up to Transform are run there.
         rows: Rows of the demo's log.
     """
-    if not (root / "last_run.json").exists():
-        taskroute("demo", "--rows", rows, "--root", root)
     transform = root / "artifacts" / "Transform"
+    if not transform.exists():
+        write_sample_log(make_sample_log(SampleLogSpec(num_rows=rows)), root / "demo.parquet")
+        return transformed(load_config(DEMO), root, root)
     return SharedData(
         transform_graph=newest(transform / "transform_graph"),
         transformed=newest(transform / "transformed_examples"),
         raw=newest(root / "artifacts" / "LogExampleGen" / "examples"),
     )
+
+
+def transformed(config: RecommenderConfig, data: Path, root: Path) -> SharedData:
+    """Runs the stages up to Transform under `root`; those that are finished are reused."""
+    source = spans.resolve(absolute_source(config, data))
+    paths = RunPaths(root.resolve(), config.name)
+    paths.root.mkdir(parents=True, exist_ok=True)
+    with redirect_stdout(sys.stderr), locked(paths.lock):
+        console = Console(file=sys.stderr)
+        return prepare(config, source, log_fingerprint(source), paths, console)[0]
 
 
 def newest(folder: Path) -> Path:

@@ -125,16 +125,3 @@ def read_lines(code: int, output: str, errors: str) -> list[dict[str, Any]]:
         if not line.startswith("{"):
             print(line, flush=True)
     return [json.loads(line) for line in lines if line.startswith("{")]
-
-
-def taskroute(*arguments: object) -> str:
-    """Output of a command of taskroute.
-
-    Raises:
-        RuntimeError: If it failed.
-    """
-    program = [sys.executable, "-m", "taskroute.pipeline", *map(str, arguments)]
-    ended = subprocess.run(program, capture_output=True, text=True, check=False)
-    if ended.returncode:
-        raise RuntimeError(ended.stdout[-5000:] + ended.stderr[-5000:])
-    return ended.stdout

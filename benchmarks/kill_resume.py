@@ -15,6 +15,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -87,7 +88,7 @@ def main() -> None:
             # One in each part of the time, so that the end is reached, too.
             share = (number + draw.random()) / arguments.kills
             wait = began + share * (whole.seconds - began)
-            done, killed_in = _run_and_kill(folder, f"{number}", wait)
+            done, killed_in = _run_and_kill(folder, f"{number}", wait, list(whole.stages))
             start = time.perf_counter()
             with _process(folder, f"{number}") as process:
                 process.communicate()
@@ -131,7 +132,9 @@ def _first_stage_after(process: subprocess.Popen[str], start: float) -> float:
     return time.perf_counter() - start
 
 
-def _run_and_kill(folder: Path, root: str, wait: float) -> tuple[list[str], str]:
+def _run_and_kill(
+    folder: Path, root: str, wait: float, stages: Sequence[str]
+) -> tuple[list[str], str]:
     """The stages that had ended, and the one that was killed."""
     process = _process(folder, root)
     try:
@@ -140,23 +143,9 @@ def _run_and_kill(folder: Path, root: str, wait: float) -> tuple[list[str], str]
         process.send_signal(signal.SIGKILL)
     output, _ = process.communicate()
     names = [line.split()[0] for line in output.splitlines() if line.startswith("  ")]
-    done = [name for name in names if name in _STAGES]
-    rest = [name for name in _STAGES if name not in done]
+    done = [name for name in names if name in stages]
+    rest = [name for name in stages if name not in done]
     return done, rest[0] if rest else "end"
-
-
-_STAGES = (
-    "LogExampleGen",
-    "LogSchemaGen",
-    "StatisticsGen",
-    "ExampleValidator",
-    "AnomalyGate",
-    "Transform",
-    "Trainer",
-    "ServingCheck",
-    "TaskEvaluator",
-    "ModelPusher",
-)
 
 
 def _ended(root: Path, seconds: float) -> Ended:

@@ -6,10 +6,15 @@ from pathlib import Path
 
 sys.path.append(str(Path(__file__).parents[1] / "benchmarks"))
 
-from finished_run import Trained, finished_run, train
+from finished_run import Trained, finished_run, train, transformed
 from harness import DEMO, REPOSITORY, in_turn, median_ms, median_ratio, options, report
 
 import numpy as np
+
+from taskroute.models.architecture_search import search_fn
+from taskroute.pipeline.experiments.trials.shared_data import SharedData
+from taskroute.schemas.recommender import ModelConfig
+from taskroute.schemas.routes import SearchResult
 
 __all__ = [
     "DEMO",
@@ -22,7 +27,9 @@ __all__ = [
     "median_ratio",
     "options",
     "report",
+    "search",
     "train",
+    "transformed",
 ]
 
 
@@ -31,3 +38,15 @@ def mean_and_error(values: Sequence[float]) -> tuple[float, float]:
     if len(values) < 2:
         return float(np.mean(values)), 0.0
     return float(np.mean(values)), float(np.std(values, ddof=1) / np.sqrt(len(values)))
+
+
+def search(data: SharedData, config: ModelConfig, checkpoint: Path) -> SearchResult:
+    """Searches a route for the mtnas trunk of `config` on train and validation rows."""
+    result = search_fn(
+        config=config.model_dump_json(),
+        train_files=data.files("train"),
+        validation_files=data.files("validation"),
+        transform_graph_path=str(data.transform_graph),
+        checkpoint=str(checkpoint),
+    )
+    return SearchResult.model_validate_json(result)

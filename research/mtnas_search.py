@@ -15,29 +15,13 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-from lab import DEMO, finished_run, options, report, train
+from lab import DEMO, finished_run, options, report, search, train
 
 import numpy as np
 
-from taskroute.models.architecture_search import search_fn
 from taskroute.pipeline.experiments.trials.shared_data import SharedData
 from taskroute.schemas.recommender import ModelConfig, RecommenderConfig, load_config
-from taskroute.schemas.routes import SearchResult
 from taskroute.schemas.trunks import ExpertLayer, MmoeTrunk, MtnasTrunk, SharedBottomTrunk, Trunk
-
-
-def search(run: SharedData, config: ModelConfig) -> tuple[SearchResult, float]:
-    """A search and its seconds."""
-    started = time.perf_counter()
-    with tempfile.TemporaryDirectory() as folder:
-        found = search_fn(
-            config=config.model_dump_json(),
-            train_files=run.files("train"),
-            validation_files=run.files("validation"),
-            transform_graph_path=str(run.transform_graph),
-            checkpoint=str(Path(folder) / "search.npz"),
-        )
-    return SearchResult.model_validate_json(found), time.perf_counter() - started
 
 
 def measure(run: SharedData, base: RecommenderConfig, trunk: MtnasTrunk, seed: int) -> list[dict]:
@@ -72,16 +56,19 @@ def measure(run: SharedData, base: RecommenderConfig, trunk: MtnasTrunk, seed: i
     for policy in ("reinforce", "random"):
         settings = trunk.search.model_copy(update={"policy": policy})
         searched = trunk.model_copy(update={"search": settings})
-        found, seconds = search(run, config(searched))
-        for block in found.route.blocks:
+        started = time.perf_counter()
+        with tempfile.TemporaryDirectory() as folder:
+            result = search(run, config(searched), Path(folder) / "search.npz")
+        seconds = time.perf_counter() - started
+        for block in result.route.blocks:
             print(f"  {block.block}: {' '.join(block.lower)} ({block.query})", flush=True)
-        if found.history:
-            steps = found.history[:: max(1, len(found.history) // 8)]
+        if result.history:
+            steps = result.history[:: max(1, len(result.history) // 8)]
             print("  entropy", *(f"{step.entropy:.2f}" for step in steps), flush=True)
             print("  reward", *(f"{step.reward:.4f}" for step in steps), flush=True)
-        fixed = trunk.model_copy(update={"route": found.route})
+        fixed = trunk.model_copy(update={"route": result.route})
         name = "mtnas" if policy == "reinforce" else "mtnas, random"
-        rows.append(row(name, fixed, seconds, found.reward))
+        rows.append(row(name, fixed, seconds, result.reward))
     size = rows[0]["parameters"]
     units = tuple(layer.units for layer in trunk.layers)
     bottom = SharedBottomTrunk(units=units, match_parameters=size)

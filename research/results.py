@@ -13,21 +13,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from lab import REPOSITORY, options, report
+from lab import REPOSITORY, options, report, search, transformed
 
-from rich.console import Console
-
-from taskroute.components.logs import spans
 from taskroute.pipeline.experiments.compare.command import compare
 from taskroute.pipeline.experiments.compare.summary import LABELS, Comparison, Measured, TrunkCost
 from taskroute.pipeline.experiments.trials.against import Against
-from taskroute.pipeline.run.lock import locked
-from taskroute.pipeline.run.paths import RunPaths, absolute_source
-from taskroute.pipeline.run.run import log_fingerprint
 from taskroute.pipeline.sample_log.sample_files import write_sample_log
 from taskroute.pipeline.sample_log.sample_log import SampleLogSpec, make_sample_log
 from taskroute.schemas.recommender import ModelConfig, RecommenderConfig, load_config
-from taskroute.schemas.routes import SearchResult, load_route
+from taskroute.schemas.routes import load_route
 from taskroute.schemas.trunks import MtnasTrunk, SnrAverTrunk, SnrTransTrunk
 from taskroute.schemas.whole_files import write_whole
 
@@ -97,30 +91,13 @@ def with_mtnas(log: Log, config: RecommenderConfig, data: Path, root: Path) -> R
     )
     path = root / "route.json"
     if not path.exists():
-        found = search(config.model_copy(update={"trunk": trunk}), data, root)
-        write_whole(path, found.model_dump_json())
+        searched = config.model_copy(update={"trunk": trunk})
+        shared = transformed(searched, data, root)
+        result = search(shared, searched.part(ModelConfig), root / "search.npz")
+        write_whole(path, result.model_dump_json())
     # As a config that names the file: a route of other layers or tasks is refused.
     with_route = {**trunk.model_dump(), "route": load_route(path).model_dump()}
     return RecommenderConfig.model_validate({**config.model_dump(), "trunk": with_route})
-
-
-def search(config: RecommenderConfig, data: Path, root: Path) -> SearchResult:
-    from taskroute.models.architecture_search import search_fn
-    from taskroute.pipeline.experiments.trials.shared_data import prepare
-
-    source = spans.resolve(absolute_source(config, data))
-    paths = RunPaths(root, config.name)
-    paths.root.mkdir(parents=True, exist_ok=True)
-    with locked(paths.lock):
-        shared, _ = prepare(config, source, log_fingerprint(source), paths, Console())
-        found = search_fn(
-            config=config.part(ModelConfig).model_dump_json(),
-            train_files=shared.files("train"),
-            validation_files=shared.files("validation"),
-            transform_graph_path=str(shared.transform_graph),
-            checkpoint=str(root / "search.npz"),
-        )
-    return SearchResult.model_validate_json(found)
 
 
 def write(roots: Path) -> None:
