@@ -89,7 +89,7 @@ def main() -> None:
         rows=(200_000, 2_000),
         seeds=("1,2,3", "1"),
         layers=("4x64,4x32", "2x8"),
-        search=("{}", '{"epochs": 1}'),
+        search=("{}", '{"epochs": 2, "weight_steps": 1, "policy_steps": 1, "batch_size": 64}'),
     ).parse_args()
     seeds = [int(seed) for seed in arguments.seeds.split(",")]
     layers = [

@@ -191,8 +191,8 @@ def main() -> None:
         __doc__,
         data=(str(REPOSITORY / "examples"), "data"),
         root=(str(REPOSITORY / "runs" / "results"), "results"),
-        seeds=(5, 1),
-        trunks=(",".join(TRUNKS), "shared_bottom"),
+        seeds=(5, 2),
+        trunks=(",".join(TRUNKS), "single_task,shared_bottom"),
     )
     parser.add_argument("what", choices=("run", "write"), nargs="?", default="run")
     parser.add_argument("names", nargs="*", default=[])
