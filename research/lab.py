@@ -13,13 +13,14 @@ import numpy as np
 
 from taskroute.models.architecture_search import search_fn
 from taskroute.pipeline.experiments.trials.shared_data import SharedData
-from taskroute.schemas.recommender import ModelConfig
+from taskroute.schemas.recommender import ModelConfig, RecommenderConfig, load_config
 from taskroute.schemas.routes import SearchResult
 
 __all__ = [
     "DEMO",
     "REPOSITORY",
     "Trained",
+    "base_config",
     "finished_run",
     "in_turn",
     "mean_and_error",
@@ -38,6 +39,14 @@ def mean_and_error(values: Sequence[float]) -> tuple[float, float]:
     if len(values) < 2:
         return float(np.mean(values)), 0.0
     return float(np.mean(values)), float(np.std(values, ddof=1) / np.sqrt(len(values)))
+
+
+def base_config(path: str, smallest: bool) -> RecommenderConfig:
+    """Config of the trainings, which have one epoch at the smallest size."""
+    config = load_config(path)
+    epochs = 1 if smallest else config.training.epochs
+    training = config.training.model_copy(update={"epochs": epochs})
+    return config.model_copy(update={"training": training})
 
 
 def search(data: SharedData, config: ModelConfig, checkpoint: Path) -> SearchResult:

@@ -15,12 +15,12 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-from lab import DEMO, finished_run, options, report, search, train
+from lab import DEMO, base_config, finished_run, options, report, search, train
 
 import numpy as np
 
 from taskroute.pipeline.experiments.trials.shared_data import SharedData
-from taskroute.schemas.recommender import ModelConfig, RecommenderConfig, load_config
+from taskroute.schemas.recommender import ModelConfig, RecommenderConfig
 from taskroute.schemas.trunks import ExpertLayer, MmoeTrunk, MtnasTrunk, SharedBottomTrunk, Trunk
 
 
@@ -98,7 +98,10 @@ def main() -> None:
     ]
     settings = {"kind": "mtnas", "layers": layers, "search": json.loads(arguments.search)}
     trunk = MtnasTrunk.model_validate(settings)
-    base, run = load_config(arguments.config), finished_run(Path(arguments.root), arguments.rows)
+    base, run = (
+        base_config(arguments.config, arguments.smallest),
+        finished_run(Path(arguments.root), arguments.rows),
+    )
     rows = [row for seed in seeds for row in measure(run, base, trunk, seed)]
     tasks = list(rows[0]["auc"])
     print("| trunk | parameters | MACs |", " | ".join([*tasks, "mean", "search s", "training s |"]))

@@ -10,12 +10,12 @@ import time
 from pathlib import Path
 from typing import Any
 
-from lab import DEMO, finished_run, options, report, train
+from lab import DEMO, base_config, finished_run, options, report, train
 
 import numpy as np
 
 from taskroute.pipeline.experiments.trials.shared_data import SharedData
-from taskroute.schemas.recommender import ModelConfig, load_config
+from taskroute.schemas.recommender import ModelConfig
 
 PENALTIES = "0,0.03,0.1,0.3,1,3,10,30"
 
@@ -45,7 +45,7 @@ def main() -> None:
         seeds=(1, 1),
         penalties=(PENALTIES, "1"),
     ).parse_args()
-    base = load_config(arguments.config)
+    base = base_config(arguments.config, arguments.smallest)
     run = finished_run(Path(arguments.root), arguments.rows)
     rows = []
     print(f"{'penalty':>8} {'open':>8} {'task min':>8} {'MACs':>8} {'loss':>8}  AUC by task")
