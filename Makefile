@@ -5,11 +5,12 @@ BIN := $(VENV)/bin
 FOLDERS := schemas models components pipeline
 ROOT := runs/demo
 
-.PHONY: help setup demo test tensorboard lint typecheck check docs lock clean
+.PHONY: help setup demo test test-slow tensorboard lint typecheck check docs lock clean
 
 help:
 	@echo "make demo         sample logs -> pipeline -> served model, in one go"
-	@echo "make test         the whole test suite"
+	@echo "make test         the tests that are not slow: some ten minutes"
+	@echo "make test-slow    the slow ones: other runners, kills, searches, benchmarks; within the hour"
 	@echo "make tensorboard  curves and routes of all trainings under ROOT, by default runs/demo"
 	@echo "make check        check format, lint and types, run the tests"
 	@echo "make docs         write docs/config.md anew, after a change of schemas/"
@@ -26,8 +27,13 @@ demo: $(READY)
 	@$(BIN)/taskroute demo
 
 # Two files at a time: tests of one file share what is slow to make.
+PYTEST := $(BIN)/python -m pytest --numprocesses=2 --dist=loadfile --durations=25
+
 test: $(READY)
-	@$(BIN)/python -m pytest --numprocesses=2 --dist=loadfile
+	@$(PYTEST) -m "not slow"
+
+test-slow: $(READY)
+	@$(PYTEST) -m slow
 
 tensorboard: $(READY)
 	@test -d $(ROOT) || { echo "there is no $(ROOT): run something, or give ROOT=runs/NAME"; exit 2; }
@@ -42,8 +48,8 @@ typecheck: $(READY)
 	@mkdir -p build/typing/taskroute
 	@for folder in $(FOLDERS); do ln -sfn $(CURDIR)/$$folder build/typing/taskroute/$$folder; done
 	@MYPYPATH=build/typing $(BIN)/mypy --namespace-packages --explicit-package-bases -p taskroute
-	@MYPYPATH=build/typing:benchmarks:tools $(BIN)/mypy --namespace-packages --explicit-package-bases \
-	    benchmarks/*.py tools/*.py
+	@MYPYPATH=build/typing:benchmarks:research:tools $(BIN)/mypy --namespace-packages \
+	    --explicit-package-bases benchmarks/*.py research/*.py tools/*.py
 
 check: lint typecheck test
 

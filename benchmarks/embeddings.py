@@ -11,30 +11,21 @@ two columns of the same terms: `pooling` and `shares` are not compared. The last
 object.
 """
 
-import argparse
-import json
-import os
-import platform
-import statistics
-import sys
-import time
-from collections.abc import Mapping, Sequence
-from contextlib import redirect_stdout
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+
+from finished_run import Trained, train, transformed
+from harness import DEMO, in_turn, machine, median_ms, options, report
 
 import numpy as np
 import tensorflow as tf
 import yaml
-from rich.console import Console
 
 from taskroute.models.dataset import make_dataset
 from taskroute.models.ranker import MultiTaskRanker
-from taskroute.models.training import build_ranker, train
-from taskroute.pipeline.experiments.session import prepare
+from taskroute.models.training import build_ranker
 from taskroute.pipeline.experiments.shared_data import SharedData
-from taskroute.pipeline.run.paths import RunPaths, absolute_source
-from taskroute.pipeline.run.run import log_fingerprint
 from taskroute.pipeline.sample_log.sample_files import write_sample_log
 from taskroute.pipeline.sample_log.sample_log import SampleLogSpec, make_sample_log
 from taskroute.schemas.recommender import RecommenderConfig
@@ -48,8 +39,6 @@ TIMED_BATCHES = 50
 TRUNK = {"kind": "shared_bottom", "units": [128, 64]}
 
 TELLING = ("category", "genres", "creator", "country", "user_age", "age_band")
-
-CONFIG = Path(__file__).parents[1] / "examples" / "demo.yaml"
 
 
 def make_variants(num_terms: Mapping[str, int]) -> dict[str, dict[str, Any]]:
@@ -119,7 +108,7 @@ def make_config(variant: Mapping[str, Any], bare: bool) -> RecommenderConfig:
 
     Traits of users and items follow mostly from the features that are then left out.
     """
-    content = yaml.safe_load(CONFIG.read_text(encoding="utf-8"))
+    content = yaml.safe_load(DEMO.read_text(encoding="utf-8"))
     if bare:
         left = [feature for feature in content["features"] if feature["name"] not in TELLING]
         content["features"] = left
@@ -135,25 +124,9 @@ def make_config(variant: Mapping[str, Any], bare: bool) -> RecommenderConfig:
     return RecommenderConfig.model_validate({**content, "trunk": TRUNK, **others})
 
 
-def transformed(config: RecommenderConfig, root: Path) -> SharedData:
-    """What the pipeline makes of the log under `root`; stages that are finished are reused."""
-    source = absolute_source(config, root)
-    paths = RunPaths(root.resolve(), config.name)
-    console = Console(file=sys.stderr)
-    with redirect_stdout(sys.stderr):
-        return prepare(config, source, log_fingerprint(source), paths, console)[0]
-
-
-def measure(config: RecommenderConfig, data: SharedData, seed: int) -> dict[str, float]:
-    """Test AUCs of a training."""
-    config = config.model_copy(
-        update={"training": config.training.model_copy(update={"seed": seed})}
-    )
-    with redirect_stdout(sys.stderr):
-        ranker = train(config, data.training).ranker
-    test = make_dataset(data.files("test"), config, batch_size=4096)
-    metrics = ranker.evaluate(test, verbose=0, return_dict=True)
-    return {name: metrics[f"{name}_auc"] for name in ranker.task_aucs}
+def measure(config: RecommenderConfig, data: SharedData, seed: int) -> Trained:
+    training = config.training.model_copy(update={"seed": seed})
+    return train(config.model_copy(update={"training": training}), data)
 
 
 class Timed:
@@ -165,15 +138,12 @@ class Timed:
         self._batches = list(rows.take(TIMED_BATCHES))
         self.ranker: MultiTaskRanker = build_ranker(config, data.training.ids(config).number, rows)
         self._step = tf.function(self.ranker.train_step, reduce_retracing=True)
-        self._num_rows = size * len(self._batches)
+        self.num_rows = size * len(self._batches)
 
-    def rate(self) -> float:
-        """Examples a second."""
-        start = time.perf_counter()
+    def step_through(self) -> None:
         for batch in self._batches:
             logs = self._step(batch)
         float(logs["loss"])
-        return self._num_rows / (time.perf_counter() - start)
 
 
 def table_megabytes(ranker: MultiTaskRanker) -> float:
@@ -182,62 +152,58 @@ def table_megabytes(ranker: MultiTaskRanker) -> float:
     return 8 * numbers / 1e6
 
 
-def rates(timed: Sequence[Timed], rounds: int) -> list[float]:
-    """Medians over the rounds, in which all take turns; the first, which traces, is left out."""
-    found = [[each.rate() for each in timed] for _ in range(rounds + 1)][1:]
-    return [statistics.median(column) for column in zip(*found, strict=True)]
-
-
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--root", type=Path, default=Path("runs/embeddings"))
-    parser.add_argument("--rows", type=int, default=200_000)
-    parser.add_argument("--users", type=int, default=20_000)
-    parser.add_argument("--items", type=int, default=10_000)
-    parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--rounds", type=int, default=5)
+    parser = options(
+        __doc__,
+        root=("runs/embeddings", "embeddings"),
+        rows=(200_000, 3_000),
+        users=(20_000, 300),
+        items=(10_000, 100),
+        seeds=(3, 1),
+        rounds=(5, 1),
+        # Variants with ; between them, all by default.
+        only=("", "multi-hash, 2 rows"),
+    )
     parser.add_argument("--bare", action="store_true", help="ids must say all of users and items")
-    parser.add_argument("--only", default="", help="variants, with ; between them")
     arguments = parser.parse_args()
     spec = SampleLogSpec(arguments.rows, arguments.users, arguments.items)
-    path = arguments.root / "demo.parquet"
+    root = Path(arguments.root)
     log = make_sample_log(spec)
-    write_sample_log(log, path)
+    write_sample_log(log, root / "demo.parquet")
     names = ("user_id", "item_id") if arguments.bare else ("user_id", "item_id", "creator")
     num_terms = {name: len(log.table[name].unique()) for name in names}
     variants = make_variants(num_terms)
     if arguments.only:
         variants = {name: variants[name] for name in arguments.only.split(";")}
-    machine = f"{os.cpu_count()} cores, {platform.machine()}"
-    print(f"{arguments.rows:,} rows, terms {num_terms}, {arguments.seeds} seeds, {machine}")
+    print(f"{arguments.rows:,} rows, terms {num_terms}, {arguments.seeds} seeds, {machine()}")
     configs = {name: make_config(variant, arguments.bare) for name, variant in variants.items()}
-    data = {name: transformed(config, arguments.root) for name, config in configs.items()}
-    timed = [Timed(configs[name], data[name]) for name in configs]
-    speeds = rates(timed, arguments.rounds) if arguments.rounds else [0.0] * len(timed)
-    sizes = [table_megabytes(each.ranker) for each in timed]
-    tasks = list(timed[0].ranker.task_aucs)
-    del timed
+    data = {name: transformed(config, root, root) for name, config in configs.items()}
+    timed = {name: Timed(configs[name], data[name]) for name in configs}
+    passes = {name: each.step_through for name, each in timed.items()}
+    times = in_turn(passes, arguments.rounds) if arguments.rounds else {}
+    speeds = {name: 1e3 * timed[name].num_rows / median_ms(taken) for name, taken in times.items()}
+    sizes = {name: table_megabytes(each.ranker) for name, each in timed.items()}
+    tasks = list(next(iter(timed.values())).ranker.task_aucs)
+    del timed, passes
     print(f"{'':22}{'MB':>7}{'rows/s':>9}" + "".join(f"{task:>18}" for task in tasks))
     table = {}
-    for name, megabytes, speed in zip(configs, sizes, speeds, strict=True):
+    for name, megabytes in sizes.items():
+        speed = speeds.get(name, 0.0)
         runs = [measure(configs[name], data[name], seed) for seed in range(1, arguments.seeds + 1)]
-        aucs = {task: [run[task] for run in runs] for task in tasks if runs}
+        aucs = {task: [run.aucs[task] for run in runs] for task in tasks if runs}
         table[name] = {"megabytes": megabytes, "rows_per_second": speed, "auc": aucs}
-        cells = [f"{np.mean(x):9.4f} ± {np.std(x, ddof=1):.4f}" for x in aucs.values()]
+        cells = [
+            f"{np.mean(x):9.4f} ± {np.std(x, ddof=min(1, len(x) - 1)):.4f}" for x in aucs.values()
+        ]
         print(f"{name:22}{megabytes:7.2f}{speed:9,.0f}" + "".join(cells), flush=True)
-    print(
-        json.dumps(
-            {
-                "benchmark": "embeddings",
-                "table": table,
-                "terms": num_terms,
-                "rows": arguments.rows,
-                "seeds": arguments.seeds,
-                "rounds": arguments.rounds,
-                "bare": arguments.bare,
-                "machine": machine,
-            }
-        )
+    report(
+        "ways to make ids",
+        table=table,
+        terms=num_terms,
+        rows=arguments.rows,
+        seeds=arguments.seeds,
+        rounds=arguments.rounds,
+        bare=arguments.bare,
     )
 
 

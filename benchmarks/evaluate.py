@@ -1,54 +1,58 @@
 """TaskEvaluator against TFX's Evaluator: rows/s over two AUCs and one slice of 20 values.
 
-Run: python benchmarks/evaluate.py [--rows N] [--only-ours]. Both sides score the same rows by the
-same SavedModel in turn in this process, with the same Beam runner: ours reads Parquet and scores
-columns, TFX's reads a gzipped TFRecord of tf.Examples and scores these. TFX's side computes two
-AUCs and the example counts; ours all metrics of binary tasks, with intervals.
+Run: python benchmarks/evaluate.py [--rows N] [--only-ours]. Both sides read the same rows and score
+the same SavedModel in turn in this process, with the same Beam runner; TFX's reads them as gzipped
+TFRecords. TFX's side computes two AUCs and the example counts; ours all metrics of binary tasks,
+with intervals. `--only-ours` gives time and memory of many rows.
 """
 
-import argparse
-import json
-import os
-import platform
-import resource
 import tempfile
-import time
 from pathlib import Path
-from typing import Any
 
-from taskroute.schemas import environment
+from harness import options, peak_mb, report
+from stages import Chain, own_stages
 
-environment.prepare()
-
-import apache_beam as beam
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import tensorflow as tf
-import tensorflow_transform.beam as tft_beam
-from tensorflow_transform.tf_metadata import dataset_metadata, schema_utils
+from tfx.dsl.components.base.base_component import BaseComponent
 from tfx.types import standard_artifacts
-from tfx_bsl.public import tfxio
+from tfx.types.channel import BaseChannel
 
-from taskroute.components.logs.examples import shard_name
-from taskroute.components.task_evaluator import executor
-from taskroute.schemas.evaluation import Evaluation
 from taskroute.schemas.evaluation_record import Measurements
-from taskroute.schemas.tasks import Label, Task
+from taskroute.schemas.recommender import RecommenderConfig
 
-BEAM_ARGS = ["--runner=FnApiRunner", "--sdk_container_image=local"]
 WIDTH = 16
 NUM_DEVICES = 20
-TASKS = tuple(Task(name=name, label=Label(column=name)) for name in ("click", "like"))
-SPEC = {
-    "x": tf.io.VarLenFeature(tf.float32),
-    "device": tf.io.VarLenFeature(tf.string),
-    **{task.name: tf.io.VarLenFeature(tf.float32) for task in TASKS},
-}
+NUMBERS = tuple(f"x{index}" for index in range(WIDTH))
+TASKS = ("click", "like")
+CONFIG = RecommenderConfig.model_validate(
+    {
+        "name": "evaluate",
+        # A tenth of the rows beside the test split, so that there is something to train on.
+        "source": {
+            "path": "log.parquet",
+            "format": "parquet",
+            "timestamp": "time",
+            "split": {"by": "time", "validation": 0.01, "test": 0.9},
+        },
+        "features": [
+            *({"name": name, "kind": "dense"} for name in NUMBERS),
+            {"name": "device", "kind": "categorical", "hash_buckets": NUM_DEVICES},
+        ],
+        "tasks": [{"name": name, "label": {"column": name}} for name in TASKS],
+        "trunk": {"kind": "shared_bottom", "units": [64]},
+        "evaluation": {"slices": ["device"]},
+    }
+)
+SPEC = {name: tf.io.FixedLenFeature([1], tf.float32) for name in NUMBERS}
+
+Aucs = dict[tuple[str, str], float]
 
 
 class Ranker(tf.Module):
-    """Two heads over one dense layer."""
+    """Two heads over one dense layer, behind the signatures of a served model."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -57,112 +61,82 @@ class Ranker(tf.Module):
         self.heads = tf.Variable(generator.normal([64, 2], stddev=0.25))
 
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="examples")])
-    def serve(self, examples: tf.Tensor) -> dict[str, tf.Tensor]:
-        spec = {"x": tf.io.FixedLenFeature([WIDTH], tf.float32)}
-        return self.score(tf.io.parse_example(examples, spec)["x"])
+    def serving_default(self, examples: tf.Tensor) -> dict[str, tf.Tensor]:
+        parsed = tf.io.parse_example(examples, SPEC)
+        return self._score([parsed[name][:, 0] for name in NUMBERS])
 
-    @tf.function(input_signature=[tf.TensorSpec([None, None], tf.float32, name="x")])
-    def score(self, x: tf.Tensor) -> dict[str, tf.Tensor]:
-        logits = tf.nn.relu(x @ self.hidden) @ self.heads - 2.0
-        return {task.name: tf.sigmoid(logits[:, i]) for i, task in enumerate(TASKS)}
+    @tf.function(
+        input_signature=[
+            {
+                **{name: tf.TensorSpec([None], tf.float32, name=name) for name in NUMBERS},
+                "device": tf.TensorSpec([None], tf.string, name="device"),
+            }
+        ]
+    )
+    def raw_features(self, columns: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+        return self._score([columns[name] for name in NUMBERS])
+
+    def _score(self, numbers: list[tf.Tensor]) -> dict[str, tf.Tensor]:
+        logits = tf.nn.relu(tf.stack(numbers, axis=1) @ self.hidden) @ self.heads - 2.0
+        return {name: tf.sigmoid(logits[:, index]) for index, name in enumerate(TASKS)}
 
 
-def write_examples(folder: Path, num_rows: int) -> None:
+def make_log(num_rows: int) -> pa.Table:
     random = np.random.default_rng(1)
     x = random.normal(size=(num_rows, WIDTH)).astype(np.float32)
-    devices = [b"d%d" % device for device in random.integers(NUM_DEVICES, size=num_rows)]
-    columns = {"x": pa.FixedSizeListArray.from_arrays(x.ravel(), WIDTH)}
-    columns["device"] = pa.array([[device] for device in devices], pa.list_(pa.binary()))
-    for task in TASKS:
-        clicked = random.random(num_rows) < 1 / (1 + np.exp(2 - x[:, 0]))
-        columns[task.name] = pa.FixedSizeListArray.from_arrays(clicked.astype(np.float32), 1)
-    table = pa.table(columns)
-    numbers = pa.list_(pa.float32())
-    table = table.cast(
-        pa.schema(
-            [(name, numbers if name != "device" else pa.list_(pa.binary())) for name in columns]
-        )
-    )
-    for kind in ("parquet", "tfrecord"):
-        (folder / kind / "Split-test").mkdir(parents=True)
-    pq.write_table(table, folder / "parquet" / "Split-test" / shard_name(0, 1))
-    path = folder / "tfrecord" / "Split-test" / "data_tfrecord-00000-of-00001.gz"
-    encoder = tfxio.RecordBatchToExamplesEncoder()
-    with tf.io.TFRecordWriter(str(path), "GZIP") as writer:
-        for batch in table.to_batches(8192):
-            for example in encoder.encode(batch):
-                writer.write(example)
+    columns = dict(zip(NUMBERS, x.T, strict=True))
+    rate = 1 / (1 + np.exp(2 - x[:, 0]))
+    labels = {name: (random.random(num_rows) < rate).astype(np.float32) for name in TASKS}
+    devices = np.char.add("d", random.integers(NUM_DEVICES, size=num_rows).astype(str))
+    return pa.table({"time": np.arange(num_rows), **columns, "device": devices, **labels})
 
 
-def write_transform_graph(folder: Path) -> None:
-    metadata = dataset_metadata.DatasetMetadata(schema_utils.schema_from_feature_spec(SPEC))
-    row = {"x": [0.0] * WIDTH, "device": [b"d"], "click": [0.0], "like": [0.0]}
-
-    def labels(inputs: dict[str, Any]) -> dict[str, tf.Tensor]:
-        result = {}
-        for task in TASKS:
-            result[task.label_key] = tf.sparse.to_dense(inputs[task.name])[:, 0]
-            result[task.weight_key] = tf.ones_like(result[task.label_key])
-        return result
-
-    with beam.Pipeline("FnApiRunner") as pipeline, tft_beam.Context(str(folder / "temporary")):
-        data = pipeline | beam.Create([row])
-        transform = (data, metadata) | tft_beam.AnalyzeDataset(labels)
-        _ = transform | tft_beam.WriteTransformFn(str(folder))
-        _ = metadata | tft_beam.WriteMetadata(str(folder / "metadata"), pipeline)
+def write_tfrecords(rows: pa.Table, folder: Path) -> None:
+    """The rows as TFX's ExampleGen leaves them."""
+    folder.mkdir(parents=True)
+    path = str(folder / "data_tfrecord-00000-of-00001.gz")
+    with tf.io.TFRecordWriter(path, "GZIP") as writer:
+        for row in rows.drop_columns(["time"]).to_pylist():
+            feature = {
+                name: tf.train.Feature(bytes_list=tf.train.BytesList(value=[value.encode()]))
+                if isinstance(value, str)
+                else tf.train.Feature(float_list=tf.train.FloatList(value=[value]))
+                for name, value in row.items()
+            }
+            example = tf.train.Example(features=tf.train.Features(feature=feature))
+            writer.write(example.SerializeToString())
 
 
-def artifact(kind: type[Any], uri: Path) -> Any:
-    made = kind()
-    made.uri = str(uri)
-    return made
+def our_aucs(evaluation: Path) -> Aucs:
+    measured = Measurements.read(evaluation)
+    tasks = {("", name): task for name, task in measured.tasks.items()}
+    for one in measured.slices:
+        tasks |= {(one.value, name): task.candidate for name, task in one.tasks.items()}
+    values = {key: task.values["auc"] for key, task in tasks.items()}
+    return {key: np.nan if auc is None else auc for key, auc in values.items()}
 
 
-def inputs(folder: Path, kind: str) -> dict:
-    examples = artifact(standard_artifacts.Examples, folder / kind)
-    examples.splits = ["test"]
-    model = artifact(standard_artifacts.Model, folder / "model")
-    return {"examples": [examples], "model": [model]}
-
-
-def run_ours(folder: Path) -> tuple[float, dict]:
-    evaluation = artifact(standard_artifacts.ModelEvaluation, folder / "ours")
-    graph = artifact(standard_artifacts.TransformGraph, folder / "graph")
-    properties = {
-        "tasks": executor.TASKS.dump_json(TASKS).decode(),
-        "settings": Evaluation(slices=("device",)).model_dump_json(),
-        "serving": "",
-    }
-    start = time.perf_counter()
-    executor.Executor(executor.Executor.Context(beam_pipeline_args=BEAM_ARGS)).Do(
-        inputs(folder, "parquet") | {"transform_graph": [graph]},
-        {
-            "evaluation": [evaluation],
-            "blessing": [artifact(standard_artifacts.ModelBlessing, folder / "blessing")],
-        },
-        properties,
-    )
-    seconds = time.perf_counter() - start
-    measured = Measurements.read(evaluation.uri)
-    aucs = {("", name): task.values["auc"] for name, task in measured.tasks.items()}
-    for found in measured.slices:
-        for name, task in found.tasks.items():
-            aucs[found.value, name] = task.candidate.values["auc"]
-    return seconds, aucs
-
-
-def run_tfx(folder: Path) -> tuple[float, dict]:
+def tfx_aucs(evaluation: Path) -> Aucs:
     import tensorflow_model_analysis as tfma
+
+    return {
+        (key[0][1] if key else "", name): metrics[name][""]["auc"]["doubleValue"]
+        for key, metrics in tfma.load_eval_result(str(evaluation)).slicing_metrics
+        for name in TASKS
+    }
+
+
+def make_tfx_evaluator(examples: BaseChannel, model: BaseChannel) -> BaseComponent:
+    """TFX's component; whoever is first would pay for its imports."""
     from tensorflow_model_analysis.proto import config_pb2
-    from tfx.components.evaluator import executor as tfx_executor
-    from tfx.utils import proto_utils
+    from tfx.components import Evaluator
 
     config = config_pb2.EvalConfig(
         model_specs=[
             config_pb2.ModelSpec(
                 model_type="tf_generic",
                 signature_name="serving_default",
-                label_keys={task.name: task.name for task in TASKS},
+                label_keys={name: name for name in TASKS},
             )
         ],
         slicing_specs=[
@@ -171,83 +145,76 @@ def run_tfx(folder: Path) -> tuple[float, dict]:
         ],
         metrics_specs=[
             config_pb2.MetricsSpec(
-                output_names=[task.name],
+                output_names=[name],
                 metrics=[
                     config_pb2.MetricConfig(class_name="ExampleCount"),
                     config_pb2.MetricConfig(class_name="AUC"),
                 ],
             )
-            for task in TASKS
+            for name in TASKS
         ],
     )
-    evaluation = artifact(standard_artifacts.ModelEvaluation, folder / "theirs")
-    properties = {
-        "eval_config": proto_utils.proto_to_json(config),
-        "example_splits": json.dumps(["test"]),
-        "fairness_indicator_thresholds": "null",
-    }
-    start = time.perf_counter()
-    tfx_executor.Executor(tfx_executor.Executor.Context(beam_pipeline_args=BEAM_ARGS)).Do(
-        inputs(folder, "tfrecord"),
-        {
-            "evaluation": [evaluation],
-            "blessing": [artifact(standard_artifacts.ModelBlessing, folder / "blessing_tfx")],
-        },
-        properties,
-    )
-    seconds = time.perf_counter() - start
-    aucs = {}
-    for key, metrics in tfma.load_eval_result(evaluation.uri).slicing_metrics:
-        for task in TASKS:
-            aucs[key[0][1] if key else "", task.name] = metrics[task.name][""]["auc"]["doubleValue"]
-    return seconds, aucs
+    return Evaluator(examples=examples, model=model, eval_config=config, example_splits=["test"])
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rows", type=int, default=100_000)
-    parser.add_argument("--only-ours", action="store_true", help="Time and memory of many rows.")
+    parser = options(__doc__, rows=(100_000, 2_000))
+    parser.add_argument("--only-ours", action="store_true", help="time and memory of many rows")
     arguments = parser.parse_args()
-    rows = arguments.rows
-    machine = f"{platform.machine()}, {os.cpu_count()} cores"
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        write_examples(folder, rows)
-        write_transform_graph(folder / "graph")
         ranker = Ranker()
-        tf.saved_model.save(
-            ranker,
-            str(folder / "model" / "Format-Serving"),
-            {"serving_default": ranker.serve, "raw_features": ranker.score},
-        )
+        signatures = {
+            "serving_default": ranker.serving_default,
+            "raw_features": ranker.raw_features,
+        }
+        model = folder / "model"
+        tf.saved_model.save(ranker, str(model / "Format-Serving"), signatures)
+        log = make_log(round(arguments.rows / 0.9))
+        pq.write_table(log, folder / "log.parquet")
+        stages = own_stages(CONFIG, str(folder / "log.parquet"), folder / "root")
+        ours, theirs = Chain(folder / "ours"), Chain(folder / "theirs")
+        for chain in (ours, theirs):
+            chain.give("Trainer", "model", standard_artifacts.Model, model)
+        for stage in ("LogExampleGen", "LogSchemaGen", "Transform"):
+            ours.run(stages[stage])
+        evaluator = stages["TaskEvaluator"]
+        rows = log.num_rows - round(0.1 * log.num_rows)
         if not arguments.only_ours:
-            # Whoever is first would pay for this import.
-            import tensorflow_model_analysis  # noqa: F401
-            import tfx.components.evaluator.executor  # noqa: F401
-        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-        seconds, ours = run_ours(folder)
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-        print(f"TaskEvaluator  {rows / seconds:>10,.0f} rows/s  {seconds:.1f} s")
+            # First, so that nobody's time holds its imports.
+            inputs = (evaluator.inputs[key] for key in ("examples", "model"))
+            their_evaluator = make_tfx_evaluator(*inputs)
+        before = peak_mb()
+        seconds = ours.run(evaluator).wall
         result = {
             "ours": round(rows / seconds),
             "unit": "rows/s",
             "rows": rows,
-            "memory_mib_before_and_peak": [round(before), round(peak)],
-            "machine": machine,
+            "memory_mib_before_and_peak": [round(before), round(peak_mb())],
         }
+        print(f"TaskEvaluator  {rows / seconds:>10,.0f} rows/s  {seconds:.1f} s")
         if not arguments.only_ours:
-            their_seconds, theirs = run_tfx(folder)
+            write_tfrecords(log.slice(log.num_rows - rows), folder / "tfrecords" / "Split-test")
+            examples = folder / "tfrecords"
+            theirs.give(
+                "LogExampleGen", "examples", standard_artifacts.Examples, examples
+            ).splits = ["test"]
+            their_seconds = theirs.run(their_evaluator).wall
             print(f"TFX Evaluator  {rows / their_seconds:>10,.0f} rows/s  {their_seconds:.1f} s")
-            assert ours.keys() == theirs.keys()
-            gap = max(abs(ours[key] - theirs[key]) for key in ours)
-            overall = max(abs(ours["", task.name] - theirs["", task.name]) for task in TASKS)
+            mine = our_aucs(ours.path("TaskEvaluator", "evaluation"))
+            reference = tfx_aucs(theirs.path("Evaluator", "evaluation"))
+            assert mine.keys() == reference.keys()
+            gaps = {key: abs(mine[key] - reference[key]) for key in mine}
             result = {
                 "ratio": round(their_seconds / seconds, 1),
                 "theirs": round(rows / their_seconds),
-                "largest_auc_difference": {"all rows": overall, "slices": gap},
+                "largest_auc_difference": {
+                    "all rows": max(gaps["", name] for name in TASKS),
+                    "slices": float(np.nanmax(list(gaps.values()))),
+                },
                 **result,
             }
-    print(json.dumps(result))
+    report("TaskEvaluator against TFX's Evaluator", **result)
 
 
 if __name__ == "__main__":

@@ -7,19 +7,20 @@ of the exported model's warm-up rows are the same to the bit, if no stage that h
 again, if one version was pushed, and if nothing half-written is left.
 """
 
-import argparse
 import json
 import os
-import platform
 import shutil
 import signal
 import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from harness import options, report
 
 import numpy as np
 import yaml
@@ -56,7 +57,7 @@ _CONFIG = {
 
 @dataclass(frozen=True)
 class Ended:
-    """What a finished run came to."""
+    """Results of a finished run."""
 
     metrics: Any
     curves: Any
@@ -67,10 +68,7 @@ class Ended:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--kills", type=int, default=20)
-    parser.add_argument("--rows", type=int, default=3_000)
-    parser.add_argument("--seed", type=int, default=1)
+    parser = options(__doc__, kills=(20, 1), rows=(3_000, 1_000), seed=(1, 1))
     arguments = parser.parse_args()
     draw = np.random.default_rng(arguments.seed)
     with tempfile.TemporaryDirectory() as name:
@@ -90,7 +88,7 @@ def main() -> None:
             # One in each part of the time, so that the end is reached, too.
             share = (number + draw.random()) / arguments.kills
             wait = began + share * (whole.seconds - began)
-            done, killed_in = _run_and_kill(folder, f"{number}", wait)
+            done, killed_in = _run_and_kill(folder, f"{number}", wait, list(whole.stages))
             start = time.perf_counter()
             with _process(folder, f"{number}") as process:
                 process.communicate()
@@ -104,17 +102,12 @@ def main() -> None:
                 flush=True,
             )
             shutil.rmtree(folder / f"{number}")
-    print(
-        json.dumps(
-            {
-                "kills": arguments.kills,
-                "passed": passed,
-                "stages": {name: stages_killed.count(name) for name in sorted(set(stages_killed))},
-                "rows": arguments.rows,
-                "machine": f"{platform.machine()}, {os.cpu_count()} cores, load "
-                f"{os.getloadavg()[1]:.1f}",
-            }
-        )
+    report(
+        "killed runs against one left alone",
+        kills=arguments.kills,
+        passed=passed,
+        stages={name: stages_killed.count(name) for name in sorted(set(stages_killed))},
+        rows=arguments.rows,
     )
     sys.exit(passed < arguments.kills)
 
@@ -139,7 +132,9 @@ def _first_stage_after(process: subprocess.Popen[str], start: float) -> float:
     return time.perf_counter() - start
 
 
-def _run_and_kill(folder: Path, root: str, wait: float) -> tuple[list[str], str]:
+def _run_and_kill(
+    folder: Path, root: str, wait: float, stages: Sequence[str]
+) -> tuple[list[str], str]:
     """The stages that had ended, and the one that was killed."""
     process = _process(folder, root)
     try:
@@ -148,23 +143,9 @@ def _run_and_kill(folder: Path, root: str, wait: float) -> tuple[list[str], str]
         process.send_signal(signal.SIGKILL)
     output, _ = process.communicate()
     names = [line.split()[0] for line in output.splitlines() if line.startswith("  ")]
-    done = [name for name in names if name in _STAGES]
-    rest = [name for name in _STAGES if name not in done]
+    done = [name for name in names if name in stages]
+    rest = [name for name in stages if name not in done]
     return done, rest[0] if rest else "end"
-
-
-_STAGES = (
-    "LogExampleGen",
-    "LogSchemaGen",
-    "StatisticsGen",
-    "ExampleValidator",
-    "AnomalyGate",
-    "Transform",
-    "Trainer",
-    "ServingCheck",
-    "TaskEvaluator",
-    "ModelPusher",
-)
 
 
 def _ended(root: Path, seconds: float) -> Ended:

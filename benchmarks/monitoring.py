@@ -11,17 +11,16 @@ logged of it is compared by `taskroute monitor`.
 What each change must fire, and what it may fire beside that, was written down before it was run.
 """
 
-import argparse
 import json
-import os
-import platform
 import statistics
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
+
+from harness import DEMO, options, report
 
 import numpy as np
 import pyarrow as pa
@@ -29,7 +28,7 @@ import pyarrow.compute as pc
 import yaml
 
 from taskroute.components.logs import spans
-from taskroute.pipeline.dag.local_runner import StageRun, run_stages
+from taskroute.pipeline.dag.local_runner import run_stages
 from taskroute.pipeline.dag.pipeline import create_pipeline
 from taskroute.pipeline.run.monitor import monitor
 from taskroute.pipeline.run.paths import RunPaths, absolute_source
@@ -175,16 +174,21 @@ class Found:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--seeds", default="11,12,13")
-    parser.add_argument("--days", type=int, default=20)
-    parser.add_argument("--rows-a-day", type=int, default=20_000)
-    parser.add_argument("--levels", action="store_true", help="Print how near each change came.")
+    parser = options(
+        __doc__,
+        seeds=("11,12,13", "11"),
+        days=(20, 1),
+        rows_a_day=(20_000, 600),
+        # The last ones, with those of a serving log.
+        cases=(len(CASES), 2),
+    )
+    parser.add_argument("--levels", action="store_true", help="print how near each change came")
     arguments = parser.parse_args()
+    cases = CASES[-arguments.cases :]
     seeds = [int(seed) for seed in arguments.seeds.split(",")]
     ordinary: list[Found] = []
     seconds: list[float] = []
-    found: dict[str, list[Found]] = {case.name: [] for case in CASES}
+    found: dict[str, list[Found]] = {case.name: [] for case in cases}
     for seed in seeds:
         with tempfile.TemporaryDirectory() as name:
             world = _World(Path(name), seed, arguments.days, arguments.rows_a_day)
@@ -195,39 +199,27 @@ def main() -> None:
                 one = world.retrain(day, seconds) if is_trained else world.compare(day)
                 ordinary.append(one)
                 print(f"seed {seed}  {day}  {_text(one.alerts)}", flush=True)
-            for case in CASES:
+            for case in cases:
                 one = world.inject(case, np.random.default_rng(seed), arguments.levels)
                 found[case.name].append(one)
                 print(f"seed {seed}  {case.name}: {_text(one.alerts)}", flush=True)
-    _print_table(ordinary, found)
-    exact = [_is_exact(case, one) for case in CASES for one in found[case.name]]
-    print(
-        json.dumps(
-            {
-                # Of the days with an injected change, and without, those that fired what they must.
-                "ratio": round(sum(exact) / len(exact), 4),
-                "ordinary_days": len(ordinary),
-                "ordinary_days_with_alerts": sum(bool(one.alerts) for one in ordinary),
-                "changes_judged_on_them": sum(one.judged for one in ordinary),
-                "injected": {
-                    case.name: [sorted(map(" ".join, one.alerts)) for one in found[case.name]]
-                    for case in CASES
-                },
-                "median_seconds_of_day_monitor": round(statistics.median(seconds), 2),
-                "seeds": seeds,
-                "rows_a_day": arguments.rows_a_day,
-                "machine": f"{platform.machine()}, {os.cpu_count()} cores",
-            }
-        )
+    _print_table(ordinary, found, cases)
+    exact = [_is_exact(case, one) for case in cases for one in found[case.name]]
+    report(
+        "alerts of injected changes against those expected",
+        # Days with an injected change that fired just what they must, as a share.
+        ratio=round(sum(exact) / len(exact), 4),
+        ordinary_days=len(ordinary),
+        ordinary_days_with_alerts=sum(bool(one.alerts) for one in ordinary),
+        changes_judged_on_them=sum(one.judged for one in ordinary),
+        injected={
+            case.name: [sorted(map(" ".join, one.alerts)) for one in found[case.name]]
+            for case in cases
+        },
+        median_seconds_of_day_monitor=round(statistics.median(seconds), 2),
+        seeds=seeds,
+        rows_a_day=arguments.rows_a_day,
     )
-
-
-class _Compared(Exception):  # noqa: N818 - nothing is wrong
-    """The stages that were wanted have run; those behind them need not."""
-
-    def __init__(self, folder: str):
-        super().__init__()
-        self.folder = folder
 
 
 class _World:
@@ -280,18 +272,13 @@ class _World:
     def _changes(self, day: str) -> tuple[JudgedChange, ...]:
         source = absolute_source(self._config, self._folder)
         source = spans.resolve(source.model_copy(update={"last_span": day}))
-        pipeline = create_pipeline(self._config, source, log_fingerprint(source), self._paths)
-
-        def stop_after_day_monitor(stage: StageRun) -> None:
-            if stage.name == "DayMonitor":
-                raise _Compared(stage.outputs["changes"][0].uri)
-
-        try:
-            with redirect_stdout(sys.stderr):
-                run_stages(pipeline, lambda name: None, stop_after_day_monitor)
-        except _Compared as compared:
-            return DayChanges.read(compared.folder).changes
-        raise RuntimeError("the pipeline has no DayMonitor")
+        fingerprint = log_fingerprint(source)
+        pipeline = create_pipeline(
+            self._config, source, fingerprint, self._paths, last="DayMonitor"
+        )
+        with redirect_stdout(sys.stderr):
+            stages = run_stages(pipeline, lambda name: None, lambda stage: None)
+        return DayChanges.read(stages["DayMonitor"].outputs["changes"][0].uri).changes
 
     def _write(self, day: str, table: pa.Table) -> None:
         write_sample_log(SampleLog(table, {}), self._folder / "log" / day / "log.parquet")
@@ -318,7 +305,7 @@ def _with_ordinary_change(table: pa.Table, random: np.random.Generator) -> pa.Ta
 
 def _config(folder: Path) -> RecommenderConfig:
     """The demo's, for a log by day, with its thresholds as they are by default."""
-    config = yaml.safe_load(Path("examples/demo.yaml").read_text(encoding="utf-8"))
+    config = yaml.safe_load(DEMO.read_text(encoding="utf-8"))
     config["name"] = "days"
     config["source"] |= {"path": "log/{YYYY}-{MM}-{DD}/*.parquet", "window_days": _WINDOW_DAYS}
     config["training"] = {"batch_size": 1024, "epochs": 3, "patience": 1}
@@ -335,11 +322,13 @@ def _is_exact(case: Case, found: Found) -> bool:
     return case.expected <= found.alerts <= case.expected | case.may
 
 
-def _print_table(ordinary: list[Found], found: dict[str, list[Found]]) -> None:
+def _print_table(
+    ordinary: list[Found], found: dict[str, list[Found]], cases: Sequence[Case]
+) -> None:
     fired = sum(bool(one.alerts) for one in ordinary)
     print("\n| day | alerts expected | alerts fired |\n|---|---|---|")
     print(f"| {len(ordinary)} ordinary days | none | {fired or 'none'} |")
-    for case in CASES:
+    for case in cases:
         counts: dict[Alert, int] = {}
         for one in found[case.name]:
             for alert in one.alerts:

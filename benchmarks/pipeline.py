@@ -11,44 +11,37 @@ the byte, the transformed ids exactly and the transformed numbers to 1e-5.
 """
 
 import argparse
-import importlib
 import json
-import os
-import platform
-import resource
-import subprocess
-import sys
 import tempfile
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+from harness import DEMO, child, options, peak_mb, report
+from stages import Chain, own_stages
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.csv as pcsv
-import pyarrow.parquet as pq
+import tensorflow as tf
+from tfx.dsl.components.base.base_component import BaseComponent
 
-from taskroute.components.logs.example_tensors import sparse_columns
+from taskroute.components.logs.examples import read_batches
 from taskroute.components.logs.splits import find_cutoffs
+from taskroute.models.dataset import feature_spec, labels_spec, make_dataset
 from taskroute.pipeline.sample_log.sample_log import SampleLogSpec, make_sample_log
 from taskroute.schemas.columns import raw_columns
 from taskroute.schemas.recommender import DataConfig, RecommenderConfig, load_config
 from taskroute.schemas.source import SPLITS
 
-BEAM_ARGS = ("--runner=FnApiRunner", "--sdk_container_image=local")
+TIMED = ("ingestion", "statistics", "transform")
 ROW = "row"
 
 
 def demo_config() -> RecommenderConfig:
-    """That of the demo, with a feature that says which row of the log an example is."""
-    config = load_config(Path(__file__).parents[1] / "examples" / "demo.yaml")
+    """The demo's config with a feature that says which row of the log an example is."""
     row = {"name": ROW, "kind": "dense", "transform": "none"}
-    content = config.model_dump()
+    content = load_config(DEMO).model_dump()
     content["features"] = [*content["features"], row]
     return RecommenderConfig.model_validate(content)
 
@@ -76,171 +69,72 @@ def write_log(folder: Path, num_rows: int) -> None:
             pcsv.write_csv(table.slice(start, stop - start), file, plain)
 
 
-class Stages:
-    """Runs executors and keeps what each took."""
-
-    def __init__(self, folder: Path):
-        self.seconds: dict[str, dict[str, float]] = {}
-        self._folder = folder
-
-    def artifact(self, kind: str, name: str) -> Any:
-        """An empty artifact of a TFX type."""
-        from tfx.types import standard_artifacts
-
-        made = getattr(standard_artifacts, kind)()
-        return self.place(made, name)
-
-    def place(self, artifact: Any, name: str) -> Any:
-        """Gives an artifact its folder."""
-        artifact.uri = str(self._folder / name)
-        Path(artifact.uri).mkdir(parents=True)
-        return artifact
-
-    def run(self, name: str, module: str, inputs: Any, outputs: Any, properties: Any) -> None:
-        """Calls `Do` of the executor of a module."""
-        executor_class = importlib.import_module(module).Executor
-        executor = executor_class(executor_class.Context(beam_pipeline_args=list(BEAM_ARGS)))
-        with self._timed(name):
-            executor.Do(_listed(inputs), _listed(outputs), properties)
-
-    @contextmanager
-    def _timed(self, name: str) -> Iterator[None]:
-        start, cpu_start = time.perf_counter(), time.process_time()
-        yield
-        taken = {
-            "wall": time.perf_counter() - start,
-            "cpu": time.process_time() - cpu_start,
-            "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
-        }
-        self.seconds[name] = taken
-        print(
-            f"  {name:<14}{taken['wall']:>8.1f} s{taken['cpu']:>8.1f} s of processor time"
-            f"{taken['peak_mb']:>8,.0f} MB at most, so far"
-        )
-
-
-def _listed(artifacts: dict[str, Any]) -> dict[str, list[Any]]:
-    return {key: [artifact] for key, artifact in artifacts.items()}
+def run_all(chain: Chain, stages: Mapping[str, BaseComponent]) -> dict[str, dict[str, float]]:
+    """Times of stages that have a name; the others only prepare."""
+    seconds = {}
+    for name, stage in stages.items():
+        taken = chain.run(stage)
+        if name in TIMED:
+            seconds[name] = {"wall": taken.wall, "cpu": taken.cpu, "peak_mb": peak_mb()}
+            print(
+                f"  {name:<14}{taken.wall:>8.1f} s{taken.cpu:>8.1f} s of processor time"
+                f"{peak_mb():>8,.0f} MB at most, so far"
+            )
+    return seconds
 
 
 def ours(log: Path, folder: Path) -> dict[str, dict[str, float]]:
     """LogExampleGen, StatisticsGen, Transform."""
-    from google.protobuf import text_format
-
-    from taskroute.components.artifact_types import Quarantine
-    from taskroute.schemas.log_schema import make_schema
-    from taskroute.schemas.source import Source, Split
-
-    config, data = demo_config(), demo_data()
-    source = Source(
-        path=f"{log}/*/log.csv", format="csv", timestamp="event_time", split=Split(by="time")
-    )
-    columns = [vars(column) for column in raw_columns(config)]
-    tasks = [task.model_dump(mode="json") for task in config.tasks]
-    components = "taskroute.components"
-    stages = Stages(folder)
-    examples = stages.artifact("Examples", "examples")
-    stages.run(
-        "ingestion",
-        f"{components}.log_example_gen.executor",
-        {},
-        {"examples": examples, "quarantine": stages.place(Quarantine(), "quarantine")},
-        {
-            "source": source.model_dump_json(),
-            "columns": json.dumps(columns),
-            "tasks": json.dumps(tasks),
-        },
-    )
-    stages.run(
-        "statistics",
-        f"{components}.batch_statistics_gen.executor",
-        {"examples": examples},
-        {"statistics": stages.artifact("ExampleStatistics", "statistics")},
-        {"data": data.model_dump_json()},
-    )
-    schema = stages.artifact("Schema", "schema")
-    content = text_format.MessageToString(make_schema(data))
-    Path(schema.uri, "schema.pbtxt").write_text(content)
-    stages.run(
-        "transform",
-        f"{components}.feature_transform.executor",
-        {"examples": examples, "schema": schema},
-        {
-            "transform_graph": stages.artifact("TransformGraph", "graph"),
-            "transformed_examples": stages.artifact("Examples", "transformed"),
-        },
-        {
-            "preprocessing_fn": "taskroute.models.preprocessing.preprocessing_fn",
-            "data": data.model_dump_json(),
-        },
-    )
-    return stages.seconds
+    config = demo_config()
+    csv = config.source.model_copy(update={"format": "csv"})
+    own = own_stages(config.model_copy(update={"source": csv}), f"{log}/*/log.csv", folder / "root")
+    stages = {
+        "ingestion": own["LogExampleGen"],
+        "statistics": own["StatisticsGen"],
+        "schema": own["LogSchemaGen"],
+        "transform": own["Transform"],
+    }
+    return run_all(Chain(folder), stages)
 
 
 def stock(log: Path, folder: Path) -> dict[str, dict[str, float]]:
-    """CsvExampleGen, StatisticsGen, Transform; the schema is that which SchemaGen would give."""
-    import tensorflow_data_validation as tfdv
-    from tfx.components.example_gen import utils
+    """CsvExampleGen, StatisticsGen, SchemaGen, Transform."""
+    from tfx.components import CsvExampleGen, SchemaGen, StatisticsGen, Transform
     from tfx.proto import example_gen_pb2
-    from tfx.utils import proto_utils
 
     inputs = example_gen_pb2.Input(
         splits=[
             example_gen_pb2.Input.Split(name=split, pattern=f"{split}/*.csv") for split in SPLITS
         ]
     )
-    stages = Stages(folder)
-    examples = stages.artifact("Examples", "examples")
-    stages.run(
-        "ingestion",
-        "tfx.components.example_gen.csv_example_gen.executor",
-        {},
-        {"examples": examples},
-        {
-            "input_base": str(log),
-            "input_config": proto_utils.proto_to_json(inputs),
-            "output_config": proto_utils.proto_to_json(utils.make_default_output_config(inputs)),
-            "output_data_format": example_gen_pb2.FORMAT_TF_EXAMPLE,
-        },
+    ingestion = CsvExampleGen(input_base=str(log), input_config=inputs).with_id("LogExampleGen")
+    examples = ingestion.outputs["examples"]
+    statistics = StatisticsGen(examples=examples)
+    schema = SchemaGen(statistics=statistics.outputs["statistics"], infer_feature_shape=False)
+    transform = Transform(
+        examples=examples,
+        schema=schema.outputs["schema"],
+        preprocessing_fn="stock_preprocessing.preprocessing_fn",
+        custom_config={"data": demo_data().model_dump_json(), "lists_are_texts": True},
+        disable_statistics=True,
+        disable_analyzer_cache=True,
     )
-    statistics = stages.artifact("ExampleStatistics", "statistics")
-    stages.run(
-        "statistics",
-        "tfx.components.statistics_gen.executor",
-        {"examples": examples},
-        {"statistics": statistics},
-        {"exclude_splits": "[]"},
-    )
-    schema = stages.artifact("Schema", "schema")
-    train = tfdv.load_stats_binary(f"{statistics.uri}/Split-train/FeatureStats.pb")
-    inferred = tfdv.infer_schema(train, infer_feature_shape=False)
-    tfdv.write_schema_text(inferred, f"{schema.uri}/schema.pbtxt")
-    custom_config = {"data": demo_data().model_dump_json(), "lists_are_texts": True}
-    stages.run(
-        "transform",
-        "tfx.components.transform.executor",
-        {"examples": examples, "schema": schema},
-        {
-            "transform_graph": stages.artifact("TransformGraph", "graph"),
-            "transformed_examples": stages.artifact("Examples", "transformed"),
-        },
-        {
-            "preprocessing_fn": "stock_preprocessing.preprocessing_fn",
-            "custom_config": json.dumps(custom_config),
-            "disable_statistics": 1,
-        },
-    )
-    return stages.seconds
+    stages = {
+        "ingestion": ingestion,
+        "statistics": statistics,
+        "schema": schema,
+        "transform": transform,
+    }
+    return run_all(Chain(folder), stages)
 
 
 def compare(mine: Path, theirs: Path) -> dict[str, int]:
     """Raises AssertionError where the two differ; counts what was compared."""
     compared = {"rows": 0, "values": 0, "vocabularies": 0, "terms": 0}
-    assets = sorted(path.name for path in (theirs / "graph/transform_fn/assets").iterdir())
-    for name in assets:
-        place = f"graph/transform_fn/assets/{name}"
-        content = (mine / place).read_bytes()
-        assert content == (theirs / place).read_bytes(), name
+    assets = "Transform/transform_graph/transform_fn/assets"
+    for path in sorted((theirs / assets).iterdir()):
+        content = (mine / assets / path.name).read_bytes()
+        assert content == path.read_bytes(), path.name
         compared["vocabularies"] += 1
         compared["terms"] += content.count(b"\n")
     for split in SPLITS:
@@ -260,57 +154,43 @@ def compare(mine: Path, theirs: Path) -> dict[str, int]:
 
 def _compare_examples(mine: Path, theirs: Path, split: str) -> None:
     """Our raw examples against TFX's, whose types follow from the text and which split no list."""
-    import tensorflow as tf
-
     columns = raw_columns(demo_data())
-    specs = {
-        c.name: tf.SparseTensorSpec([None, None], tf.float32 if c.kind == "number" else tf.string)
-        for c in columns
-    }
-    files = sorted((mine / "examples" / f"Split-{split}").iterdir())
-    rows = pa.concat_tables(map(pq.read_table, files)).combine_chunks()
-    (batch,) = rows.to_batches()
-    left = {
-        name: tf.RaggedTensor.from_sparse(values)
-        for name, values in sparse_columns(batch, specs).items()
-    }
-    first = next(iter(_records(theirs / "examples", split).take(1)))
-    kinds = {"int64_list": tf.int64, "float_list": tf.float32, "bytes_list": tf.string}
-    found = tf.train.Example.FromString(first.numpy()).features.feature
-    types = {
-        c.name: kinds.get(found[c.name].WhichOneof("kind"), left[c.name].dtype) for c in columns
-    }
-    right = _parsed(theirs / "examples", split, types)
-    order, expected_order = (
-        np.argsort(side[ROW].flat_values.numpy(), kind="stable") for side in (left, right)
-    )
+    files = _files(mine / "LogExampleGen" / "examples", split)
+    left = pa.Table.from_batches(batch for file in files for batch in read_batches(file))
+    records = tf.data.TFRecordDataset(_files(theirs / "LogExampleGen" / "examples", split), "GZIP")
+    rows = [tf.train.Example.FromString(x).features.feature for x in records.as_numpy_iterator()]
+    order = np.argsort(_numbers(left[ROW]))
+    expected_order = np.argsort([row[ROW].int64_list.value[0] for row in rows])
     for column in columns:
-        values, expected = left[column.name], right[column.name]
-        if column.kind == "number":
-            expected = tf.cast(expected, tf.float32)
-        if column.kind == "texts":
-            values = tf.strings.reduce_join(values, axis=1, separator=column.separator)
-            expected = tf.strings.reduce_join(expected, axis=1)
-        values, expected = tf.gather(values, order), tf.gather(expected, expected_order)
-        if isinstance(values, tf.RaggedTensor):
-            assert np.array_equal(values.row_lengths(), expected.row_lengths()), column
-            values, expected = values.flat_values, expected.flat_values
-        np.testing.assert_array_equal(values.numpy(), expected.numpy(), column.name)
+        values = left[column.name].combine_chunks().take(pa.array(order)).to_pylist()
+        for found, place in zip(values, expected_order, strict=True):
+            feature = rows[place][column.name]
+            expected = list(getattr(feature, feature.WhichOneof("kind") or "bytes_list").value)
+            if column.kind == "number":
+                expected = np.asarray(expected, np.float32).tolist()
+            elif column.kind == "text":
+                expected = [
+                    value if isinstance(value, bytes) else b"%d" % value for value in expected
+                ]
+            else:
+                found = [(column.separator or "").encode().join(found or [])]
+            assert (found or []) == expected, (column.name, found, expected)
+
+
+def _numbers(column: pa.ChunkedArray) -> np.ndarray:
+    return column.combine_chunks().flatten().to_numpy()
 
 
 def _transformed(folder: Path, split: str) -> dict[str, np.ndarray]:
-    """By name, the values in the order of the log; those of a list end to end."""
-    import tensorflow as tf
-
-    from taskroute.models.dataset import feature_spec, labels_spec, make_dataset
-
+    """Values by name in the order of the log; those of a list end to end."""
     data = demo_data()
-    files = folder / "transformed" / f"Split-{split}"
-    if next(files.iterdir()).suffix == ".parquet":
-        (columns,) = make_dataset([f"{files}/*"], data, batch_size=1 << 30)
+    files = _files(folder / "Transform" / "transformed_examples", split)
+    if files[0].endswith(".parquet"):
+        (columns,) = make_dataset(files, data, batch_size=1 << 30)
     else:
-        records = next(iter(_records(folder / "transformed", split).batch(1 << 30)))
-        columns = tf.io.parse_example(records, {**feature_spec(data), **labels_spec(data)})
+        spec = {**feature_spec(data), **labels_spec(data)}
+        records = tf.data.TFRecordDataset(files, "GZIP").batch(1 << 30)
+        columns = tf.io.parse_example(next(iter(records)), spec)
     order = np.argsort(columns[ROW].numpy())
     sorted_rows = {name: tf.gather(values, order) for name, values in columns.items()}
     return {
@@ -319,80 +199,50 @@ def _transformed(folder: Path, split: str) -> dict[str, np.ndarray]:
     }
 
 
-def _parsed(folder: Path, split: str, types: dict[str, Any]) -> dict[str, Any]:
-    import tensorflow as tf
-
-    records = next(iter(_records(folder, split).batch(1 << 30)))
-    spec = {
-        name: tf.io.RaggedFeature(dtype, row_splits_dtype=tf.int64) for name, dtype in types.items()
-    }
-    return tf.io.parse_example(records, spec)
+def _files(folder: Path, split: str) -> list[str]:
+    return sorted(str(path) for path in (folder / f"Split-{split}").iterdir())
 
 
-def _records(folder: Path, split: str) -> Any:
-    import tensorflow as tf
-
-    files = sorted(str(path) for path in (folder / f"Split-{split}").iterdir())
-    return tf.data.TFRecordDataset(files, "GZIP")
-
-
-def in_process(*arguments: str) -> dict[str, Any]:
-    """Calls this program with arguments in a new process; its last line, as JSON."""
-    program = [sys.executable, __file__, "--do", *arguments]
-    ended = subprocess.run(program, capture_output=True, text=True, check=False)
-    if ended.returncode:
-        raise RuntimeError(ended.stderr[-5000:])
-    *lines, last = ended.stdout.splitlines()
-    print("\n".join(lines), flush=True)
-    return json.loads(last)
-
-
-def do(what: str, *paths: str) -> dict[str, Any]:
-    first, second = map(Path, paths)
-    if what == "compare":
-        return compare(first, second)
-    return {"ours": ours, "stock": stock}[what](first, second)
+SIDES = {"ours": ours, "stock": stock, "compare": compare}
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rows", type=int, default=300_000)
+    parser = options(__doc__, rows=(300_000, 2_000))
     parser.add_argument("--do", nargs=3, help=argparse.SUPPRESS)
-    options = parser.parse_args()
-    if options.do:
-        print(json.dumps(do(*options.do)))
+    arguments = parser.parse_args()
+    if arguments.do:
+        what, first, second = arguments.do
+        print(json.dumps(SIDES[what](Path(first), Path(second))))
         return
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        write_log(folder / "log", options.rows)
-        measured = {}
+        write_log(folder / "log", arguments.rows)
+        measured: dict[str, Any] = {}
         for side in ("ours", "stock"):
             print(side, flush=True)
-            measured[side] = in_process(side, str(folder / "log"), str(folder / side))
-        compared = in_process("compare", str(folder / "ours"), str(folder / "stock"))
+            (measured[side],) = child(__file__, "--do", side, folder / "log", folder / side)
+        (compared,) = child(__file__, "--do", "compare", folder / "ours", folder / "stock")
     total = {
-        f"{side}_{clock}_s": round(sum(stage[clock] for stage in found.values()), 1)
-        for side, found in measured.items()
+        f"{side}_{clock}_s": round(sum(stage[clock] for stage in stages.values()), 1)
+        for side, stages in measured.items()
         for clock in ("wall", "cpu")
     }
-    stages = {
-        f"ratio_{name}": round(taken["wall"] / measured["ours"][name]["wall"], 1)
-        for name, taken in measured["stock"].items()
-    }
-    result = {
-        "ratio": round(total["stock_wall_s"] / total["ours_wall_s"], 1),
-        "ratio_of_processor_time": round(total["stock_cpu_s"] / total["ours_cpu_s"], 1),
-        **stages,
+    report(
+        "ingestion, statistics and transform against TFX's",
+        ratio=round(total["stock_wall_s"] / total["ours_wall_s"], 1),
+        ratio_of_processor_time=round(total["stock_cpu_s"] / total["ours_cpu_s"], 1),
+        **{
+            f"ratio_{name}": round(taken["wall"] / measured["ours"][name]["wall"], 1)
+            for name, taken in measured["stock"].items()
+        },
         **total,
         **{
-            f"{side}_peak_mb": round(max(stage["peak_mb"] for stage in found.values()))
-            for side, found in measured.items()
+            f"{side}_peak_mb": round(max(stage["peak_mb"] for stage in stages.values()))
+            for side, stages in measured.items()
         },
-        "equal": compared,
-        "rows": options.rows,
-        "machine": f"{platform.machine()}, {os.cpu_count()} cores, load {os.getloadavg()[1]:.1f}",
-    }
-    print(json.dumps(result))
+        equal=compared,
+        rows=arguments.rows,
+    )
 
 
 if __name__ == "__main__":

@@ -7,10 +7,6 @@ it. A cold start needs as many steps as it takes to its lowest validation loss; 
 as it takes to the click AUC that the cold one has there.
 """
 
-import argparse
-import json
-import os
-import platform
 import statistics
 import sys
 import tempfile
@@ -19,6 +15,9 @@ from contextlib import redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from finished_run import newest
+from harness import DEMO, options, report
 
 import tensorflow as tf
 import tensorflow_transform as tft
@@ -36,7 +35,6 @@ from taskroute.pipeline.sample_log.sample_log import SampleLogSpec, make_sample_
 from taskroute.schemas.recommender import ModelConfig, load_config
 
 _WINDOW_DAYS = 3
-_EPOCHS = 6
 
 
 @dataclass(frozen=True)
@@ -49,17 +47,14 @@ class Measured:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--days", type=int, default=10)
-    parser.add_argument("--rows-a-day", type=int, default=20_000)
-    arguments = parser.parse_args()
+    arguments = options(__doc__, days=(10, 2), rows_a_day=(20_000, 600), epochs=(6, 1)).parse_args()
     num_days = arguments.days + _WINDOW_DAYS - 1
     spec = SampleLogSpec(num_rows=num_days * arguments.rows_a_day, num_days=num_days)
     results = []
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         days = write_sample_days(make_sample_log(spec), folder / "log")
-        _write_config(folder)
+        _write_config(folder, arguments.smallest)
         config = load_config(folder / "days.yaml")
         print("day         verdict     version  click AUC: cold   warm  steps: cold  keep  fresh")
         for day in days[_WINDOW_DAYS - 1 :]:
@@ -73,7 +68,7 @@ def main() -> None:
                 "version": verdict.version,
             }
             if before is not None:
-                row |= _compare(config.part(ModelConfig), folder / "root", before)
+                row |= _compare(config.part(ModelConfig), folder / "root", before, arguments.epochs)
             results.append(row)
             numbers = [
                 row.get(key, "") for key in ("cold_auc", "keep_auc", "cold", "keep", "fresh")
@@ -81,37 +76,39 @@ def main() -> None:
             line = "{:>17}{:>7}{:>13}{:>6}{:>7}".format(*map(_shown, numbers))
             print(f"{day}  {row['outcome']:<12}{row['version'] or '':>7}{line}", flush=True)
     compared = [row for row in results if "cold" in row]
-    print(
-        json.dumps(
-            {
-                # Of the steps of a cold start, those that a warm one needs: the median day's.
-                "ratio": _ratio(compared, "keep"),
-                "ratio_of_the_worst_day": _ratio(compared, "keep", max),
-                "ratio_fresh_optimizer": _ratio(compared, "fresh"),
-                "days": results,
-                "rows_a_day": arguments.rows_a_day,
-                "machine": f"{platform.machine()}, {os.cpu_count()} cores",
-            }
-        )
+    epochs = arguments.epochs
+    report(
+        "warm starts against cold ones, in steps of the median day",
+        ratio=_ratio(compared, "keep", epochs),
+        ratio_of_the_worst_day=_ratio(compared, "keep", epochs, max),
+        ratio_fresh_optimizer=_ratio(compared, "fresh", epochs),
+        days=results,
+        rows_a_day=arguments.rows_a_day,
     )
 
 
-def _write_config(folder: Path) -> None:
+def _write_config(folder: Path, smallest: bool) -> None:
     """The demo's config, for a log by day."""
-    config = yaml.safe_load(Path("examples/demo.yaml").read_text(encoding="utf-8"))
+    config = yaml.safe_load(DEMO.read_text(encoding="utf-8"))
     config["name"] = "days"
     config["source"] |= {"path": "log/{YYYY}-{MM}-{DD}/*.parquet", "window_days": _WINDOW_DAYS}
     config["evaluation"] = {
         "gates": [{"task": "click", "metric": "auc", "at_least": 0.6, "may_lose": 0.02}]
     }
+    if smallest:
+        # Few rows and steps pass no gate, and nothing is compared before a model serves.
+        config["training"] = {"batch_size": 256, "epochs": 1}
+        config["evaluation"] = {}
     (folder / "days.yaml").write_text(yaml.safe_dump(config), encoding="utf-8")
 
 
-def _compare(config: ModelConfig, root: Path, before: str) -> dict[str, float | int | None]:
-    cold = _best(_curve(config, root, None, None))
+def _compare(
+    config: ModelConfig, root: Path, before: str, epochs: int
+) -> dict[str, float | int | None]:
+    cold = _best(_curve(config, root, None, None, epochs))
     row: dict[str, float | int | None] = {"cold": cold.steps, "cold_auc": cold.auc}
     for optimizer in ("keep", "fresh"):
-        curve = _curve(config, root, before, optimizer)
+        curve = _curve(config, root, before, optimizer, epochs)
         reached = [measured.steps for measured in curve if measured.auc >= cold.auc]
         row |= {
             optimizer: reached[0] if reached else None,
@@ -125,7 +122,7 @@ def _best(curve: list[Measured]) -> Measured:
 
 
 def _curve(
-    config: ModelConfig, root: Path, before: str | None, optimizer: str | None
+    config: ModelConfig, root: Path, before: str | None, optimizer: str | None, epochs: int
 ) -> list[Measured]:
     training = config.training
     if optimizer is not None:
@@ -133,8 +130,8 @@ def _curve(
         training = training.model_copy(update={"warm_start": start})
         config = config.model_copy(update={"training": training})
     transform_root = root / "artifacts" / "Transform"
-    transform = tft.TFTransformOutput(str(_newest(transform_root / "transform_graph")))
-    examples = _newest(transform_root / "transformed_examples")
+    transform = tft.TFTransformOutput(str(newest(transform_root / "transform_graph")))
+    examples = newest(transform_root / "transformed_examples")
     keras.utils.set_random_seed(training.seed)
 
     def read(split: str, batch_size: int, shuffle_seed: int | None = None) -> tf.data.Dataset:
@@ -164,7 +161,7 @@ def _curve(
     step = tf.function(ranker.train_step, input_signature=[train(0).element_spec])
     curve = [measure(0)]
     batches = _batches(train)
-    for steps in range(1, _EPOCHS * num_steps + 1):
+    for steps in range(1, epochs * num_steps + 1):
         step(next(batches))
         if steps % every == 0:
             curve.append(measure(steps))
@@ -178,17 +175,14 @@ def _batches(train: Callable[[int], tf.data.Dataset]) -> Iterator[dict[str, tf.T
         epoch += 1
 
 
-def _newest(folder: Path) -> Path:
-    return max(folder.iterdir(), key=lambda path: int(path.name))
-
-
 def _ratio(
     rows: list[dict],
     optimizer: str,
+    epochs: int,
     summary: Callable[[list[float]], float] = statistics.median,
 ) -> float | None:
     # A day on which a warm start never got there counts as the whole training.
-    ratios = [(_EPOCHS if r[optimizer] is None else r[optimizer] / r["cold"]) for r in rows]
+    ratios = [(epochs if r[optimizer] is None else r[optimizer] / r["cold"]) for r in rows]
     return round(summary(ratios), 3) if ratios else None
 
 

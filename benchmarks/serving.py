@@ -8,16 +8,13 @@ The last line's `macs_ratio` and `latency_ratio` are SNR-Trans's, compacted over
 at batch 512. shared_bottom and mmoe of as many parameters as SNR-Trans has stand beside.
 """
 
-import argparse
-import json
-import os
-import platform
-import statistics
 import tempfile
-import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
+
+from harness import in_turn, machine, median_ms, median_ratio, options, report
 
 import numpy as np
 
@@ -121,27 +118,24 @@ def save_and_load(
     return function
 
 
-def seconds(function: Callable[..., dict[str, tf.Tensor]], rows: dict[str, tf.Tensor]) -> float:
-    start = time.perf_counter()
+def score(function: Callable[..., dict[str, tf.Tensor]], rows: dict[str, tf.Tensor]) -> None:
     for values in function(**rows).values():
         values.numpy()
-    return time.perf_counter() - start
 
 
 def compare(
     sides: Sequence[Callable[..., dict[str, tf.Tensor]]], batch: int, repeats: int
 ) -> dict[str, float]:
+    """Times of the trunk as trained, the first of the sides, and as served, the last."""
     rows = make_rows(batch)
-    for side in sides:
-        for _ in range(5):
-            seconds(side, rows)
-    pairs = [[seconds(side, rows) for side in sides] for _ in range(repeats)]
-    times = [1e3 * statistics.median(column) for column in zip(*pairs, strict=True)]
+    calls = {str(place): partial(score, side, rows) for place, side in enumerate(sides)}
+    times = list(in_turn(calls, repeats, warm_ups=5).values())
+    served_ms = median_ms(times[-1])
     return {
-        "trained_ms": round(times[0], 3),
-        "served_ms": round(times[-1], 3),
-        "latency_ratio": round(statistics.median(pair[-1] / pair[0] for pair in pairs), 3),
-        "served_rows_per_s": round(1e3 * batch / times[-1]),
+        "trained_ms": round(median_ms(times[0]), 3),
+        "served_ms": round(served_ms, 3),
+        "latency_ratio": round(median_ratio(times[-1], times[0]).wall, 3),
+        "served_rows_per_s": round(1e3 * batch / served_ms),
     }
 
 
@@ -171,23 +165,20 @@ def measure(trunk: dict[str, Any], batches: Sequence[int], repeats: int) -> dict
         }
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--batches", default=f"1,64,{JSON_BATCH},4096")
-    parser.add_argument("--repeats", type=int, default=60)
+def main() -> None:
+    parser = options(__doc__, batches=(f"1,64,{JSON_BATCH},4096", "1"), repeats=(60, 2))
     parser.add_argument("--small", action="store_true", help="the size of the demo's trunk")
-    options = parser.parse_args(arguments)
-    batches = sorted({JSON_BATCH, *map(int, options.batches.split(","))})
-    sizes = SIZES["small" if options.small else "large"]
-    machine = f"{platform.machine()}, {os.cpu_count()} cores"
-    print(f"layers {sizes}, input {NUM_FEATURES * WIDTH}, {len(TASKS)} tasks, {machine}")
+    arguments = parser.parse_args()
+    batches = sorted({JSON_BATCH, *map(int, arguments.batches.split(","))})
+    sizes = SIZES["small" if arguments.small or arguments.smallest else "large"]
+    print(f"layers {sizes}, input {NUM_FEATURES * WIDTH}, {len(TASKS)} tasks, {machine()}")
     trunks = routed_trunks(sizes)
     target = make_ranker(trunks["snr_trans"]).trunk.parameters()
     for kind in REFERENCES:
         trunks[kind] = {"kind": kind, "match_parameters": target}
     results = {}
     for name, trunk in trunks.items():
-        results[name] = measure(trunk, batches, options.repeats)
+        results[name] = measure(trunk, batches, arguments.repeats)
         result = results[name]
         print(
             f"{name:<14} {result['trained_macs']:>10,} -> {result['served_macs']:>10,} MACs a row "
@@ -201,20 +192,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
                 flush=True,
             )
     best = results["snr_trans"]
-    print(
-        json.dumps(
-            {
-                "macs_ratio": best["macs_ratio"],
-                "latency_ratio": best["batches"][JSON_BATCH]["latency_ratio"],
-                "batch": JSON_BATCH,
-                "layers": sizes,
-                "input_width": NUM_FEATURES * WIDTH,
-                "tasks": len(TASKS),
-                "repeats": options.repeats,
-                "trunks": results,
-                "machine": machine,
-            }
-        )
+    report(
+        "trunks as served against as trained",
+        macs_ratio=best["macs_ratio"],
+        latency_ratio=best["batches"][JSON_BATCH]["latency_ratio"],
+        batch=JSON_BATCH,
+        layers=sizes,
+        input_width=NUM_FEATURES * WIDTH,
+        tasks=len(TASKS),
+        repeats=arguments.repeats,
+        trunks=results,
     )
 
 

@@ -7,15 +7,12 @@ profiling itself slows small operations. The last line is one JSON object: milli
 group.
 """
 
-import argparse
-import json
-import os
-import platform
 import tempfile
 from collections import Counter
 from pathlib import Path
 
 import training
+from harness import options, report
 from training import DEFAULT_IDS, Problem
 
 import tensorflow as tf  # isort: skip
@@ -41,7 +38,7 @@ GROUPS = (
 
 
 def _is_outer(event: str) -> bool:
-    """Whether it holds others."""
+    """Tells an event that contains others."""
     return "EagerLocalExecute" in event or event.endswith(("While", "If", "Call"))
 
 
@@ -59,32 +56,28 @@ def profile(problem: Problem, folder: Path, num_steps: int) -> Counter[str]:
         steps(iter(rows))
     (path,) = (folder / "profile").rglob("*.xplane.pb")
     space = xplane_pb2.XSpace.FromString(path.read_bytes())
-    found: Counter[str] = Counter()
+    groups: Counter[str] = Counter()
     for plane in space.planes:
         for line in plane.lines:
             for event in line.events:
                 name = plane.event_metadata[event.metadata_id].name
                 if name in ("PyFunc:PyFunc", "Iterator::Root::Prefetch::FlatMap"):
-                    found["input"] += event.duration_ps
+                    groups["input"] += event.duration_ps
                 elif ":" in name and "::" not in name and not _is_outer(name):
-                    found[group_of(name)] += event.duration_ps
-    return Counter({name: total / 1e9 / num_steps for name, total in found.items()})
+                    groups[group_of(name)] += event.duration_ps
+    return Counter({name: total / 1e9 / num_steps for name, total in groups.items()})
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rows", type=int, default=200_000)
-    parser.add_argument("--steps", type=int, default=100)
-    options = parser.parse_args()
-    problem = Problem(options.rows, DEFAULT_IDS)
+    arguments = options(__doc__, rows=(200_000, 20_000), steps=(100, 4)).parse_args()
+    problem = Problem(arguments.rows, DEFAULT_IDS)
     with tempfile.TemporaryDirectory() as folder:
         training.write(problem, Path(folder))
-        found = profile(problem, Path(folder), options.steps)
-    total = sum(found.values())
-    for name, milliseconds in found.most_common():
+        groups = profile(problem, Path(folder), arguments.steps)
+    total = sum(groups.values())
+    for name, milliseconds in groups.most_common():
         print(f"{name:<45}{milliseconds:>8.2f} ms{milliseconds / total:>8.0%}")
-    machine = f"{platform.machine()}, {os.cpu_count()} cores, load {os.getloadavg()[1]:.1f}"
-    print(json.dumps({"ms_by_group": dict(found), "steps": options.steps, "machine": machine}))
+    report("parts of a training step", ms_by_group=dict(groups), steps=arguments.steps)
 
 
 if __name__ == "__main__":

@@ -1,9 +1,10 @@
 """The trainer's input alone: examples/s of one pass over the train split, by way of reading it.
 
-    python benchmarks/trainer_input.py --root runs/demo --config examples/demo.yaml
+    python benchmarks/trainer_input.py [--root runs/demo] [--config examples/demo.yaml]
 
-`--root` is that of a finished run. Ways, each with the same rows, all cores and batches of the
-config's size, in turn, `--repeats` times; the best pass of each counts:
+`--root` is that of a finished run; without one, the demo's is made there first. Ways, each with the
+same rows, all cores and batches of the config's size, in turn, `--repeats` times after a first one;
+the best pass of each counts:
 
 * `ours`: `make_dataset`, shuffled, as the trainer reads: columns of Parquet files.
 * `TFRecords, parsed in batches`: the same rows as gzipped tf.Examples, shuffled, 8,192 parsed at
@@ -15,28 +16,24 @@ config's size, in turn, `--repeats` times; the best pass of each counts:
 The last line is one JSON object; `ratio` is ours over tfxio.
 """
 
-import argparse
 import gzip
-import json
-import os
-import platform
 import tempfile
-import time
 from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
 
-os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+from finished_run import finished_run
+from harness import DEMO, in_turn, options, report
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import tensorflow as tf
 import tensorflow_transform as tft
-from finished_run import FinishedRun
 from tfx_bsl.public import tfxio
 
 from taskroute.models import dataset
+from taskroute.pipeline.experiments.shared_data import SharedData
 from taskroute.schemas.recommender import ModelConfig, load_config
 
 _SHUFFLE_ROWS = 100_000
@@ -44,57 +41,42 @@ _SHUFFLE_ROWS = 100_000
 Way = Callable[[], Iterable[dict[str, tf.Tensor]]]
 
 
-def in_batches(files: list[str], config: ModelConfig, parse_rows: int) -> tf.data.Dataset:
-    spec = {**dataset.feature_spec(config), **dataset.labels_spec(config)}
+def parsed(
+    records: tf.data.Dataset,
+    parse: Callable[[tf.Tensor], dict[str, tf.Tensor]],
+    batch_size: int,
+    parse_rows: int,
+) -> tf.data.Dataset:
+    """Shuffled rows in batches, of which `parse_rows` are parsed at once."""
     return (
-        _records(files)
-        .shuffle(_SHUFFLE_ROWS)
+        records.shuffle(_SHUFFLE_ROWS)
         .batch(parse_rows)
-        .map(lambda rows: tf.io.parse_example(rows, spec), num_parallel_calls=tf.data.AUTOTUNE)
-        .rebatch(config.training.batch_size)
+        .map(parse, num_parallel_calls=tf.data.AUTOTUNE)
+        .rebatch(batch_size)
         .prefetch(tf.data.AUTOTUNE)
     )
 
 
-def row_by_row(files: list[str], config: ModelConfig) -> tf.data.Dataset:
-    spec = {**dataset.feature_spec(config), **dataset.labels_spec(config)}
+def row_by_row(files: list[str], spec: dict[str, object], batch_size: int) -> tf.data.Dataset:
     return (
         _records(files)
         .shuffle(_SHUFFLE_ROWS)
         .map(lambda row: tf.io.parse_single_example(row, spec), num_parallel_calls=tf.data.AUTOTUNE)
-        .ragged_batch(config.training.batch_size)
+        .ragged_batch(batch_size)
         .prefetch(tf.data.AUTOTUNE)
     )
 
 
 def with_tfxio(
-    files: list[str], config: ModelConfig, transform: tft.TFTransformOutput
+    files: list[str], transform: tft.TFTransformOutput, batch_size: int
 ) -> tf.data.Dataset:
     source = tfxio.TFExampleRecord(
         file_pattern=files, schema=transform.transformed_metadata.schema, telemetry_descriptors=[]
     )
     options = tfxio.TensorFlowDatasetOptions(
-        batch_size=config.training.batch_size, num_epochs=1, shuffle_buffer_size=_SHUFFLE_ROWS
+        batch_size=batch_size, num_epochs=1, shuffle_buffer_size=_SHUFFLE_ROWS
     )
     return source.TensorFlowDataset(options)
-
-
-def transform_in_trainer(
-    files: list[str], config: ModelConfig, transform: tft.TFTransformOutput
-) -> tf.data.Dataset:
-    spec = transform.raw_feature_spec()
-    layer = transform.transform_features_layer()
-    return (
-        _records(files)
-        .shuffle(_SHUFFLE_ROWS)
-        .batch(8192)
-        .map(
-            lambda rows: layer(tf.io.parse_example(rows, spec)),
-            num_parallel_calls=tf.data.AUTOTUNE,
-        )
-        .rebatch(config.training.batch_size)
-        .prefetch(tf.data.AUTOTUNE)
-    )
 
 
 def write_tfrecords(files: list[str], folder: Path) -> tuple[list[str], list[str]]:
@@ -127,27 +109,33 @@ def _records(files: list[str]) -> tf.data.Dataset:
     return tf.data.TFRecordDataset(files, compression, buffer_size=1 << 20)
 
 
-def one_pass(way: Way) -> tuple[int, float, float]:
-    """Rows of a pass, its seconds, and its seconds of processor time."""
-    rows, start, cpu = 0, time.perf_counter(), time.process_time()
-    for batch in way():
-        rows += int(next(iter(batch.values())).shape[0])
-    return rows, time.perf_counter() - start, time.process_time() - cpu
+def one_pass(way: Way) -> int:
+    """Reads all rows and counts them."""
+    return sum(int(next(iter(batch.values())).shape[0]) for batch in way())
 
 
-def ways(run: FinishedRun, config: ModelConfig, scratch: Path) -> dict[str, Way]:
+def ways(run: SharedData, config: ModelConfig, scratch: Path) -> dict[str, Way]:
     transform = tft.TFTransformOutput(str(run.transform_graph))
-    files, raw = (_expand(found) for found in (run.files("train"), run.raw_files("train")))
+    files, raw = (_expand(patterns) for patterns in (run.files("train"), run.raw_files("train")))
     packed, plain = write_tfrecords(files, scratch)
     size = config.training.batch_size
+    spec = {**dataset.feature_spec(config), **dataset.labels_spec(config)}
+    layer, raw_spec = transform.transform_features_layer(), transform.raw_feature_spec()
+
+    def parse(rows: tf.Tensor) -> dict[str, tf.Tensor]:
+        return tf.io.parse_example(rows, spec)
+
+    def parse_and_transform(rows: tf.Tensor) -> dict[str, tf.Tensor]:
+        return layer(tf.io.parse_example(rows, raw_spec))
+
     return {
         "ours": lambda: dataset.make_dataset(files, config, batch_size=size, shuffle_seed=1),
-        "TFRecords, parsed in batches": lambda: in_batches(packed, config, 8192),
-        "TFRecords, 1,024 parsed at once": lambda: in_batches(packed, config, 1024),
-        "TFRecords, without gzip": lambda: in_batches(plain, config, 8192),
-        "TFRecords, row by row": lambda: row_by_row(packed, config),
-        "TFRecords, tfxio": lambda: with_tfxio(packed, config, transform),
-        "transform in the trainer": lambda: transform_in_trainer(raw, config, transform),
+        "TFRecords, parsed in batches": lambda: parsed(_records(packed), parse, size, 8192),
+        "TFRecords, 1,024 parsed at once": lambda: parsed(_records(packed), parse, size, 1024),
+        "TFRecords, without gzip": lambda: parsed(_records(plain), parse, size, 8192),
+        "TFRecords, row by row": lambda: row_by_row(packed, spec, size),
+        "TFRecords, tfxio": lambda: with_tfxio(packed, transform, size),
+        "transform in the trainer": lambda: parsed(_records(raw), parse_and_transform, size, 8192),
     }
 
 
@@ -156,33 +144,35 @@ def _expand(patterns: list[str]) -> list[str]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--root", type=Path, required=True)
-    parser.add_argument("--config", type=Path, required=True)
-    parser.add_argument("--repeats", type=int, default=3)
-    options = parser.parse_args()
-    config = load_config(options.config).part(ModelConfig)
+    parser = options(
+        __doc__,
+        root=("runs/demo", "demo"),
+        config=(str(DEMO), str(DEMO)),
+        rows=(200_000, 2_000),
+        repeats=(3, 1),
+    )
+    arguments = parser.parse_args()
+    config = load_config(arguments.config).part(ModelConfig)
     with tempfile.TemporaryDirectory() as scratch:
-        chosen = ways(FinishedRun(options.root), config, Path(scratch))
-        measured: dict[str, list[tuple[int, float, float]]] = {name: [] for name in chosen}
-        for _ in range(options.repeats):
-            for name, way in chosen.items():
-                measured[name].append(one_pass(way))
-    (rows,) = {rows for passes in measured.values() for rows, _, _ in passes}
-    wall = {name: rows / min(took for _, took, _ in passes) for name, passes in measured.items()}
-    cpu = {name: rows / min(took for _, _, took in passes) for name, passes in measured.items()}
+        run = finished_run(Path(arguments.root), arguments.rows)
+        chosen = ways(run, config, Path(scratch))
+        counts = {one_pass(way) for way in chosen.values()}
+        passes = {name: partial(one_pass, way) for name, way in chosen.items()}
+        measured = in_turn(passes, arguments.repeats, warm_ups=0)
+    (rows,) = counts
+    wall = {name: rows / min(one.wall for one in times) for name, times in measured.items()}
+    cpu = {name: rows / min(one.cpu for one in times) for name, times in measured.items()}
     print(f"{'way':<33}{'examples/s':>12}{'of a core':>12}")
     for name in chosen:
         print(f"{name:<33}{wall[name]:>12,.0f}{cpu[name]:>12,.0f}")
-    result = {
-        "ratio": round(wall["ours"] / wall["TFRecords, tfxio"], 2),
-        "ratio_of_processor_time": round(cpu["ours"] / cpu["TFRecords, tfxio"], 2),
-        "examples_per_s": {name: round(rate) for name, rate in wall.items()},
-        "rows": rows,
-        "batch_size": config.training.batch_size,
-        "machine": f"{platform.machine()}, {os.cpu_count()} cores, load {os.getloadavg()[1]:.1f}",
-    }
-    print(json.dumps(result))
+    report(
+        "the trainer's input against tfxio",
+        ratio=round(wall["ours"] / wall["TFRecords, tfxio"], 2),
+        ratio_of_processor_time=round(cpu["ours"] / cpu["TFRecords, tfxio"], 2),
+        examples_per_s={name: round(rate) for name, rate in wall.items()},
+        rows=rows,
+        batch_size=config.training.batch_size,
+    )
 
 
 if __name__ == "__main__":

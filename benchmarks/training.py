@@ -20,23 +20,20 @@ Adam. Each is the median of the rounds' ratios.
 
 import argparse
 import json
-import os
-import platform
 import statistics
 import subprocess
 import sys
 import tempfile
-import time
 import venv
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from importlib.metadata import version
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from taskroute.schemas import environment
-
-environment.prepare()
+from harness import in_turn, options, report, timed
 
 import numpy as np
 import pyarrow as pa
@@ -46,7 +43,7 @@ import tf_keras as keras
 
 from taskroute.models.dataset import make_dataset
 from taskroute.models.ranker import MultiTaskRanker
-from taskroute.models.step_loop import StepLoop, step_loop
+from taskroute.models.step_loop import step_loop
 from taskroute.models.training import build_ranker
 from taskroute.schemas.recommender import ModelConfig
 
@@ -144,8 +141,9 @@ def train_ours(problem: Problem, folder: Path, epochs: int, policy: str) -> None
     ranker = make_ranker(problem, folder)
     steps, measure = step_loop(ranker.train_step), step_loop(ranker.test_step)
     for epoch in range(epochs):
-        seconds, processor = timed(steps, batches(problem, folder, "train", epoch))
-        print(json.dumps({"seconds": seconds, "processor": processor}), flush=True)
+        rows = batches(problem, folder, "train", epoch)
+        taken = timed(_each, steps, rows)
+        print(json.dumps({"seconds": taken.wall, "processor": taken.cpu}), flush=True)
     ranker.reset_metrics()
     measure(iter(batches(problem, folder, "test", None)))
     aucs = {name: float(metric.result()) for name, metric in ranker.task_aucs.items()}
@@ -153,11 +151,8 @@ def train_ours(problem: Problem, folder: Path, epochs: int, policy: str) -> None
     print(json.dumps({"auc": aucs, "parameters": parameters}))
 
 
-def timed(steps: StepLoop, rows: Iterable[Any]) -> tuple[float, float]:
-    """Seconds, and seconds of processor time, of a pass."""
-    start, processor = time.perf_counter(), time.process_time()
-    steps(iter(rows))
-    return time.perf_counter() - start, time.process_time() - processor
+def _each(loop: Callable[[Iterator[Any]], Any], rows: Iterable[Any]) -> None:
+    loop(iter(rows))
 
 
 def make_environment(folder: Path) -> Path:
@@ -193,6 +188,12 @@ def run(command: Sequence[str], rows: int) -> Measured:
     return Measured(total / seconds, total / processor, end["auc"])
 
 
+def our_side(problem: Problem, folder: Path, epochs: int, policy: str) -> list[str]:
+    """Command that trains ours."""
+    program = [sys.executable, __file__, "--side", str(folder), "--rows", str(problem.rows)]
+    return [*program, "--epochs", str(epochs), "--policy", policy]
+
+
 def compare(
     problem: Problem, rounds: int, epochs: int, python: Path, folder: Path
 ) -> dict[str, Any]:
@@ -209,9 +210,8 @@ def compare(
         "epochs": epochs,
     }
     script = str(Path(__file__).with_name("deepctr_mmoe.py"))
-    mine = [sys.executable, __file__, "--side", str(folder), "--rows", str(problem.rows)]
     sides = {
-        f"ours{name}": [*mine, "--epochs", str(epochs), "--policy", policy]
+        f"ours{name}": our_side(problem, folder, epochs, policy)
         for name, policy in (("", "float32"), (", mixed", "mixed_bfloat16"))
     }
     for name, optimizer, policy in (
@@ -253,14 +253,14 @@ def compare(
     }
 
 
-def parts(problem: Problem, folder: Path, passes: int = 7) -> dict[str, float]:
+def parts(problem: Problem, folder: Path, passes: int) -> dict[str, float]:
     """Examples/s of the input alone, of the step alone on tensors, and of both.
 
     Each is the median of `passes`, which take turns; one before them, which traces, does not count.
     """
     ranker = make_ranker(problem, folder)
     steps = step_loop(ranker.train_step)
-    num_kept = min(64, problem.rows // problem.batch_size)
+    num_kept = max(1, min(64, problem.rows // problem.batch_size))
     kept = list(batches(problem, folder, "train", 1).take(num_kept))
     stacked = {name: tf.stack([batch[name] for batch in kept]) for name in kept[0]}
     in_memory = tf.data.Dataset.from_tensor_slices(stacked).repeat(4).prefetch(2)
@@ -276,15 +276,17 @@ def parts(problem: Problem, folder: Path, passes: int = 7) -> dict[str, float]:
         "step": (steps, in_memory, in_memory_rows),
         "both": (steps, source, problem.rows),
     }
-    rates: dict[str, list[float]] = {name: [] for name in measured}
-    for _ in range(passes + 1):
-        for name, (loop, rows, count) in measured.items():
-            rates[name].append(count / timed(loop, rows)[0])
-    return {name: statistics.median(of_part[1:]) for name, of_part in rates.items()}
+    times = in_turn(
+        {name: partial(_each, loop, rows) for name, (loop, rows, _) in measured.items()}, passes
+    )
+    return {
+        name: statistics.median(count / one.wall for one in times[name])
+        for name, (_, _, count) in measured.items()
+    }
 
 
-def sweep(problem: Problem) -> dict[str, dict[str, float]]:
-    """`parts` as batch, table and number of tasks grow, one at a time."""
+def sweep(problem: Problem, passes: int, limit: int | None = None) -> dict[str, dict[str, float]]:
+    """`parts` as batch, table and number of tasks grow, one at a time; `limit` takes the first."""
     variants = {
         f"batch {problem.batch_size:,}, user table {problem.ids['user']:,}, 3 tasks": problem,
         **{f"batch {size:,}": replace(problem, batch_size=size) for size in (256, 4096, 16384)},
@@ -296,38 +298,44 @@ def sweep(problem: Problem) -> dict[str, dict[str, float]]:
     }
     found: dict[str, dict[str, float]] = {}
     print(f"{'':<46}{'input':>11}{'step':>11}{'both':>11}   examples/s")
-    for name, variant in variants.items():
+    for name, variant in islice(variants.items(), limit):
         with tempfile.TemporaryDirectory() as folder:
             write(variant, Path(folder))
-            rates = parts(variant, Path(folder))
+            rates = parts(variant, Path(folder), passes)
         found[name] = {part: round(rate) for part, rate in rates.items()}
         print(f"{name:<46}" + "".join(f"{rate:>11,.0f}" for rate in rates.values()), flush=True)
     return found
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rows", type=int, default=500_000)
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--epochs", type=int, default=4)
+    # The smallest size is without DeepCTR, which needs an environment of its own.
+    parser = options(__doc__, rows=(500_000, 2_000), rounds=(3, 1), epochs=(4, 2), passes=(7, 1))
     parser.add_argument("--environment", type=Path, default=Path("build/deepctr"))
     parser.add_argument("--parts", action="store_true")
     parser.add_argument("--side", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("--policy", default="float32", help=argparse.SUPPRESS)
-    options = parser.parse_args()
-    problem = Problem(options.rows, DEFAULT_IDS)
-    if options.side is not None:
-        train_ours(problem, options.side, options.epochs, options.policy)
+    arguments = parser.parse_args()
+    problem = Problem(arguments.rows, DEFAULT_IDS)
+    if arguments.side is not None:
+        train_ours(problem, arguments.side, arguments.epochs, arguments.policy)
         return
-    if options.parts:
-        result: dict[str, Any] = {"examples_per_s": sweep(problem)}
-    else:
-        python = make_environment(options.environment.absolute())
+    if arguments.smallest:
+        compared = "our MMoE alone"
+        result: dict[str, Any] = {"examples_per_s": sweep(problem, arguments.passes, limit=1)}
         with tempfile.TemporaryDirectory() as folder:
             write(problem, Path(folder))
-            result = compare(problem, options.rounds, options.epochs, python, Path(folder))
-    machine = f"{platform.machine()}, {os.cpu_count()} cores, load {os.getloadavg()[1]:.1f}"
-    print(json.dumps({**result, "rows": options.rows, "batch_size": 1024, "machine": machine}))
+            command = our_side(problem, Path(folder), arguments.epochs, "mixed_bfloat16")
+            result["auc"] = run(command, problem.rows).auc
+    elif arguments.parts:
+        compared = "parts of our training"
+        result = {"examples_per_s": sweep(problem, arguments.passes)}
+    else:
+        compared = "our MMoE against DeepCTR's"
+        python = make_environment(arguments.environment.absolute())
+        with tempfile.TemporaryDirectory() as folder:
+            write(problem, Path(folder))
+            result = compare(problem, arguments.rounds, arguments.epochs, python, Path(folder))
+    report(compared, **result, rows=arguments.rows, batch_size=problem.batch_size)
 
 
 if __name__ == "__main__":

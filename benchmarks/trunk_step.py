@@ -7,14 +7,11 @@ of neighbours in time, and `cpu` the same of processor time, which other work on
 disturbs less. `worst_ratio` is that of the slowest trunk that learns its routes.
 """
 
-import argparse
 import json
-import os
-import platform
-import statistics
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
+
+from harness import in_turn, machine, median_ms, median_ratio, options, report
 
 from pydantic import TypeAdapter
 
@@ -92,49 +89,34 @@ def make_step(layer: keras.layers.Layer, batch: int, jit: bool) -> Callable[[], 
 
 def compare(trunk: Trunk, depth: int, batch: int, repeats: int, jit: bool) -> dict[str, float]:
     dense = make_dense(trunk.macs(), depth)
-    steps = [make_step(trunk, batch, jit), make_step(dense, batch, jit)]
-    for _ in range(3):
-        for step in steps:
-            step()
-    wall, processor = [], []
-    for _ in range(repeats):
-        times = [_seconds(step) for step in steps]
-        wall.append([pair[0] for pair in times])
-        processor.append([pair[1] for pair in times])
-    ours, theirs = (statistics.median(column) for column in zip(*wall, strict=True))
+    steps = {"trunk": make_step(trunk, batch, jit), "dense": make_step(dense, batch, jit)}
+    times = in_turn(steps, repeats, warm_ups=3)
+    ratio = median_ratio(times["trunk"], times["dense"])
     return {
         "macs": trunk.macs(),
         "parameters": trunk.parameters(),
         "dense_width": dense.units[0],
-        "trunk_ms": round(1e3 * ours, 2),
-        "dense_ms": round(1e3 * theirs, 2),
-        "ratio": round(statistics.median(a / b for a, b in wall), 3),
-        "cpu_ratio": round(statistics.median(a / b for a, b in processor), 3),
+        "trunk_ms": round(median_ms(times["trunk"]), 2),
+        "dense_ms": round(median_ms(times["dense"]), 2),
+        "ratio": round(ratio.wall, 3),
+        "cpu_ratio": round(ratio.cpu, 3),
     }
 
 
-def _seconds(step: Callable[[], None]) -> tuple[float, float]:
-    wall, processor = time.perf_counter(), time.process_time()
-    step()
-    return time.perf_counter() - wall, time.process_time() - processor
-
-
-def main(arguments: Sequence[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--batch", type=int, default=4096)
-    parser.add_argument("--repeats", type=int, default=60)
-    parser.add_argument("--trunks", default=",".join(CONFIGS))
+def main() -> None:
+    parser = options(
+        __doc__, batch=(4096, 16), repeats=(60, 2), trunks=(",".join(CONFIGS), "snr_trans,mmoe")
+    )
     parser.add_argument("--jit", action="store_true", help="compile both sides with XLA")
     parser.add_argument("--bfloat16", action="store_true", help="mixed precision on both sides")
-    options = parser.parse_args(arguments)
-    if options.bfloat16:
+    arguments = parser.parse_args()
+    if arguments.bfloat16:
         keras.mixed_precision.set_global_policy("mixed_bfloat16")
-    machine = f"{platform.machine()}, {os.cpu_count()} cores"
-    print(f"batch {options.batch}, input {INPUT_WIDTH}, {len(TASKS)} tasks, {machine}")
+    print(f"batch {arguments.batch}, input {INPUT_WIDTH}, {len(TASKS)} tasks, {machine()}")
     results = {}
-    for name in options.trunks.split(","):
+    for name in arguments.trunks.split(","):
         trunk, depth = make_trunk(name), DEPTHS.get(name, 2)
-        result = compare(trunk, depth, options.batch, options.repeats, options.jit)
+        result = compare(trunk, depth, arguments.batch, arguments.repeats, arguments.jit)
         results[name] = result
         print(
             f"{name:<14}{result['macs']:>10,} MACs {result['trunk_ms']:>8.2f} ms   "
@@ -143,21 +125,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
             f"{json.dumps(CONFIGS[name])}",
             flush=True,
         )
-    routing = [results[name]["ratio"] for name in ROUTING if name in results]
-    print(
-        json.dumps(
-            {
-                "worst_ratio": max(routing, default=None),
-                "trunks": results,
-                "batch": options.batch,
-                "input_width": INPUT_WIDTH,
-                "tasks": len(TASKS),
-                "repeats": options.repeats,
-                "jit": options.jit,
-                "bfloat16": options.bfloat16,
-                "machine": machine,
-            }
-        )
+    report(
+        "trunks against dense layers of equal MACs",
+        worst_ratio=max((results[n]["ratio"] for n in ROUTING if n in results), default=None),
+        trunks=results,
+        batch=arguments.batch,
+        input_width=INPUT_WIDTH,
+        tasks=len(TASKS),
+        repeats=arguments.repeats,
+        jit=arguments.jit,
+        bfloat16=arguments.bfloat16,
     )
 
 

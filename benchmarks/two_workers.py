@@ -9,12 +9,13 @@ a second machine gains is told by a second machine only. Seconds are those of th
 import argparse
 import json
 import os
-import platform
 import socket
 import subprocess
 import sys
 import tempfile
 import time
+
+from harness import options, read_lines, report
 
 import numpy as np
 
@@ -22,10 +23,7 @@ _TASKS = ("click", "like", "share")
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--rows", type=int, default=100_000)
-    parser.add_argument("--epochs", type=int, default=4)
-    parser.add_argument("--batch-size", type=int, default=1024)
+    parser = options(__doc__, rows=(100_000, 2_000), epochs=(4, 2), batch_size=(1024, 256))
     parser.add_argument("--strategy", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.strategy is not None:
@@ -40,20 +38,17 @@ def main() -> None:
     print("epoch  validation loss: one worker   two workers")
     for epoch, losses in enumerate(zip(one["losses"], two["losses"], strict=True), 1):
         print(f"{epoch:>5}{losses[0]:>28.6f}{losses[1]:>14.6f}")
-    rates = {name: arguments.rows / found["seconds"] for name, found in (("1", one), ("2", two))}
+    rates = {
+        name: arguments.rows / one_side["seconds"] for name, one_side in (("1", one), ("2", two))
+    }
     print(f"examples/s: one worker {rates['1']:,.0f}, two {rates['2']:,.0f}")
     differences = np.abs(np.subtract(one["losses"], two["losses"]))
-    print(
-        json.dumps(
-            {
-                "ratio": round(rates["2"] / rates["1"], 2),
-                "examples_per_second": {name: round(rate) for name, rate in rates.items()},
-                "largest_loss_difference": float(differences.max()),
-                "rows": arguments.rows,
-                "machine": f"{platform.machine()}, {os.cpu_count()} cores, load "
-                f"{os.getloadavg()[1]:.1f}",
-            }
-        )
+    report(
+        "two workers against one",
+        ratio=round(rates["2"] / rates["1"], 2),
+        examples_per_second={name: round(rate) for name, rate in rates.items()},
+        largest_loss_difference=float(differences.max()),
+        rows=arguments.rows,
     )
 
 
@@ -65,15 +60,17 @@ def _start(strategy: str, cluster: list[str] | None, index: int) -> subprocess.P
     return subprocess.Popen(
         [sys.executable, __file__, *sys.argv[1:], "--strategy", strategy],
         stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
         text=True,
         env=environment,
     )
 
 
 def _finished(workers: list[subprocess.Popen[str]]) -> dict:
-    found = [json.loads(worker.communicate()[0].splitlines()[-1]) for worker in workers]
-    return found[0]
+    """Losses and seconds of the first of the workers."""
+    ended = [(*worker.communicate(), worker.returncode) for worker in workers]
+    results = [read_lines(code, output, errors)[-1] for output, errors, code in ended]
+    return results[0]
 
 
 def _train(arguments: argparse.Namespace) -> None:

@@ -32,9 +32,16 @@ def test_a_workflow_has_a_trigger_and_jobs_that_end(path):
         assert job["timeout-minutes"] <= 360
 
 
+def test_both_tiers_of_tests_fit_into_the_limit_of_the_jobs_that_run_them():
+    assert {"make test", "make test-slow"} <= set((ROOT / ".ci" / "run").read_text().splitlines())
+    tiers, installing = 15 + 60, 15
+    for job in load(ROOT / ".github" / "workflows" / "test.yml")["jobs"].values():
+        assert job["timeout-minutes"] >= tiers + installing
+
+
 @pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.name)
 def test_every_command_that_a_workflow_calls_exists(path):
-    targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
     for line in (line for step in steps(path) for line in step.get("run", "").splitlines()):
         program, *arguments = shlex.split(re.sub(r"\$\{SPAN:\+(.*)\}", r"\1", line))
         match Path(program).name:

@@ -24,6 +24,8 @@ from taskroute.models.dataset import make_dataset
 from taskroute.schemas.log_schema import make_schema
 from taskroute.schemas.recommender import DataConfig
 
+pytestmark = pytest.mark.slow
+
 DATA = DataConfig.model_validate(
     {
         "features": [

@@ -57,6 +57,7 @@ def call(copy, *arguments):
     )
 
 
+@pytest.mark.slow
 def test_the_new_trunk_passes_what_every_trunk_must(copy):
     ended = call(copy, "-m", "pytest", "-k", "gated_bottom or has_a_case", "-vv", *TESTS)
     assert ended.returncode == 0, ended.stdout + ended.stderr

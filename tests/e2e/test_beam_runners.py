@@ -29,6 +29,8 @@ from taskroute.schemas.log_schema import make_schema
 from taskroute.schemas.recommender import DataConfig, load_config
 from taskroute.schemas.source import Source, Split
 
+pytestmark = [pytest.mark.e2e, pytest.mark.slow]
+
 CONFIG = load_config("examples/demo.yaml")
 DATA = CONFIG.part(DataConfig)
 

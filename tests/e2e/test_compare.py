@@ -8,6 +8,8 @@ from xml.etree import ElementTree
 import pytest
 import yaml
 
+pytestmark = [pytest.mark.e2e, pytest.mark.slow]
+
 
 @pytest.fixture(scope="module")
 def compared(world):

@@ -13,7 +13,7 @@ from taskroute.schemas.columns import RawColumn
 from taskroute.schemas.source import Source, Split
 from taskroute.schemas.tasks import Label, Task
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 
 ARGS = ["--runner=FnApiRunner", "--sdk_container_image=local"]
 TWO_PROCESSES = ["--direct_running_mode=multi_processing", "--direct_num_workers=2"]

@@ -22,7 +22,7 @@ from taskroute.pipeline.sample_log.sample_files import write_sample_days
 from taskroute.pipeline.sample_log.sample_log import SampleLogSpec, make_sample_log
 from taskroute.schemas.change_record import DayChanges
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 
 CONFIG = {
     "name": "feed",

@@ -8,6 +8,8 @@ import pytest
 import yaml
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+pytestmark = [pytest.mark.e2e, pytest.mark.slow]
+
 TUNING = {
     # The run's own learning rate is too small for its few steps: any of these is better.
     "parameters": {"training.learning_rate": {"min": 0.005, "max": 0.02, "scale": "log"}},

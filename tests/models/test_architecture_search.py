@@ -82,12 +82,14 @@ def trained_weights(config, patterns):
     return [weight.numpy() for weight in ranker.model_weights()]
 
 
+@pytest.mark.slow
 def test_the_search_reads_files_and_gives_a_result(route_file):
     result = SearchResult.model_validate_json(route_file.read_text())
     assert result.weight_steps == 2 * 7
     assert result.route.tasks == ("click", "like")
 
 
+@pytest.mark.slow
 def test_training_from_the_json_alone_gives_the_same_bits(route_file, patterns):
     found = json.loads(route_file.read_text())
     searched = trained_weights(with_found_route(CONFIG, found), patterns)

@@ -105,6 +105,7 @@ def free_addresses(number):
     return addresses
 
 
+@pytest.mark.slow
 def test_two_workers_come_to_what_one_with_the_joint_batch_comes_to(tmp_path):
     cluster = free_addresses(2)
     workers = [
@@ -153,6 +154,7 @@ print(json.dumps(steps))
 """
 
 
+@pytest.mark.slow
 def test_every_row_is_dealt_out_once_in_the_batch_that_it_belongs_to():
     ended = subprocess.run(
         [sys.executable, "-c", _DEAL_OUT], capture_output=True, text=True, check=True

@@ -84,6 +84,7 @@ def whole(train, tmp_path):
     return trained(train, tmp_path / "whole", tmp_path / "log")
 
 
+@pytest.mark.slow
 def test_a_killed_training_ends_with_the_same_bits(train, tmp_path, monkeypatch, whole):
     epochs = []
     one_epoch = fitting._one_epoch

@@ -15,6 +15,8 @@ from taskroute.models.export import export
 from taskroute.models.trainer import write_warm_up
 from taskroute.schemas.serving import ModelInfo
 
+pytestmark = pytest.mark.slow
+
 OPTIONS = {
     "int8": {"embeddings": "int8"},
     "bfloat16": {"precision": "bfloat16"},

@@ -77,6 +77,7 @@ def test_without_a_change_that_may_stop_the_run_no_stage_waits_for_one(stages, t
     assert "ChangeGate" not in make_stages(tmp_path, **skew)
 
 
+@pytest.mark.slow
 def test_a_closure_holds_every_module_that_python_loads(stages):
     names = {
         name for id_, stage in stages.items() if id_ not in NOT_OURS for name in entries(stage)

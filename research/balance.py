@@ -1,6 +1,6 @@
 """What each balancer does to two tasks whose gradients conflict, and what its step costs.
 
-Run: python benchmarks/balance.py [--rows N] [--epochs N] [--seeds N] [--kinds a,b].
+Run: python research/balance.py [--rows N] [--epochs N] [--seeds N] [--kinds a,b].
 A log in memory: `often` is 1 in three rows of ten, `rarely` in three of a hundred, and the two read
 directions with a cosine of -0.8 through one layer of 8 units, too few for both. Scored are the AUCs
 on fresh rows after the last epoch, by how much they differ from those of `fixed` on the same seeds,
@@ -9,13 +9,11 @@ the median over blocks of 50, its ratio the median over pairs with `fixed` that 
 after the other, and `cpu` the same of processor time.
 """
 
-import argparse
-import json
-import os
-import platform
-import statistics
-import time
+from collections.abc import Callable
+from functools import partial
 from typing import Any, get_args
+
+from lab import in_turn, mean_and_error, median_ms, median_ratio, options, report
 
 import numpy as np
 from sklearn.metrics import roc_auc_score
@@ -35,6 +33,8 @@ KINDS = [
 RATES = {"often": 0.3, "rarely": 0.03}
 WIDTH, USERS, COSINE = 8, 200, -0.8
 BATCH = 256
+# Steps that are timed together.
+BLOCK = 50
 
 
 def make_config(kind: str) -> ModelConfig:
@@ -95,7 +95,7 @@ def train(kind: str, rows: int, epochs: int, seed: int) -> dict[str, float]:
 
 
 def _conflict(ranker: MultiTaskRanker, batch: dict[str, tf.Tensor]) -> bool:
-    """Whether the tasks' gradients of the shared weights have a product below 0."""
+    """Tells gradients of the shared weights whose product is below 0."""
     with tf.GradientTape(persistent=True) as tape:
         logits = ranker(batch, training=True)
         losses = [
@@ -109,48 +109,40 @@ def _conflict(ranker: MultiTaskRanker, batch: dict[str, tf.Tensor]) -> bool:
 
 def step_times(kinds: list[str], repeats: int) -> dict[str, dict[str, float]]:
     """Milliseconds of a step, and its ratio to a step of `fixed`."""
-    steps = {}
-    for kind in kinds:
-        ranker, dataset = make_ranker(kind, 10 * BATCH, 1)
-        batch = next(iter(dataset))
-        steps[kind] = (tf.function(ranker.train_step), batch)
-        for _ in range(10):
-            steps[kind][0](batch)
-    wall: dict[str, list[float]] = {kind: [] for kind in kinds}
-    cpu: dict[str, list[float]] = {kind: [] for kind in kinds}
-    for _ in range(repeats):
-        for kind, (step, batch) in steps.items():
-            start = time.perf_counter(), time.process_time()
-            for _ in range(50):
-                step(batch)
-            wall[kind].append((time.perf_counter() - start[0]) / 50 * 1e3)
-            cpu[kind].append((time.process_time() - start[1]) / 50 * 1e3)
-
-    def ratio(times: dict[str, list[float]], kind: str) -> float:
-        pairs = zip(times[kind], times["fixed"], strict=True)
-        return round(statistics.median(one / other for one, other in pairs), 2)
-
+    blocks = {kind: partial(_block, *_step(kind)) for kind in kinds}
+    times = in_turn(blocks, repeats)
+    ratios = {kind: median_ratio(times[kind], times["fixed"]) for kind in kinds}
     return {
         kind: {
-            "ms": round(statistics.median(wall[kind]), 2),
-            "ratio": ratio(wall, kind),
-            "cpu": ratio(cpu, kind),
+            "ms": round(median_ms(times[kind]) / BLOCK, 2),
+            "ratio": round(ratios[kind].wall, 2),
+            "cpu": round(ratios[kind].cpu, 2),
         }
         for kind in kinds
     }
 
 
+def _step(kind: str) -> tuple[Callable[..., Any], dict[str, tf.Tensor]]:
+    ranker, dataset = make_ranker(kind, 10 * BATCH, 1)
+    return tf.function(ranker.train_step), next(iter(dataset))
+
+
+def _block(step: Callable[..., Any], batch: dict[str, tf.Tensor]) -> None:
+    for _ in range(BLOCK):
+        step(batch)
+
+
 def main() -> None:
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--rows", type=int, default=20_000)
-    parser.add_argument("--epochs", type=int, default=6)
-    parser.add_argument("--seeds", type=int, default=5)
-    parser.add_argument("--repeats", type=int, default=9)
-    parser.add_argument("--kinds", default=",".join(KINDS))
-    arguments = parser.parse_args()
+    arguments = options(
+        __doc__,
+        rows=(20_000, 1_000),
+        epochs=(6, 1),
+        seeds=(5, 1),
+        repeats=(9, 1),
+        kinds=(",".join(KINDS), "gradnorm"),
+    ).parse_args()
     kinds = arguments.kinds.split(",")
     kinds = ["fixed", *(kind for kind in kinds if kind != "fixed")]
-    start = time.perf_counter()
     times = step_times(kinds, arguments.repeats)
     print(f"{arguments.rows:,} rows, {arguments.epochs} epochs, {arguments.seeds} seeds")
     header = "".join(f"{name + ' AUC, gain':>27}" for name in RATES)
@@ -167,8 +159,7 @@ def main() -> None:
         gains, errors = {}, {}
         for name in RATES:
             by_seed = [run[name] - of_fixed[name] for run, of_fixed in zip(runs, base, strict=True)]
-            gains[name] = float(np.mean(by_seed))
-            errors[name] = float(np.std(by_seed, ddof=1) / np.sqrt(len(runs)))
+            gains[name], errors[name] = mean_and_error(by_seed)
         table[kind] = {**means, "gains": gains, "errors": errors, **times[kind]}
         aucs = "".join(f"{means[n]:10.4f} {gains[n]:+.4f} ± {errors[n]:.4f}" for n in RATES)
         weights = ", ".join(f"{v:.2f}" for n, v in means.items() if n.startswith("balance/"))
@@ -179,17 +170,11 @@ def main() -> None:
     print(
         f"gradients of the shared weights conflict in {table['fixed']['conflicts']:.0%} of batches"
     )
-    print(
-        json.dumps(
-            {
-                "benchmark": "balance",
-                "step_ratio": {kind: row["ratio"] for kind, row in table.items()},
-                "table": table,
-                "rows": arguments.rows,
-                "seconds": round(time.perf_counter() - start, 1),
-                "machine": f"{os.cpu_count()} cores, {platform.machine()}",
-            }
-        )
+    report(
+        "balancers against `fixed`",
+        step_ratio={kind: row["ratio"] for kind, row in table.items()},
+        table=table,
+        rows=arguments.rows,
     )
 
 

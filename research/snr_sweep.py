@@ -1,28 +1,27 @@
-"""What SNR's penalty does: open connections and AUC as it rises, on a run's transformed examples.
+"""Sweep of SNR's penalty: open connections and AUC as it rises, on a run's transformed examples.
 
-    python benchmarks/snr_sweep.py [--root runs/demo] [--config examples/demo.yaml] [--seeds N]
+    python research/snr_sweep.py [--root runs/demo] [--config examples/demo.yaml] [--seeds N]
 
 Reads what `taskroute run` or `demo` left under the root; trains on train, stops on validation,
 measures on test. The last line is one JSON object.
 """
 
-import argparse
-import json
-import platform
 import time
 from pathlib import Path
 from typing import Any
 
+from lab import DEMO, base_config, finished_run, options, report, train
+
 import numpy as np
-from finished_run import FinishedRun
 
-from taskroute.schemas.recommender import ModelConfig, load_config
+from taskroute.pipeline.experiments.shared_data import SharedData
+from taskroute.schemas.recommender import ModelConfig
 
-PENALTIES = (0.0, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0)
+PENALTIES = "0,0.03,0.1,0.3,1,3,10,30"
 
 
-def train_and_measure(config: ModelConfig, run: FinishedRun) -> dict[str, Any]:
-    trained = run.train(config)
+def train_and_measure(config: ModelConfig, run: SharedData) -> dict[str, Any]:
+    trained = train(config, run)
     trunk = trained.ranker.trunk
     matrices = [matrix.values.numpy() for matrix in trunk.routing()]
     return {
@@ -37,16 +36,20 @@ def train_and_measure(config: ModelConfig, run: FinishedRun) -> dict[str, Any]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--root", type=Path, default=Path("runs/demo"))
-    parser.add_argument("--config", type=Path, default=Path("examples/demo.yaml"))
-    parser.add_argument("--seeds", type=int, default=1)
-    parser.add_argument("--penalties", type=float, nargs="+", default=PENALTIES)
-    arguments = parser.parse_args()
-    base, run = load_config(arguments.config), FinishedRun(arguments.root)
+    arguments = options(
+        __doc__,
+        root=("runs/demo", "demo"),
+        config=(str(DEMO), str(DEMO)),
+        # Rows of the demo's log, where the root has no run yet.
+        rows=(200_000, 2_000),
+        seeds=(1, 1),
+        penalties=(PENALTIES, "1"),
+    ).parse_args()
+    base = base_config(arguments.config, arguments.smallest)
+    run = finished_run(Path(arguments.root), arguments.rows)
     rows = []
     print(f"{'penalty':>8} {'open':>8} {'task min':>8} {'MACs':>8} {'loss':>8}  AUC by task")
-    for penalty in arguments.penalties:
+    for penalty in map(float, arguments.penalties.split(",")):
         runs = []
         start = time.perf_counter()
         for seed in range(1, arguments.seeds + 1):
@@ -73,7 +76,7 @@ def main() -> None:
             f" {row['macs']:>8.0f} {row['loss']:>8.4f}  {aucs}",
             flush=True,
         )
-    print(json.dumps({"seeds": arguments.seeds, "machine": platform.machine(), "sweep": rows}))
+    report("SNR's penalties", seeds=arguments.seeds, sweep=rows)
 
 
 if __name__ == "__main__":

@@ -1,13 +1,13 @@
 """How often intervals hold the truth, and how often the gate refuses a candidate that is as good.
 
-Run: python benchmarks/intervals.py [--repeats N]. Scores are normal, shifted for positive rows, so
+Run: python research/intervals.py [--repeats N]. Scores are normal, shifted for positive rows, so
 that the true AUC is known. The Poisson bootstrap (60 replicates, Student's t of their standard
 deviation, and their percentiles) is given beside for the first rows.
 """
 
-import argparse
-import json
 from statistics import NormalDist
+
+from lab import options, report
 
 import numpy as np
 from scipy.special import stdtrit
@@ -90,14 +90,12 @@ def refusals(repeats: int, num_tasks: int) -> float:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--repeats", type=int, default=1000)
-    repeats = parser.parse_args().repeats
-    found = {}
+    repeats = options(__doc__, repeats=(1000, 5)).parse_args().repeats
+    covered = {}
     print("  rows   rate  distance  jackknife  known  bootstrap: t  percentile")
     for num_rows, rate, distance in CASES:
         shares = coverage(num_rows, rate, distance, repeats)
-        found[f"{num_rows} rows, rate {rate}"] = round(shares["jackknife"], 3)
+        covered[f"{num_rows} rows, rate {rate}"] = round(shares["jackknife"], 3)
         print(
             f"{num_rows:>6} {rate:>6} {distance:>9} {shares['jackknife']:>10.3f} "
             f"{shares['known']:>6.3f} {shares['bootstrap_t']:>13.3f} "
@@ -106,7 +104,12 @@ def main() -> None:
     wrongly = {number: refusals(repeats, number) for number in (1, 2, 8)}
     for number, share in wrongly.items():
         print(f"{number} tasks, none worse: {share:.3f} refused at confidence 0.95")
-    print(json.dumps({"coverage": found, "refused": wrongly, "repeats": repeats}))
+    report(
+        "intervals against the truth, the gate against candidates as good",
+        coverage=covered,
+        refused=wrongly,
+        repeats=repeats,
+    )
 
 
 if __name__ == "__main__":

@@ -10,16 +10,12 @@ parameters, and of the best of as many random routes? The last line is one JSON 
 The settings were chosen on seeds 13 to 20; seeds from 1 are those that are reported.
 """
 
-import argparse
 import json
-import platform
 import time
 from collections.abc import Sequence
 from typing import Any
 
-from taskroute.schemas import environment
-
-environment.prepare()
+from lab import mean_and_error, options, report
 
 import numpy as np
 import tensorflow as tf
@@ -175,12 +171,14 @@ def run(
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--seeds", type=int, default=5)
-    parser.add_argument("--epochs", type=int, default=20, help="of each training")
-    parser.add_argument("--layers", default="4x1", help="e.g. 4x8,4x8")
-    parser.add_argument("--search", default="{}", help="fields of trunk.search, JSON")
-    arguments = parser.parse_args()
+    # `layers` as in 4x8,4x8; `search` has fields of trunk.search, JSON; epochs are of a training.
+    arguments = options(
+        __doc__,
+        seeds=(5, 1),
+        epochs=(20, 1),
+        layers=("4x1", "4x1"),
+        search=("{}", '{"epochs": 2}'),
+    ).parse_args()
     layers = [tuple(map(int, layer.split("x"))) for layer in arguments.layers.split(",")]
     settings = {
         "warmup_epochs": 1,
@@ -197,21 +195,20 @@ def main() -> None:
     for seed in range(1, arguments.seeds + 1):
         results.append(run(seed, layers, settings, arguments.epochs))
         print(json.dumps(results[-1]), flush=True)
-    gains = np.array([result["auc"] - result["shared_bottom"] for result in results])
-    error = gains.std(ddof=1) / np.sqrt(len(gains)) if len(gains) > 1 else 0.0
-    summary = {
-        "parted": sum(result["parted"] for result in results),
-        "seeds": len(results),
-        "auc": np.mean([result["auc"] for result in results]),
-        "shared_bottom": np.mean([result["shared_bottom"] for result in results]),
-        "gain": gains.mean(),
-        "gain_standard_error": error,
-        "search_to_training": np.mean(
+    gain, error = mean_and_error([one["auc"] - one["shared_bottom"] for one in results])
+    report(
+        "a searched route against a shared bottom",
+        parted=sum(result["parted"] for result in results),
+        seeds=len(results),
+        auc=np.mean([result["auc"] for result in results]),
+        shared_bottom=np.mean([result["shared_bottom"] for result in results]),
+        gain=gain,
+        gain_standard_error=error,
+        search_to_training=np.mean(
             [result["search_seconds"] / result["training_seconds"] for result in results]
         ),
-        "machine": f"{platform.machine()}, {len(tf.config.list_logical_devices('GPU'))} GPUs",
-    }
-    print(json.dumps(summary))
+        gpus=len(tf.config.list_logical_devices("GPU")),
+    )
 
 
 if __name__ == "__main__":

@@ -1,10 +1,10 @@
 """When is a routing trunk worth it? Trunks of equal size on tasks of known relatedness.
 
-    python benchmarks/task_relatedness.py             the map of regimes; about 45 minutes
-    python benchmarks/task_relatedness.py --quick     four cells of it, in minutes
-    python benchmarks/task_relatedness.py --gates     variations of the gates' constants
-    python benchmarks/task_relatedness.py --routes    do related tasks share more routes?
-    python benchmarks/task_relatedness.py --report    tables and plot of what was measured so far
+    python research/task_relatedness.py             the map of regimes; about 45 minutes
+    python research/task_relatedness.py --quick     four cells of it, in minutes
+    python research/task_relatedness.py --gates     variations of the gates' constants
+    python research/task_relatedness.py --routes    do related tasks share more routes?
+    python research/task_relatedness.py --report    tables and plot of what was measured so far
 
 Every finished cell is a line of `--results`; a run that was stopped goes on after the last one.
 
@@ -13,16 +13,14 @@ nothing returns to Python between steps. Worlds, rows, starts and mini-batches a
 trunks; XLA draws the noise of gates and dropout without a seed: a repetition differs by it.
 """
 
-import argparse
 import gc
-import json
-import os
-import platform
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
+
+from lab import options, report
 
 import numpy as np
 from relatedness_results import (
@@ -46,7 +44,6 @@ import tensorflow as tf  # isort: skip
 import tf_keras as keras  # isort: skip
 
 TUNING_SEEDS = range(1000, 1004)
-MEASURED_SEEDS = range(10)
 
 SCARCE = Setting("scarce")
 PLENTIFUL = replace(SCARCE, name="plentiful", num_rows=20_000)
@@ -63,7 +60,11 @@ MAP = (
     replace(PLENTIFUL, name="plentiful, small", parameters=4_000, relatedness=ENDS),
     replace(SCARCE, name="scarce, 2 groups", num_groups=2, relatedness=(0.9, 1.0)),
 )
+_FIXED = replace(SCARCE, relatedness=(1.0,), learning_rates=(0.003,), dropouts=(0.0,))
 QUICK = (replace(SCARCE, name="quick", relatedness=ENDS),)
+SMALLEST = replace(
+    _FIXED, name="smallest", num_tasks=2, num_groups=1, num_rows=200, parameters=1_000
+)
 
 
 def map_trunks(layers: int) -> dict[str, trunks.Trunk]:
@@ -88,7 +89,6 @@ def map_trunks(layers: int) -> dict[str, trunks.Trunk]:
 SNR: dict[str, Any] = {}
 GUMBEL: dict[str, Any] = {}
 
-_FIXED = replace(SCARCE, relatedness=(1.0,), learning_rates=(0.003,), dropouts=(0.0,))
 GATE_SETTINGS = (
     replace(_FIXED, name="gates, scarce"),
     replace(_FIXED, name="gates, scarce, dropout 0.2", dropouts=(0.2,)),
@@ -140,7 +140,10 @@ def with_parameters(config: trunks.Trunk, family: TaskFamily, total: int) -> tru
 
 
 def measure_map(
-    settings: Sequence[Setting], variations: Sequence[tuple[str, dict[str, Any]]], results: Results
+    settings: Sequence[Setting],
+    variations: Sequence[tuple[str, dict[str, Any]]],
+    results: Results,
+    seeds: Sequence[int],
 ) -> None:
     """Fills every missing cell of `settings` x relatedness x `variations` (trunk, constants)."""
     for shape in _by_shape(settings):
@@ -152,7 +155,7 @@ def measure_map(
             config = with_parameters(config, family, shape[0].parameters)
             trainings = _Trainings(config, family, max_rows)
             for setting in shape:
-                _measure_setting(setting, name, trainings, results)
+                _measure_setting(setting, name, trainings, results, seeds)
             del trainings
             keras.backend.clear_session()
             gc.collect()
@@ -184,7 +187,9 @@ def variation_name(kind: str, constants: dict[str, Any]) -> str:
     return " ".join([kind, *(f"{name}={value:g}" for name, value in constants.items())])
 
 
-def _measure_setting(setting: Setting, name: str, trainings: _Trainings, results: Results) -> None:
+def _measure_setting(
+    setting: Setting, name: str, trainings: _Trainings, results: Results, seeds: Sequence[int]
+) -> None:
     key = f"{setting.name} | {name}"
     missing = [p for p in setting.relatedness if f"{key} | {p:g}" not in results.records]
     if not missing:
@@ -201,7 +206,7 @@ def _measure_setting(setting: Setting, name: str, trainings: _Trainings, results
                 seed=seed,
                 learning_rate=tuned["learning_rate"],
             )
-            for seed in MEASURED_SEEDS
+            for seed in seeds
         ]
         errors = [outcome.error for outcome in outcomes]
         record = {
@@ -277,7 +282,7 @@ def route_trunks() -> dict[str, trunks.Trunk]:
     }
 
 
-def measure_routes(results: Results) -> None:
+def measure_routes(results: Results, seeds: Sequence[int]) -> None:
     """Similarity of the tasks' routes, of pairs and of strangers."""
     for name, config in route_trunks().items():
         training = None
@@ -287,7 +292,7 @@ def measure_routes(results: Results) -> None:
                 continue
             training = training or Training(config, ROUTE_FAMILY, ROUTE_ROWS)
             family, similarities, errors, shares = replace(ROUTE_FAMILY, relatedness=p), [], [], []
-            for seed in MEASURED_SEEDS:
+            for seed in seeds:
                 data = draw_data(family, ROUTE_ROWS, seed)
                 outcome = training.run(
                     data, seed=seed, learning_rate=ROUTE_RATE, patience=MAX_EVALUATIONS
@@ -319,21 +324,24 @@ def task_routes(routing: Sequence[np.ndarray], config: trunks.Trunk) -> np.ndarr
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    parser = options(
+        __doc__,
+        results=("build/task_relatedness.jsonl", "task_relatedness.jsonl"),
+        # Trunks of the map.
+        trunks=(",".join(map_trunks(1)), ""),
+        # Worlds, 0 and on, that each cell is measured in.
+        seeds=(10, 2),
     )
-    parser.add_argument("--results", type=Path, default=Path("build/task_relatedness.jsonl"))
     parser.add_argument("--plot", type=Path, help="with --report, where to write the SVG")
-    parser.add_argument("--trunks", nargs="+", default=list(map_trunks(1)), help="of the map")
     group = parser.add_mutually_exclusive_group()
     for mode in ("quick", "gates", "routes", "report"):
         group.add_argument(f"--{mode}", action="store_true")
     arguments = parser.parse_args()
     tf.config.threading.set_intra_op_parallelism_threads(1)
     tf.config.threading.set_inter_op_parallelism_threads(1)
-    results = Results(arguments.results)
+    results = Results(Path(arguments.results))
+    seeds = range(arguments.seeds)
     start = time.process_time()
-    kinds = arguments.trunks
     if arguments.report:
         lines = [
             *map_tables(results, MAP),
@@ -346,23 +354,29 @@ def main() -> None:
         if arguments.plot:
             arguments.plot.write_text(map_plot(results, [*MAP[:1], *MAP[2:5]]))
         return
-    if arguments.routes:
-        measure_routes(results)
+    if arguments.smallest:
+        measure_map([SMALLEST], [("single_task", {}), ("shared_bottom", {})], results, seeds)
+        print("\n".join(map_tables(results, [SMALLEST])))
+    elif arguments.routes:
+        measure_routes(results, seeds)
         print("\n".join(route_table(results)))
     elif arguments.gates:
         variations = [(kind, each) for kind, many in GATE_VARIATIONS.items() for each in many]
-        measure_map(GATE_SETTINGS, variations, results)
+        measure_map(GATE_SETTINGS, variations, results, seeds)
         print("\n".join(gate_table(results, GATE_SETTINGS)))
     elif arguments.quick:
         quick = (*BASELINES, "snr_trans", "gumbel_matrix")
-        measure_map(QUICK, [(kind, {}) for kind in quick], results)
+        measure_map(QUICK, [(kind, {}) for kind in quick], results, seeds)
         print("\n".join(map_tables(results, QUICK)))
     else:
-        measure_map(MAP, [(kind, {}) for kind in kinds], results)
+        kinds = arguments.trunks.split(",")
+        measure_map(MAP, [(kind, {}) for kind in kinds], results, seeds)
         print("\n".join(map_tables(results, MAP)))
-    machine = f"{platform.machine()}, {os.cpu_count()} cores"
-    seconds = round(time.process_time() - start)
-    print(json.dumps({"cells": len(results.records), "cpu_seconds": seconds, "machine": machine}))
+    report(
+        "trunks of equal size on tasks of known relatedness",
+        cells=len(results.records),
+        cpu_seconds=round(time.process_time() - start),
+    )
 
 
 if __name__ == "__main__":

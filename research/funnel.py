@@ -1,6 +1,6 @@
 """A conversion rate over all rows: learned by a funnel, and from clicked rows alone.
 
-Run: python benchmarks/funnel.py [--rows N] [--users N] [--seeds N].
+Run: python research/funnel.py [--rows N] [--users N] [--seeds N].
 A log in memory whose click and conversion rates are known: few rows are clicked, and what makes a
 click likely makes a conversion rare. `trained_where: click` learns the conversion from the clicked
 rows, `funnel: click` from all. Errors are over all rows: `cvr` of the conversion rate, `buy` of the
@@ -9,10 +9,7 @@ rates over that of the true ones. `ratio` is the error in `cvr` of the clicked r
 of the funnel.
 """
 
-import argparse
-import json
-import os
-import platform
+from lab import mean_and_error, options, report
 
 import numpy as np
 
@@ -71,11 +68,7 @@ def measure(kind: str, seed: int, rows: int, users: int) -> dict[str, float]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--rows", type=int, default=40_000)
-    parser.add_argument("--users", type=int, default=2000)
-    parser.add_argument("--seeds", type=int, default=4)
-    arguments = parser.parse_args()
+    arguments = options(__doc__, rows=(40_000, 2_000), users=(2000, 100), seeds=(4, 1)).parse_args()
     print(f"{arguments.rows:,} rows, {arguments.users:,} users, {arguments.seeds} seeds")
     table: dict[str, dict[str, float]] = {}
     for kind in CONVERSIONS:
@@ -85,21 +78,15 @@ def main() -> None:
         ]
         text = f"{kind:14}"
         for name in runs[0]:
-            values = [run[name] for run in runs]
-            mean, error = np.mean(values), np.std(values, ddof=1) / np.sqrt(len(values))
-            table.setdefault(kind, {})[name] = round(float(mean), 4)
+            mean, error = mean_and_error([run[name] for run in runs])
+            table.setdefault(kind, {})[name] = round(mean, 4)
             text += f"{name:>8} {mean:.4f} ± {error:.4f}"
         print(text, flush=True)
-    print(
-        json.dumps(
-            {
-                "benchmark": "funnel",
-                "ratio": round(table["clicked rows"]["cvr"] / table["funnel"]["cvr"], 2),
-                "table": table,
-                "rows": arguments.rows,
-                "machine": f"{os.cpu_count()} cores, {platform.machine()}",
-            }
-        )
+    report(
+        "a funnel against clicked rows alone",
+        ratio=round(table["clicked rows"]["cvr"] / table["funnel"]["cvr"], 2),
+        table=table,
+        rows=arguments.rows,
     )
 
 

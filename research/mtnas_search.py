@@ -1,6 +1,6 @@
 """MTNAS beside shared_bottom, mmoe and random routes, on a finished run's transformed examples.
 
-    python benchmarks/mtnas_search.py --root runs/demo --config examples/demo.yaml [--seeds N]
+    python research/mtnas_search.py --root runs/demo --config examples/demo.yaml [--seeds N]
 
 For each seed: a search, the network trained anew from its route; a random search of the same budget
 and its network; shared_bottom and mmoe of as many trunk parameters as the found network. All train
@@ -8,39 +8,23 @@ on train, stop on validation, and are measured on test, which no search reads. T
 JSON object with `search_to_training`, the seconds of a search over those of its network's training.
 """
 
-import argparse
 import json
-import platform
 import tempfile
 import time
 from datetime import date
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from finished_run import FinishedRun
+from lab import DEMO, base_config, finished_run, options, report, search, train
 
-from taskroute.models.architecture_search import search_fn
-from taskroute.schemas.recommender import ModelConfig, RecommenderConfig, load_config
-from taskroute.schemas.routes import SearchResult
+import numpy as np
+
+from taskroute.pipeline.experiments.shared_data import SharedData
+from taskroute.schemas.recommender import ModelConfig, RecommenderConfig
 from taskroute.schemas.trunks import ExpertLayer, MmoeTrunk, MtnasTrunk, SharedBottomTrunk, Trunk
 
 
-def search(run: FinishedRun, config: ModelConfig) -> tuple[SearchResult, float]:
-    """A search and its seconds."""
-    started = time.perf_counter()
-    with tempfile.TemporaryDirectory() as folder:
-        found = search_fn(
-            config=config.model_dump_json(),
-            train_files=run.files("train"),
-            validation_files=run.files("validation"),
-            transform_graph_path=str(run.transform_graph),
-            checkpoint=str(Path(folder) / "search"),
-        )
-    return SearchResult.model_validate_json(found), time.perf_counter() - started
-
-
-def measure(run: FinishedRun, base: RecommenderConfig, trunk: MtnasTrunk, seed: int) -> list[dict]:
+def measure(run: SharedData, base: RecommenderConfig, trunk: MtnasTrunk, seed: int) -> list[dict]:
     """One row a trunk."""
     training = base.training.model_copy(update={"seed": seed})
     model = base.part(ModelConfig)
@@ -51,7 +35,7 @@ def measure(run: FinishedRun, base: RecommenderConfig, trunk: MtnasTrunk, seed: 
     def row(
         name: str, chosen: Trunk, search_seconds: float = 0.0, reward: float | None = None
     ) -> dict[str, Any]:
-        trained = run.train(config(chosen))
+        trained = train(config(chosen), run)
         measured = {
             "trunk": name,
             "seed": seed,
@@ -72,16 +56,19 @@ def measure(run: FinishedRun, base: RecommenderConfig, trunk: MtnasTrunk, seed: 
     for policy in ("reinforce", "random"):
         settings = trunk.search.model_copy(update={"policy": policy})
         searched = trunk.model_copy(update={"search": settings})
-        found, seconds = search(run, config(searched))
-        for block in found.route.blocks:
+        started = time.perf_counter()
+        with tempfile.TemporaryDirectory() as folder:
+            result = search(run, config(searched), Path(folder) / "search")
+        seconds = time.perf_counter() - started
+        for block in result.route.blocks:
             print(f"  {block.block}: {' '.join(block.lower)} ({block.query})", flush=True)
-        if found.history:
-            steps = found.history[:: max(1, len(found.history) // 8)]
+        if result.history:
+            steps = result.history[:: max(1, len(result.history) // 8)]
             print("  entropy", *(f"{step.entropy:.2f}" for step in steps), flush=True)
             print("  reward", *(f"{step.reward:.4f}" for step in steps), flush=True)
-        fixed = trunk.model_copy(update={"route": found.route})
+        fixed = trunk.model_copy(update={"route": result.route})
         name = "mtnas" if policy == "reinforce" else "mtnas, random"
-        rows.append(row(name, fixed, seconds, found.reward))
+        rows.append(row(name, fixed, seconds, result.reward))
     size = rows[0]["parameters"]
     units = tuple(layer.units for layer in trunk.layers)
     bottom = SharedBottomTrunk(units=units, match_parameters=size)
@@ -93,49 +80,56 @@ def measure(run: FinishedRun, base: RecommenderConfig, trunk: MtnasTrunk, seed: 
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--root", type=Path, default=Path("runs/demo"))
-    parser.add_argument("--config", type=Path, default=Path("examples/demo.yaml"))
-    parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
-    parser.add_argument("--layers", default="4x64,4x32", help="of the supernet")
-    parser.add_argument("--search", default="{}", help="fields of trunk.search, JSON")
-    arguments = parser.parse_args()
+    # `layers` are the supernet's; `search` has fields of trunk.search, JSON.
+    arguments = options(
+        __doc__,
+        root=("runs/demo", "demo"),
+        config=(str(DEMO), str(DEMO)),
+        # Rows of the demo's log, where the root has no run yet.
+        rows=(200_000, 2_000),
+        seeds=("1,2,3", "1"),
+        layers=("4x64,4x32", "2x8"),
+        search=("{}", '{"epochs": 2, "weight_steps": 1, "policy_steps": 1, "batch_size": 64}'),
+    ).parse_args()
+    seeds = [int(seed) for seed in arguments.seeds.split(",")]
     layers = [
         dict(zip(("sub_networks", "units"), map(int, layer.split("x")), strict=True))
         for layer in arguments.layers.split(",")
     ]
     settings = {"kind": "mtnas", "layers": layers, "search": json.loads(arguments.search)}
     trunk = MtnasTrunk.model_validate(settings)
-    base, run = load_config(arguments.config), FinishedRun(arguments.root)
-    rows = [row for seed in arguments.seeds for row in measure(run, base, trunk, seed)]
+    base, run = (
+        base_config(arguments.config, arguments.smallest),
+        finished_run(Path(arguments.root), arguments.rows),
+    )
+    rows = [row for seed in seeds for row in measure(run, base, trunk, seed)]
     tasks = list(rows[0]["auc"])
     print("| trunk | parameters | MACs |", " | ".join([*tasks, "mean", "search s", "training s |"]))
     for name in dict.fromkeys(row["trunk"] for row in rows):
         chosen = [row for row in rows if row["trunk"] == name]
         cells = [f"{np.mean([row[key] for row in chosen]):,.0f}" for key in ("parameters", "macs")]
-        for values in [*([r["auc"][t] for r in chosen] for t in tasks), _means(chosen)]:
+        for values in [
+            *([r["auc"][t] for r in chosen] for t in tasks),
+            [row["mean_auc"] for row in chosen],
+        ]:
             deviation = np.std(values, ddof=1) if len(values) > 1 else 0.0
             cells.append(f"{np.mean(values):.4f} ± {deviation:.4f}")
         for key in ("search_seconds", "training_seconds"):
             cells.append(f"{np.mean([row[key] for row in chosen]):.0f}")
         print("|", " | ".join([name, *cells]), "|")
-    found = [row for row in rows if row["trunk"] == "mtnas"]
-    ratios = [row["search_seconds"] / row["training_seconds"] for row in found]
-    summary = {
-        "search_to_training": float(np.mean(ratios)),
-        "mean_auc": {
-            name: float(np.mean(_means([row for row in rows if row["trunk"] == name])))
+    ratios = [
+        row["search_seconds"] / row["training_seconds"] for row in rows if row["trunk"] == "mtnas"
+    ]
+    report(
+        "mtnas against shared_bottom, mmoe and random routes",
+        search_to_training=float(np.mean(ratios)),
+        mean_auc={
+            name: float(np.mean([row["mean_auc"] for row in rows if row["trunk"] == name]))
             for name in dict.fromkeys(row["trunk"] for row in rows)
         },
-        "seeds": arguments.seeds,
-        "machine": platform.machine(),
-        "date": date.today().isoformat(),
-    }
-    print(json.dumps(summary))
-
-
-def _means(rows: list[dict]) -> list[float]:
-    return [row["mean_auc"] for row in rows]
+        seeds=seeds,
+        date=date.today().isoformat(),
+    )
 
 
 if __name__ == "__main__":

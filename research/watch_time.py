@@ -1,18 +1,15 @@
 """Expected watch seconds by each loss, on distributions whose expectation is known.
 
-Run: python benchmarks/watch_time.py [--rows N] [--epochs N] [--seeds N].
+Run: python research/watch_time.py [--rows N] [--epochs N] [--seeds N].
 All losses are tasks of one ranker whose trunk shares nothing, so that one training measures them
 side by side on the same rows. `bias` is the mean prediction over the mean of the known expectations
 of fresh rows, less 1; `worst fifth` the largest absolute bias among fifths of these rows by their
 expectation. `worst_of_means` is the largest absolute bias of the losses that promise the mean.
 """
 
-import argparse
-import json
-import os
-import platform
-import time
 from typing import Any
+
+from lab import mean_and_error, options, report
 
 import numpy as np
 
@@ -88,19 +85,14 @@ def measure(distribution: str, seed: int, rows: int, epochs: int) -> dict[str, t
     fifths = np.array_split(np.argsort(truth), 5)
     result = {}
     for name, values in served.items():
-        found = values.numpy().astype(float)
-        worst = max(abs(found[rows].mean() / truth[rows].mean() - 1) for rows in fifths)
-        result[name] = (found.mean() / truth.mean() - 1, worst)
+        seconds = values.numpy().astype(float)
+        worst = max(abs(seconds[rows].mean() / truth[rows].mean() - 1) for rows in fifths)
+        result[name] = (seconds.mean() / truth.mean() - 1, worst)
     return result
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--rows", type=int, default=50_000)
-    parser.add_argument("--epochs", type=int, default=6)
-    parser.add_argument("--seeds", type=int, default=3)
-    arguments = parser.parse_args()
-    start = time.perf_counter()
+    arguments = options(__doc__, rows=(50_000, 2_000), epochs=(6, 1), seeds=(3, 1)).parse_args()
     table: dict[str, dict[str, dict[str, float]]] = {}
     print(f"{arguments.rows:,} rows, {arguments.epochs} epochs, {arguments.seeds} seeds; in %")
     print(f"{'':22}{'loss':20}{'bias':>8} {'± s.e.':>7}{'worst fifth':>14}")
@@ -110,24 +102,18 @@ def main() -> None:
             for seed in range(1, arguments.seeds + 1)
         ]
         for name in LOSSES:
-            found = 100 * np.array([run[name] for run in runs])
-            bias, worst = found.mean(axis=0)
-            error = found[:, 0].std(ddof=1) / np.sqrt(len(runs)) if len(runs) > 1 else 0.0
+            biases, worsts = zip(*(run[name] for run in runs), strict=True)
+            bias, error = mean_and_error([100 * value for value in biases])
+            worst = 100 * float(np.mean(worsts))
             row = {"bias": bias, "standard_error": error, "worst_fifth": worst}
             table.setdefault(distribution, {})[name] = {k: round(v, 2) for k, v in row.items()}
             print(f"{distribution:22}{name:20}{bias:8.1f} {error:7.1f}{worst:14.1f}", flush=True)
     worst_of_means = max(abs(table[d][name]["bias"]) for d in table for name in MEANS)
-    print(
-        json.dumps(
-            {
-                "benchmark": "watch_time",
-                "worst_of_means": worst_of_means,
-                "percent": table,
-                "rows": arguments.rows,
-                "seconds": round(time.perf_counter() - start, 1),
-                "machine": f"{os.cpu_count()} cores, {platform.machine()}",
-            }
-        )
+    report(
+        "losses of watch time against the known expectation",
+        worst_of_means=worst_of_means,
+        percent=table,
+        rows=arguments.rows,
     )
 
 

@@ -1,39 +1,30 @@
 """Figures of docs/research/results.md: trunks on public and sample logs, by `taskroute compare`.
 
-    python benchmarks/results.py run census_income_college --data DIR [--seeds 5] [--budget MINUTES]
-    python benchmarks/results.py write
+    python research/results.py run census_income_college --data DIR [--seeds 5] [--budget MINUTES]
+    python research/results.py write
 
 `run` searches a route for mtnas first, then trains every trunk with every seed, under
 runs/results/NAME; it goes on where it was stopped. `write` puts the tables of what has been run
 into docs/research/results.md, between the marks that name them, and figures beside it.
 """
 
-import argparse
-import json
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from taskroute.schemas import environment
+from lab import REPOSITORY, options, report, search, transformed
 
-environment.prepare()
-
-from rich.console import Console
-
-from taskroute.components.logs import spans
 from taskroute.pipeline.experiments.compare.command import compare
 from taskroute.pipeline.experiments.compare.summary import LABELS, Comparison, Measured, TrunkCost
 from taskroute.pipeline.experiments.differences import Against
-from taskroute.pipeline.run.lock import locked
-from taskroute.pipeline.run.paths import RunPaths, absolute_source
-from taskroute.pipeline.run.run import log_fingerprint
+from taskroute.pipeline.sample_log.sample_files import write_sample_log
+from taskroute.pipeline.sample_log.sample_log import SampleLogSpec, make_sample_log
 from taskroute.schemas.recommender import ModelConfig, RecommenderConfig, load_config
-from taskroute.schemas.routes import SearchResult, load_route
+from taskroute.schemas.routes import load_route
 from taskroute.schemas.trunks import MtnasTrunk, SnrAverTrunk, SnrTransTrunk
 from taskroute.schemas.whole_files import write_whole
 
-REPOSITORY = Path(__file__).parent.parent
 PAGE = REPOSITORY / "docs" / "research" / "results.md"
 FILES = REPOSITORY / "docs" / "research" / "results"
 TRUNKS = (
@@ -100,30 +91,13 @@ def with_mtnas(log: Log, config: RecommenderConfig, data: Path, root: Path) -> R
     )
     path = root / "route.json"
     if not path.exists():
-        found = search(config.model_copy(update={"trunk": trunk}), data, root)
-        write_whole(path, found.model_dump_json())
+        searched = config.model_copy(update={"trunk": trunk})
+        shared = transformed(searched, data, root)
+        result = search(shared, searched.part(ModelConfig), root / "search")
+        write_whole(path, result.model_dump_json())
     # As a config that names the file: a route of other layers or tasks is refused.
     with_route = {**trunk.model_dump(), "route": load_route(path).model_dump()}
     return RecommenderConfig.model_validate({**config.model_dump(), "trunk": with_route})
-
-
-def search(config: RecommenderConfig, data: Path, root: Path) -> SearchResult:
-    from taskroute.models.architecture_search import search_fn
-    from taskroute.pipeline.experiments.session import prepare
-
-    source = spans.resolve(absolute_source(config, data))
-    paths = RunPaths(root, config.name)
-    paths.root.mkdir(parents=True, exist_ok=True)
-    with locked(paths.lock):
-        shared, _ = prepare(config, source, log_fingerprint(source), paths, Console())
-        found = search_fn(
-            config=config.part(ModelConfig).model_dump_json(),
-            train_files=shared.files("train"),
-            validation_files=shared.files("validation"),
-            transform_graph_path=str(shared.transform_graph),
-            checkpoint=str(root / "search"),
-        )
-    return SearchResult.model_validate_json(found)
 
 
 def write(roots: Path) -> None:
@@ -213,30 +187,41 @@ def _costs(cost: TrunkCost) -> list[str]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("what", choices=("run", "write"))
-    parser.add_argument("names", nargs="*", choices=[*LOGS, []], default=[])
-    parser.add_argument("--data", type=Path, default=REPOSITORY / "examples")
-    parser.add_argument("--root", type=Path, default=REPOSITORY / "runs" / "results")
-    parser.add_argument("--seeds", type=int, default=5)
+    parser = options(
+        __doc__,
+        data=(str(REPOSITORY / "examples"), "data"),
+        root=(str(REPOSITORY / "runs" / "results"), "results"),
+        seeds=(5, 2),
+        trunks=(",".join(TRUNKS), "single_task,shared_bottom"),
+    )
+    parser.add_argument("what", choices=("run", "write"), nargs="?", default="run")
+    parser.add_argument("names", nargs="*", default=[])
     parser.add_argument("--budget", type=float, help="minutes for each log")
-    options = parser.parse_args()
-    if options.what == "write":
-        write(options.root)
+    arguments = parser.parse_args()
+    root, data = Path(arguments.root).resolve(), Path(arguments.data).resolve()
+    if arguments.what == "write":
+        write(root)
         return
-    for name in options.names or LOGS:
-        root = options.root.resolve() / name
+    names = arguments.names or list(LOGS)
+    if arguments.smallest:
+        names = ["demo"]
+        write_sample_log(make_sample_log(SampleLogSpec(num_rows=2_000)), data / "demo.parquet")
+    findings = {}
+    for name in names:
         log = LOGS[name]
-        config = with_mtnas(log, config_of(log), options.data.resolve(), root)
-        found = compare(
+        config = config_of(log)
+        if "mtnas" in arguments.trunks:
+            config = with_mtnas(log, config, data, root / name)
+        comparison = compare(
             config,
-            options.data.resolve(),
-            root,
-            trunks=TRUNKS,
-            num_seeds=options.seeds,
-            budget_minutes=options.budget,
+            data,
+            root / name,
+            trunks=tuple(arguments.trunks.split(",")),
+            num_seeds=arguments.seeds,
+            budget_minutes=arguments.budget,
         )
-        print(json.dumps({"name": name, "missing": found.missing, "findings": found.findings}))
+        findings[name] = {"missing": comparison.missing, "findings": comparison.findings}
+    report("trunks on public and sample logs", logs=findings)
 
 
 if __name__ == "__main__":
