@@ -78,6 +78,7 @@ def test_without_a_change_that_may_stop_the_run_no_stage_waits_for_one(stages, t
 
 
 @pytest.mark.slow
+@pytest.mark.slow
 def test_a_closure_holds_every_module_that_python_loads(stages):
     names = {
         name for id_, stage in stages.items() if id_ not in NOT_OURS for name in entries(stage)
