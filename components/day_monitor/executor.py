@@ -39,7 +39,7 @@ GROUP_KEY = "group_key"
 CONFIDENCE_KEY = "confidence"
 SERVING_KEY = "serving"
 
-# Of the window that are counted: more make a change no clearer, and each is scored.
+# Rows of the window to count: more make a change no clearer, and each is scored.
 MOST_ROWS = 500_000
 
 
@@ -116,7 +116,7 @@ class Executor(base_beam_executor.BaseBeamExecutor):
 
 
 def _shards(examples: types.Artifact) -> list[Shard]:
-    """Shards of all splits; where some have spans, the others are compared as splits only."""
+    """Shards of all splits; beside shards with a span, the others are compared as splits only."""
     files = [
         (split, file)
         for split in artifact_utils.decode_split_names(examples.split_names)

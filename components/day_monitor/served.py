@@ -1,4 +1,4 @@
-"""The model that serves, as far as it has not seen the newest span: what it knows of its rows."""
+"""The served version, if it was trained before the newest span, and the terms that it knows."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ NOT_COMPARED = "unknown terms, predictions and calibration were not compared"
 
 @dataclass(frozen=True)
 class Served:
-    """`vocabularies` are hashes of the terms that it knows, rising, by column of the log."""
+    """Served version; `vocabularies` holds ascending hashes of its terms, by column of the log."""
 
     version: int
     folder: str
@@ -30,11 +30,11 @@ class Served:
 def read_served(
     serving: str, features: Sequence[Feature], newest: str
 ) -> tuple[Served | None, str]:
-    """The version that serves, or why its predictions say nothing of the newest span.
+    """Returns the served version, or the reason why it cannot judge the newest span.
 
     Args:
         serving: Folder of the model's versions; "" where there is none.
-        features: Of the config.
+        features: Features of the config.
         newest: Name of the newest span.
     """
     baseline = read_baseline(serving) if serving else None

@@ -24,8 +24,8 @@ Array = npt.NDArray[np.float64]
 NUM_BINS = 2**16
 LOGIT_LIMIT = 16.0
 
-# What the AUC is without a group is counted in fewer bins: only the differences between groups
-# matter, and those are off by less than a hundredth.
+# Fewer bins give the AUC without a group: only the differences between groups matter, and they
+# are off by less than a hundredth.
 _NUM_COARSE_BINS = 1024
 
 _NUM_CALIBRATION_BINS = 20
@@ -40,7 +40,7 @@ PROBABILITY_MARGIN = 1e-7
 class CalibrationBin:
     """Rows next to each other by prediction: means of prediction and label.
 
-    `spread` is that of `actual`, None where it is not known.
+    `spread` belongs to `actual` and is None where it is unknown.
     """
 
     predicted: float
@@ -55,7 +55,7 @@ class BinaryStatistics(PredictionCounts):
     A prediction outside [0, 1] is invalid.
 
     Attributes:
-        weights: (G, 2), weight by group and label.
+        weights: (G, 2), sums of weights by group and label.
     """
 
     def __init__(self, num_models: int, has_key: bool):
@@ -68,7 +68,7 @@ class BinaryStatistics(PredictionCounts):
         self._rows: list[tuple[npt.NDArray[np.generic], ...]] | None = [] if has_key else None
 
     def add(self, rows: TaskRows) -> None:
-        """Adds rows, of as many models as this was made for."""
+        """Adds rows that were scored by `num_models` models."""
         valid = (rows.predictions >= 0) & (rows.predictions <= 1)  # False for NaN
         rows, predictions = self._count(rows, valid, 0.5)
         if not len(rows):
@@ -93,7 +93,7 @@ class BinaryStatistics(PredictionCounts):
             )
 
     def merge(self, other: Self) -> None:
-        """Adds what `other` has seen."""
+        """Adds the sums of `other`."""
         super().merge(other)
         self.weights += other.weights
         self._sums += other._sums
@@ -103,7 +103,7 @@ class BinaryStatistics(PredictionCounts):
             self._rows += other._rows
 
     def estimates(self, model: int = 0) -> Estimates:
-        """The metrics of one model.
+        """Metrics of one model.
 
         `auc`, `pr_auc`: see `ranking`. `gauc`: the AUC within each unit of the group key, weighted
         by its rows. `log_loss`: mean, in nats. `normalized_entropy`: the log loss over that of a
@@ -146,8 +146,8 @@ class BinaryStatistics(PredictionCounts):
     def calibration_bins(self, model: int = 0) -> list[CalibrationBin]:
         """Bins of equal weight, by rising prediction; none without valid rows.
 
-        As many as those of `ece`, or as few as leave each _ROWS_OF_RARER_CLASS of that class: with
-        less, the rate of a bin is chance.
+        There are as many as for `ece`, or fewer, so that each holds _ROWS_OF_RARER_CLASS rows of the
+        rarer class: with less, the rate of a bin is chance.
         """
         held = self.weights.sum(axis=1) > 0
         if not held.any() or self.num_invalid[model]:
@@ -244,14 +244,14 @@ def _both(measure: Callable[[Array, Array], Array], fine: Array, coarse: Array) 
 def _calibration_bins(
     bins: npt.NDArray[np.integer], weights: Array, num_bins: int
 ) -> npt.NDArray[np.int64]:
-    """(N,), the bin of about equal weight of each cell (N,), whose predictions rise with `bins`."""
+    """(N,), bin of each cell (N,): bins weigh about the same, and predictions rise with `bins`."""
     weight = np.bincount(bins, weights)
     middle = (np.cumsum(weight) - weight / 2) / weight.sum()
     return (middle * num_bins).astype(np.int64)[bins]
 
 
 def _coarse_bins(fine: Array) -> npt.NDArray[np.int64]:
-    """(B,), bins of about equal weight, where both classes weigh the same, from weights (2, B)."""
+    """(B,), bins of about equal weight from weights (2, B), with both classes weighing the same."""
     num_bins = fine.shape[1]
     if num_bins <= _NUM_COARSE_BINS:
         return np.arange(num_bins)
@@ -274,7 +274,7 @@ def _bin_of(probability: Array) -> npt.NDArray[np.int64]:
 
 
 def _center_of(bins: npt.NDArray[np.integer]) -> Array:
-    """The probability in the middle of each bin."""
+    """Probability in the middle of each bin."""
     logits = (bins + 0.5) * (2 * LOGIT_LIMIT / NUM_BINS) - LOGIT_LIMIT
     return 1 / (1 + np.exp(-logits))
 

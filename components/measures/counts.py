@@ -1,4 +1,4 @@
-"""What the statistics of every task count, whatever its kind."""
+"""Counts that tasks of every kind share."""
 
 from typing import Self
 
@@ -14,7 +14,7 @@ class PredictionCounts:
     Attributes:
         num_rows: Rows seen, also those without a label.
         num_examples: Rows with a weight above 0.
-        num_invalid: (M,), rows whose prediction is none.
+        num_invalid: (M,), rows with an invalid prediction.
     """
 
     def __init__(self, num_models: int):
@@ -27,7 +27,7 @@ class PredictionCounts:
     def _count(
         self, rows: TaskRows, valid: npt.NDArray[np.bool_], stand_in: float
     ) -> tuple[TaskRows, npt.NDArray[np.float64]]:
-        """Counts rows and gives back those with a weight, and their predictions, (M, N).
+        """Counts rows; returns the rows with a weight, and their predictions, (M, N).
 
         A model with one invalid prediction has no metrics: `stand_in` takes its place there.
         """
@@ -43,7 +43,7 @@ class PredictionCounts:
         return rows, predictions
 
     def merge(self, other: Self) -> None:
-        """Adds what `other` has seen."""
+        """Adds the counts of `other`."""
         self.num_rows += other.num_rows
         self.num_examples += other.num_examples
         self.num_invalid += other.num_invalid

@@ -1,14 +1,14 @@
-"""Which changes are told: an alert, or silence.
+"""Judges changes: an alert, or silence.
 
-A change is told where it is *shown* to be larger than what is ordinary by more than its threshold.
+A change alerts where it is *shown* to exceed the ordinary change by more than its threshold.
 
-* Ordinary is the largest of the same changes between one of the spans that are compared with and
-  the others of them. So a weekday, a feed whose items live for a day, and users whose rows are not
-  independent say themselves how much they move, and the day after a strange one is not told again.
-  With one such span nothing is known of it, and it counts as 0.
-* Shown means that the whole interval of the change lies beyond that. The chance to be wrong,
-  1 - confidence, is shared evenly by all changes that are judged (Bonferroni), as in the gate of an
-  evaluation: however many columns there are, a day on which nothing changed stays quiet.
+* The ordinary change is the largest change between one reference span and the other reference
+  spans. It covers weekdays, feeds whose items live for a day, and users whose rows are not
+  independent; and the day after a strange one raises no second alert. With a single reference span
+  it is unknown and counts as 0.
+* A change is shown where its whole interval lies beyond that limit. The chance of a false alert,
+  1 - confidence, is shared evenly by all judged changes (Bonferroni), as in the gate of an
+  evaluation: however many columns there are, a day without a change stays quiet.
 
 A change with too few rows for an interval is never shown.
 """
@@ -33,7 +33,7 @@ _OF_VALUES = ("drift", "split_shift", "skew")
 
 @dataclass(frozen=True)
 class _Compared:
-    """Tables of one signal of a column or task, by name of their rows, and the change."""
+    """Tables of one signal of a column or task, by span, split or log, and the change."""
 
     key: Key
     limit: Limit
@@ -55,16 +55,16 @@ def judge(
     histograms: Sequence[Histogram],
     confidence: float,
 ) -> tuple[JudgedChange, ...]:
-    """Every change that has a limit: alerts first, then those that come nearest to one.
+    """Judges every change that has a limit; returns alerts first, then by closeness to an alert.
 
-    A table is compared with all of `since` that have one of its signal and name.
+    A table is compared with the tables of the same signal and name in `since`.
 
     Args:
-        since: Tables by span, or split, that is compared with, oldest first.
-        now: Tables by span, split or log that is compared.
+        since: Tables of the reference, by span or split, oldest first.
+        now: Tables to judge, by span, split or log.
         monitoring: The limits.
-        histograms: Cells of the columns, which name the values that moved.
-        confidence: Confidence of all that is judged here, together.
+        histograms: Cells of the columns; alerts name the values that moved by them.
+        confidence: Confidence level of all alerts together.
     """
     compared = [
         one for name, tables in now.items() for one in _compare(since, name, tables, monitoring)

@@ -26,7 +26,7 @@ class RegressionStatistics(PredictionCounts):
     A prediction that is not finite is invalid.
 
     Attributes:
-        weights: (G,), weight by group.
+        weights: (G,), sums of weights by group.
     """
 
     def __init__(self, num_models: int):
@@ -38,7 +38,7 @@ class RegressionStatistics(PredictionCounts):
         self._num_sampled = 0
 
     def add(self, rows: TaskRows) -> None:
-        """Adds rows, of as many models as this was made for."""
+        """Adds rows that were scored by `num_models` models."""
         rows, predictions = self._count(rows, np.isfinite(rows.predictions), 0.0)
         if not len(rows):
             return
@@ -52,7 +52,7 @@ class RegressionStatistics(PredictionCounts):
         self._add_to_sample(rows)
 
     def merge(self, other: Self) -> None:
-        """Adds what `other` has seen."""
+        """Adds the sums of `other`."""
         super().merge(other)
         self.weights += other.weights
         self._labels += other._labels
@@ -61,8 +61,10 @@ class RegressionStatistics(PredictionCounts):
             self._add_to_sample(rows)
 
     def estimates(self, model: int = 0) -> Estimates:
-        """`mae`, `rmse`, `mean_prediction`, `mean_label`, and `xauc`: how often the longer of two
-        labels has the greater prediction (Zhan et al., KDD 2022), over pairs of the sample.
+        """Metrics of one model: `mae`, `rmse`, `mean_prediction`, `mean_label` and `xauc`.
+
+        `xauc` is the share of the sample's pairs whose greater label has the greater prediction
+        (Zhan et al., KDD 2022).
         """
         result = Estimates(dict.fromkeys(METRICS["regression"]))
         if self.num_invalid[model]:

@@ -1,8 +1,8 @@
-"""Permutation importance: how much worse a task is predicted where one column says nothing.
+"""Permutation importance: the loss of a task's metric without the information of one column.
 
-The values of a column are dealt out anew among the rows: each still occurs as often, but beside
-other rows. What a metric then loses is what the model takes from that column alone. Columns that
-say the same stand in for each other, and each then seems of less use than it is.
+The values of a column are permuted among the rows. The loss of a metric is then the use that the
+model makes of this column alone. Columns with the same information stand in for each other, and
+each then seems less useful than it is.
 
 Reference: Breiman, "Random Forests", Machine Learning 45, 2001, section 10.
 """
@@ -31,12 +31,12 @@ Predict = Callable[[Columns], Mapping[str, npt.NDArray[np.floating[Any]]]]
 
 
 class ColumnImportance(Config):
-    """What each task's metric loses without a column; a loss is positive, whatever the metric.
+    """Loss of each task's metric without a column; a loss is positive, whatever the metric.
 
     Attributes:
-        column: Of the log.
-        features: Those that read it.
-        losses: By task; None where the metric is undefined.
+        column: Name of the column.
+        features: Names of the features that read the column.
+        losses: Loss by task; None where the metric is undefined.
     """
 
     column: str
@@ -45,16 +45,16 @@ class ColumnImportance(Config):
 
 
 class Importance(Config):
-    """Of every column, the most important first.
+    """Importance of every column, the most important first.
 
     Attributes:
         num_rows: Rows of the test split, drawn at random.
-        repeats: How often each column was dealt out; losses are means over them.
-        seed: Of both.
-        confidence: Of the intervals.
+        repeats: Number of permutations of each column; losses are means over them.
+        seed: Seed of the drawn rows and of the permutations.
+        confidence: Confidence level of the intervals.
         metrics: Task to the metric that it is judged by.
-        columns: By the loss that is shown, the lower end of its interval, as a share of the task's
-            largest and in the mean over the tasks; then by the loss itself.
+        columns: Columns, ordered by the lower end of the loss's interval as a share of the task's
+            largest loss, in the mean over the tasks; then by the loss itself.
     """
 
     num_rows: PositiveInt
@@ -75,16 +75,16 @@ def permutation_importance(
     confidence: float = 0.95,
     features: Mapping[str, Sequence[str]] | None = None,
 ) -> Importance:
-    """Measures every column.
+    """Measures the importance of every column.
 
     Args:
         predict: The model: from columns to (N,) predictions by task.
-        columns: (N, ...) by name: what the model reads.
-        rows: By task: labels, weights and units of the N rows, and, as the only model, the
+        columns: Inputs of the model, (N, ...) by name.
+        rows: Labels, weights and units of the N rows by task, and, as the only model, the
             predictions for `columns` as they are.
-        repeats: How often each column is dealt out.
-        seed: Of the permutations.
-        confidence: Of the intervals.
+        repeats: Number of permutations of each column.
+        seed: Seed of the permutations.
+        confidence: Confidence level of the intervals.
         features: Names of the features that read each column.
 
     Raises:
@@ -123,7 +123,7 @@ def permutation_importance(
 
 
 def _estimate(rows: TaskRows, predictions: npt.NDArray[np.floating[Any]]) -> Estimates:
-    """The metric of the task's kind, and its values without each group."""
+    """Metric of the task's kind, and its values without each group."""
     scored = replace(rows, predictions=predictions[np.newaxis].astype(np.float64), has_key=False)
     if rows.kind == "binary":
         statistics = BinaryStatistics(1, has_key=False)
@@ -146,7 +146,7 @@ def _estimate(rows: TaskRows, predictions: npt.NDArray[np.floating[Any]]) -> Est
 def _loss(
     metric: str, whole: Estimates, permuted: Sequence[Estimates], confidence: float
 ) -> Difference | None:
-    """The mean over the repeats; its interval is paired by the groups of the jackknife."""
+    """Mean loss over the repeats; its interval is paired by the groups of the jackknife."""
     if any(estimates.values[metric] is None for estimates in (whole, *permuted)):
         return None
     sign = BETTER[metric]
@@ -167,7 +167,7 @@ def _loss(
 
 
 def _ranked(columns: Sequence[ColumnImportance]) -> list[ColumnImportance]:
-    """By what is shown: a task with few rows must not decide by chance."""
+    """Columns by shown loss, the largest first: a task with few rows must not decide by chance."""
 
     def lows(column: ColumnImportance) -> list[float]:
         found = (loss and loss.interval for loss in column.losses.values())
@@ -181,7 +181,7 @@ def _ranked(columns: Sequence[ColumnImportance]) -> list[ColumnImportance]:
 
 
 def _mean_share(table: Sequence[Sequence[float]]) -> npt.NDArray[np.float64]:
-    """(C,), the mean over tasks of the share of (C, T) losses in the largest of the task."""
+    """(C,), mean over tasks of the losses (C, T) as shares of the task's largest."""
     losses = np.maximum(np.asarray(table), 0.0)
     largest = losses.max(axis=0, initial=0.0)
     return (losses / np.where(largest > 0, largest, 1.0)).mean(axis=1)

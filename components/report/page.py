@@ -1,7 +1,7 @@
 """The report as one HTML file that loads nothing.
 
-Whatever a log, a config or an error may say is text to the template, which escapes it; scripts are
-none, and the page's own policy forbids them.
+The template escapes every text of a log, a config or an error. There are no scripts, and the page's
+own policy forbids them.
 """
 
 from collections.abc import Iterator
@@ -30,7 +30,7 @@ _LOSS_UNITS = {"binary": "log loss, nats", "regression": "squared error"}
 
 @dataclass(frozen=True)
 class Headline:
-    """What was decided: a title, why and what serves; `tone` is good, bad or warn."""
+    """Decision on the run: title, reason and served version; `tone` is good, bad or warn."""
 
     tone: str
     title: str
@@ -38,7 +38,7 @@ class Headline:
 
 
 def render(data: ReportData) -> str:
-    """The page."""
+    """Renders the page."""
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent),
         autoescape=True,
@@ -50,7 +50,7 @@ def render(data: ReportData) -> str:
 
 
 def headline(data: ReportData) -> Headline:
-    """The verdict in words, from what the run came to."""
+    """Words the decision from the data of the run."""
     if data.failed_stage is not None or data.error is not None:
         where = f" at {data.failed_stage}" if data.failed_stage else " before its first stage"
         why = data.error or "The run was interrupted."
@@ -131,7 +131,7 @@ def _context(data: ReportData) -> dict[str, Any]:
 
 
 def _sections(data: ReportData) -> Iterator[tuple[str, str]]:
-    """Id and name of the sections that the page has, in its order."""
+    """Id and name of the page's sections, in their order."""
     yield "verdict", "Verdict"
     for id_, name, is_there in (
         ("metrics", "Metrics", data.measurements),
@@ -163,7 +163,7 @@ def _calibration(data: ReportData) -> dict[str, Any]:
 
 
 def _changes(data: ReportData) -> dict[str, Any]:
-    """Alerts, every change, and levels from span to span."""
+    """Alerts, all changes, and levels from span to span."""
     changes = data.changes.changes if data.changes else ()
     days = [one for one in changes if one.signal != "split_shift"]
     splits = [one for one in changes if one.signal == "split_shift"]
@@ -207,7 +207,7 @@ def _training(data: ReportData, tasks: list[str]) -> dict[str, Any]:
 
 
 def _lineage(data: ReportData) -> Iterator[tuple[str, str]]:
-    """What it takes to make this model again."""
+    """Facts that reproduce this model."""
     if data.spans:
         yield "Data", f"log of {data.spans['first_span']} to {data.spans['last_span']}"
     if data.rows:

@@ -10,7 +10,7 @@ from taskroute.schemas.evaluation_record import (
     TaskMetrics,
 )
 
-# By kind of task: what its slices are ranked by.
+# Metric that ranks the slices, by kind of task.
 RANKED_BY = {"binary": "auc", "regression": "mae"}
 
 
@@ -19,8 +19,8 @@ class RankedSlice:
     """One slice of one task.
 
     Attributes:
-        name: "column=value", or that the column is missing.
-        metrics: The candidate's.
+        name: "column=value", or "column missing".
+        metrics: Metrics of the candidate.
         difference: Candidate minus baseline in the metric of `RANKED_BY`, where both define it.
         is_worse: Whether the metric's whole interval is worse than its value on all rows.
     """
@@ -32,11 +32,11 @@ class RankedSlice:
 
 
 def worst_first(measurements: Measurements, task: str) -> list[RankedSlice]:
-    """Every slice that has a labelled row of the task.
+    """Ranks the slices with a labelled row of the task.
 
-    First those that are shown to be worse than all rows, then the others; each by the metric, those
-    where it is undefined last. Few rows make a low value by chance alone: without the first rule
-    the smallest slices would hide the worst.
+    Slices that are shown to be worse than all rows come first. Both parts are ordered by the metric,
+    undefined ones last. Few rows make a low value by chance alone: without the first rule the
+    smallest slices would hide the worst.
     """
     overall = measurements.tasks[task]
     metric = RANKED_BY[overall.kind]

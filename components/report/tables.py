@@ -1,4 +1,4 @@
-"""The rows of the page's tables, as text: what a person reads of each figure."""
+"""Rows of the page's tables, as text."""
 
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -55,17 +55,17 @@ _FOUR_DIGITS = frozenset({"auc", "pr_auc", "gauc", "xauc", "log_loss", "normaliz
 
 
 def metric_name(metric: str) -> str:
-    """As a person knows it."""
+    """Name of a metric as a person knows it."""
     return _NAMES[metric]
 
 
 def percent(share: float, digits: int = 1) -> str:
-    """0.1234 as 12.3 %."""
+    """Formats 0.1234 as 12.3 %."""
     return f"{100 * share:.{digits}f} %"
 
 
 def metric_value(metric: str, value: float | None) -> str:
-    """A metric with the digits that mean something; empty where it is undefined."""
+    """Formats a metric with its significant digits; empty where it is undefined."""
     if value is None:
         return ""
     if value < 0:
@@ -78,7 +78,7 @@ def metric_value(metric: str, value: float | None) -> str:
 
 
 def gate_rows(verdict: Verdict) -> list[Row]:
-    """A row a rule on a slice, the failed ones first."""
+    """Row of each rule and slice, failed ones first."""
     order = {False: 0, True: 1, None: 2}
     rows = []
     for gate in sorted(verdict.gates, key=lambda gate: order[gate.passed]):
@@ -102,7 +102,7 @@ def gate_rows(verdict: Verdict) -> list[Row]:
 
 
 def task_rows(measurements: Measurements) -> list[Row]:
-    """Of each task: its metrics, the main ones apart, and its slices, the worst first."""
+    """Row of each task: main metrics, all metrics, and slices, the worst first."""
     rows = []
     for name, measured in measurements.compared.items():
         kind = measured.candidate.kind
@@ -139,7 +139,7 @@ def task_rows(measurements: Measurements) -> list[Row]:
 
 
 def label_rate(metrics: TaskMetrics) -> str:
-    """The share of 1 among a binary task's labels, the mean of a regression task's."""
+    """Share of label 1 of a binary task, mean label of a regression task."""
     metric = "actual_rate" if metrics.kind == "binary" else "mean_label"
     return metric_value(metric, metrics.values.get(metric))
 
@@ -187,7 +187,7 @@ def _signed_interval(metric: str, interval: Interval | None) -> str:
 
 
 def _judge(metric: str, interval: Interval | None) -> tuple[str, str]:
-    """What a paired difference shows, in a word, and the class of that word."""
+    """Judgement on a paired difference in a word, and the CSS class of that word."""
     sign = BETTER.get(metric, 0)
     if interval is None or interval.low <= 0 <= interval.high:
         return "no difference", ""
@@ -197,7 +197,7 @@ def _judge(metric: str, interval: Interval | None) -> tuple[str, str]:
 
 
 def label_rows(data: ReportData) -> list[Row]:
-    """Of each task: its label in words, and its rate in the test split."""
+    """Row of each task: its label in words, and its rate in the test split."""
     measured = data.measurements.tasks if data.measurements else {}
     return [
         {
@@ -219,7 +219,7 @@ def _label(task: Task) -> str:
 
 
 def column_rows(columns: Sequence[ColumnStatistics], splits: Sequence[str]) -> list[Row]:
-    """A row a column: missing values, and distinct values or means, by split."""
+    """Row of each column: missing values, and distinct values or means, by split."""
     by_column: dict[str, dict[str, ColumnStatistics]] = {}
     for one in columns:
         by_column.setdefault(one.column, {})[one.split] = one
@@ -248,7 +248,7 @@ def _summary(column: ColumnStatistics) -> str:
 
 
 def change_rows(changes: Sequence[JudgedChange]) -> list[Row]:
-    """A row a change of a day or of a serving log; `share` is that of what may be."""
+    """Row of each change of a day or of a serving log; `share` is its share of the limit."""
     rows = []
     for one in changes:
         interval = ""
@@ -275,7 +275,7 @@ def change_rows(changes: Sequence[JudgedChange]) -> list[Row]:
 
 
 def importance_rows(importance: Importance) -> list[Row]:
-    """A row a column, the most important first; `share` is that of the task's largest loss."""
+    """Row of each column, the most important first; `share` is that of the task's largest loss."""
     largest = {
         task: max([loss.value for loss in _losses(importance, task)], default=0.0)
         for task in importance.metrics
@@ -306,7 +306,7 @@ def _losses(importance: Importance, task: str) -> Iterator[Difference]:
 
 
 def similarity_rows(training: TrainingRecord, tasks: Sequence[str]) -> list[Row]:
-    """A row a task; none where there is only one."""
+    """Row of each task; none where there is only one."""
     if len(tasks) < 2:
         return []
     table = task_similarity(training.routing, tasks)

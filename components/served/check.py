@@ -18,7 +18,7 @@ _PROBE = Path(__file__).with_name("probe.py")
 
 
 def contract_of(config: RecommenderConfig) -> Contract:
-    """The contract of the model of a config."""
+    """Contract of a config's model."""
     outputs: dict[str, OutputKind] = {
         name: task.kind for task in config.tasks for name in task.outputs
     }
@@ -26,7 +26,7 @@ def contract_of(config: RecommenderConfig) -> Contract:
 
 
 def contract_of_info(info: ModelInfo) -> Contract:
-    """The contract that a model says it keeps."""
+    """Contract of an exported model, from its own description."""
     outputs: dict[str, OutputKind] = {
         **dict.fromkeys(info.binary_tasks, "binary"),
         **dict.fromkeys(info.regression_tasks, "regression"),
@@ -44,7 +44,7 @@ def _contract(outputs: dict[str, OutputKind], serving: Serving) -> Contract:
 
 
 def check_model(folder: str | Path, contract: Contract) -> ServingReport:
-    """Tries the SavedModel in a process that has TensorFlow and none of our code."""
+    """Checks the SavedModel in a process that has TensorFlow and none of our code."""
     environment = {name: os.environ[name] for name in _KEPT_VARIABLES if name in os.environ}
     environment |= {"TF_CPP_MIN_LOG_LEVEL": "2", "TF_FORCE_GPU_ALLOW_GROWTH": "true"}
     with tempfile.TemporaryDirectory() as work_folder:

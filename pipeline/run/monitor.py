@@ -1,4 +1,4 @@
-"""`taskroute monitor`: training-serving skew, of the rows that a server sees from the last run's.
+"""`taskroute monitor`: training-serving skew, between a serving log and the last run's log.
 
 No TensorFlow and no training: the serving log is counted in the cells that DayMonitor kept.
 """
@@ -45,12 +45,12 @@ def monitor(config: RecommenderConfig, root: Path, serving_log: str) -> tuple[Ju
     """Compares a serving log with the log of the last run, prints and writes the alerts.
 
     Args:
-        config: That of the last run; the serving log has its features and its format.
+        config: Config of the last run; the serving log has its features and its format.
         root: The pipeline root.
-        serving_log: A file, or a pattern of files.
+        serving_log: File, or pattern of files.
 
     Returns:
-        All that was judged, alerts first.
+        All judged changes, alerts first.
 
     Raises:
         ConfigError: If no run has ended here, or it was of other features.
@@ -92,7 +92,7 @@ def monitor(config: RecommenderConfig, root: Path, serving_log: str) -> tuple[Ju
 
 
 def _last_run(paths: RunPaths) -> tuple[str, Path]:
-    """When it started, and the folder in which it kept what it counted."""
+    """Start of the last run, and the folder of its counts."""
     record = RunRecord.find(paths.root)
     if record is None or _CHANGES not in record.artifacts:
         raise ConfigError(
@@ -103,7 +103,7 @@ def _last_run(paths: RunPaths) -> tuple[str, Path]:
 
 
 def _count(config: RecommenderConfig, changes: DayChanges, serving_log: str) -> tuple[Tables, int]:
-    """The tables of the serving log, and its rows."""
+    """Counts the serving log: its tables, and its number of rows."""
     columns = feature_columns(config)
     by_column = {histogram.column: histogram for histogram in changes.histograms}
     for column in columns:
