@@ -52,13 +52,13 @@ def read_served(
 
 
 def _vocabularies(folder: Path, features: Sequence[Feature]) -> dict[str, npt.NDArray[np.uint64]]:
-    found: dict[str, npt.NDArray[np.uint64]] = {}
+    vocabularies: dict[str, npt.NDArray[np.uint64]] = {}
     for feature in features:
-        if not isinstance(feature, IdFeature) or feature.column in found:
+        if not isinstance(feature, IdFeature) or feature.column in vocabularies:
             continue
         owner = ids_owner(feature, features)
         file = folder / "assets" / vocabulary_name(owner.name)
         if owner.vocabulary is not None and file.is_file():
             terms = pa.array(file.read_bytes().split(b"\n")[:-1], pa.binary())
-            found[feature.column] = np.sort(hash_texts(terms))
-    return found
+            vocabularies[feature.column] = np.sort(hash_texts(terms))
+    return vocabularies

@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from taskroute.components.measures import ranking
 from taskroute.components.measures.counts import PredictionCounts
-from taskroute.components.measures.estimates import Estimates, predictions_are, with_and_without
+from taskroute.components.measures.estimates import Estimates, with_and_without
 from taskroute.components.measures.jackknife import NUM_GROUPS, Spread, spread
 from taskroute.components.measures.ranking import ratio
 from taskroute.components.measures.rows import TaskRows
@@ -113,30 +113,29 @@ class BinaryStatistics(PredictionCounts):
         Nixon et al., 2019).
         """
         names = METRICS["binary"]
-        result = Estimates(dict.fromkeys(names))
+        result = self._new_estimates(model, names, "a number in [0, 1]")
         self._refuse(result, model)
-        held = self.weights.sum(axis=1) > 0
-        if not held.any() or len(result.undefined) == len(names):
+        has_rows = self.weights.sum(axis=1) > 0
+        if not has_rows.any() or len(result.undefined) == len(names):
             return result
-        negative, positive = with_and_without(self.weights, held).T
+        negative, positive = with_and_without(self.weights, has_rows).T
         weight = negative + positive
         rate = positive / np.where(weight > 0, weight, np.nan)
-        loss, predicted = with_and_without(self._sums[model], held).T
+        loss, predicted = with_and_without(self._sums[model], has_rows).T
         columns = {
             "log_loss": ratio(loss, weight),
             "normalized_entropy": ratio(ratio(loss, weight), _entropy(rate)),
             "calibration": ratio(predicted, positive),
             "predicted_rate": ratio(predicted, weight),
             "actual_rate": rate,
-            **self._from_histogram(model, held),
+            **self._from_histogram(model, has_rows),
         }
         num_groups = dict.fromkeys(columns, int(np.count_nonzero(self.weights, axis=0).min()))
-        num_groups["predicted_rate"] = int(held.sum())
+        num_groups["predicted_rate"] = int(has_rows.sum())
         if "gauc" not in result.undefined:
             sums = self._gauc_sums(model)
             num_groups["gauc"] = int(np.count_nonzero(sums[:, 1]))
-            won, of = with_and_without(sums, held).T
-            columns["gauc"] = ratio(won, of)
+            columns["gauc"] = ratio(*with_and_without(sums, has_rows).T)
             if not num_groups["gauc"]:
                 result.refuse(["gauc"], "no unit of the group key has labels of both classes")
         for name, column in columns.items():
@@ -146,11 +145,11 @@ class BinaryStatistics(PredictionCounts):
     def calibration_bins(self, model: int = 0) -> list[CalibrationBin]:
         """Bins of equal weight, by rising prediction; none without valid rows.
 
-        There are as many as for `ece`, or fewer, so that each holds _ROWS_OF_RARER_CLASS rows of the
-        rarer class: with less, the rate of a bin is chance.
+        There are as many as for `ece`, or fewer, so that each holds _ROWS_OF_RARER_CLASS rows of
+        the rarer class: with less, the rate of a bin is chance.
         """
-        held = self.weights.sum(axis=1) > 0
-        if not held.any() or self.num_invalid[model]:
+        has_rows = self.weights.sum(axis=1) > 0
+        if not has_rows.any() or self.num_invalid[model]:
             return []
         cells, weights = self._histograms[model].settle()
         occupied, bins = np.unique(cells % NUM_BINS, return_inverse=True)
@@ -162,7 +161,7 @@ class BinaryStatistics(PredictionCounts):
             _by_cell(cell, values, (NUM_GROUPS, num_bins))
             for values in (weights, weights * labels, weights * _center_of(occupied)[bins])
         )
-        rates = ratio(with_and_without(positive, held), with_and_without(weight, held))
+        rates = ratio(with_and_without(positive, has_rows), with_and_without(weight, has_rows))
         # As for the AUC, the groups that matter are those that hold the rarer class.
         num_groups = np.minimum(
             np.count_nonzero(positive, axis=0), np.count_nonzero(weight - positive, axis=0)
@@ -179,14 +178,9 @@ class BinaryStatistics(PredictionCounts):
         ]
 
     def _refuse(self, result: Estimates, model: int) -> None:
-        """Says which metrics are undefined, and why."""
+        """Adds undefined metrics, with their reasons."""
         order = ("auc", "pr_auc", "gauc")
         negative, positive = self.weights.sum(axis=0)
-        if self.num_invalid[model]:
-            wrong = predictions_are(int(self.num_invalid[model]), "a number in [0, 1]")
-            result.refuse(result.values, wrong)
-        if not self.num_examples:
-            result.refuse(result.values, "no row has a label")
         if self._rows is None:
             result.refuse(["gauc"], "the config has no `evaluation.group_key`")
         if not (negative and positive):
@@ -197,7 +191,7 @@ class BinaryStatistics(PredictionCounts):
         if self._low[model] == self._high[model]:
             result.refuse(order, f"every prediction is {self._low[model] + 0.0:.9g}")
 
-    def _from_histogram(self, model: int, held: npt.NDArray[np.bool_]) -> dict[str, Array]:
+    def _from_histogram(self, model: int, has_rows: npt.NDArray[np.bool_]) -> dict[str, Array]:
         cells, weights = self._histograms[model].settle()
         occupied, bins = np.unique(cells % NUM_BINS, return_inverse=True)
         groups, labels = cells // NUM_BINS % NUM_GROUPS, cells // (NUM_BINS * NUM_GROUPS)
@@ -207,15 +201,15 @@ class BinaryStatistics(PredictionCounts):
         num_coarse = int(coarse_of_bin[-1]) + 1
         shape = (NUM_GROUPS, 2, num_coarse)
         cell = (groups * 2 + labels) * num_coarse + coarse_of_bin[bins]
-        coarse = with_and_without(_by_cell(cell, weights, shape), held)[1:]
+        coarse = with_and_without(_by_cell(cell, weights, shape), has_rows)[1:]
 
         error = weights * (_center_of(occupied)[bins] - labels)
         cell = groups * _NUM_CALIBRATION_BINS + _calibration_bins(
             bins, weights, _NUM_CALIBRATION_BINS
         )
         errors = _by_cell(cell, error, (NUM_GROUPS, _NUM_CALIBRATION_BINS))
-        gaps = np.abs(with_and_without(errors, held)).sum(axis=1)
-        all_weight = with_and_without(self.weights.sum(axis=1), held)
+        gaps = np.abs(with_and_without(errors, has_rows)).sum(axis=1)
+        all_weight = with_and_without(self.weights.sum(axis=1), has_rows)
         return {
             "auc": _both(ranking.auc, fine, coarse),
             "pr_auc": _both(ranking.average_precision, fine, coarse),

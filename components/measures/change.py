@@ -1,8 +1,8 @@
 """Change between two sets of rows, and its standard error.
 
 A set of rows is a table of counts (G, C): one row for each jackknife group of units (users, or
-rows), by their hash, and one column for each cell. Leaving a group out is a subtraction, so one pass
-gives the error of a change and the bias of its distance, as it does for metrics.
+rows), by their hash, and one column for each cell. Leaving a group out is a subtraction, so one
+pass gives the error of a change and the bias of its distance, as it does for metrics.
 
 Shape letters: G jackknife groups, C cells, R replicates: all rows first, then without each group.
 """
@@ -19,8 +19,8 @@ from taskroute.schemas.change_record import Measure
 
 Array = npt.NDArray[np.float64]
 
-# Rows of a group, or of what is counted in them. With five groups that would hold so many, none at
-# all is by chance once in 3 million.
+# Rows, or events, that a group must be expected to hold. Five such groups are all empty by chance
+# once in 3 million.
 _EXPECTED = 3.0
 
 
@@ -59,8 +59,8 @@ def change(measure: Measure, since: Array, now: Array) -> Change:
         reference's ratio, is 0 or less; Jensen-Shannon divergence of a distribution without its
         bias: two samples of one distribution are at about 0.
     """
-    held = (since != 0).any(axis=1) | (now != 0).any(axis=1)
-    before, after = with_and_without(since, held), with_and_without(now, held)
+    has_rows = (since != 0).any(axis=1) | (now != 0).any(axis=1)
+    before, after = with_and_without(since, has_rows), with_and_without(now, has_rows)
     match measure:
         case "share":
             changes = ratio(*after.T) - ratio(*before.T)
@@ -87,9 +87,9 @@ def _groups_of_a_ratio(since: Array, now: Array) -> int:
     In `now`, a group also matters if it would hold _EXPECTED without a change: positives that are
     gone from many rows are a change, not a lack of rows.
     """
-    held_before, held_now = ((table != 0).all(axis=1) for table in (since, now))
+    matters_before, matters_now = ((table != 0).all(axis=1) for table in (since, now))
     expected = now[:, 1] * (level("ratio", since) or 0.0)
-    return int(min(held_before.sum(), (held_now | (expected >= _EXPECTED)).sum()))
+    return int(min(matters_before.sum(), (matters_now | (expected >= _EXPECTED)).sum()))
 
 
 def jensen_shannon(one: Array, other: Array) -> Array:

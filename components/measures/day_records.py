@@ -32,9 +32,9 @@ def read_tables(folder: str | Path) -> dict[str, Tables]:
     tables: dict[str, Tables] = {}
     try:
         with np.load(path) as arrays:
-            for name, table in arrays.items():
-                span, signal, of = name.split("/")
-                tables.setdefault(span, {})[signal, of] = table
+            for key, table in arrays.items():
+                span, signal, name = key.split("/")
+                tables.setdefault(span, {})[signal, name] = table
     except (OSError, ValueError, EOFError, BadZipFile):
         raise DataError(f"{path}: cannot be read; run the pipeline again") from None
     return tables

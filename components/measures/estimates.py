@@ -61,17 +61,12 @@ class Estimates:
         return result
 
 
-def with_and_without(sums: Array, held: npt.NDArray[np.bool_]) -> Array:
+def with_and_without(sums: Array, has_rows: npt.NDArray[np.bool_]) -> Array:
     """(1 + K, ...) sums over all groups, then without each group that holds rows.
 
     Args:
         sums: (G, ...) by group.
-        held: (G,), the K groups that hold rows.
+        has_rows: (G,), True for K groups.
     """
     total = sums.sum(axis=0, keepdims=True)
-    return np.concatenate([total, total - sums[held]])
-
-
-def predictions_are(count: int, what: str) -> str:
-    """Reason of metrics that wrong predictions leave undefined."""
-    return f"{count} prediction{' is' if count == 1 else 's are'} not {what}"
+    return np.concatenate([total, total - sums[has_rows]])

@@ -15,13 +15,13 @@ from tensorflow_metadata.proto.v0 import statistics_pb2
 from taskroute.components.measures.statistics_file import read_statistics
 from taskroute.schemas.change_record import Histogram
 
-# Beside one cell for all other terms.
+# Number of terms with a cell; all other terms share one.
 _MOST_TERMS = 63
 
-# Of binary tasks' predictions: steps of the logit, and the logit past which all share a cell.
+# Cells of binary tasks' predictions: steps of the logit, and the logit past which all share a cell.
 _LOGIT_STEP, _LOGIT_LIMIT = 0.5, 10.0
 
-# Of regression tasks' predictions: a cell spans a factor of 2 ** (1 / 4), for magnitudes between
+# Cells of regression tasks' predictions: a cell spans a factor of 2 ** (1 / 4), for magnitudes between
 # 2 ** -20 and 2 ** 20, on either side of 0.
 _PER_OCTAVE, _OCTAVES = 4, 20
 

@@ -32,7 +32,7 @@ _OF_VALUES = ("drift", "split_shift", "skew")
 
 
 @dataclass(frozen=True)
-class _Compared:
+class _Comparison:
     """Tables of one signal of a column or task, by span, split or log, and the change."""
 
     key: Key
@@ -40,7 +40,7 @@ class _Compared:
     since: Mapping[str, Table]
     now: str
     table: Table
-    found: Change
+    change: Change
     ordinary: float
 
     @property
@@ -69,13 +69,12 @@ def judge(
     compared = [
         one for name, tables in now.items() for one in _compare(since, name, tables, monitoring)
     ]
-    num_judged = sum(one.found.spread is not None for one in compared)
+    num_judged = sum(one.change.spread is not None for one in compared)
     shared = 1 - (1 - confidence) / max(num_judged, 1)
     by_column = {histogram.column: histogram for histogram in histograms}
-    judged = [_judge(one, by_column, shared) for one in compared]
     return tuple(
         sorted(
-            judged,
+            (_judge(one, by_column, shared) for one in compared),
             key=lambda one: (not one.alert, -one.shown / one.limit, -abs(one.change or 0.0)),
         )
     )
@@ -97,37 +96,39 @@ def refuse_changes(changes: Iterable[JudgedChange]) -> None:
 
 def _compare(
     since: Mapping[str, Tables], now: str, tables: Tables, monitoring: Monitoring
-) -> Iterator[_Compared]:
+) -> Iterator[_Comparison]:
     for key, table in tables.items():
         signal, name = key
         limit = monitoring.limit(signal, name)
-        earlier = {span: counted[key] for span, counted in since.items() if key in counted}
+        earlier = {span: counts[key] for span, counts in since.items() if key in counts}
         if limit is None or not earlier:
             continue
         measure, total = MEASURES[signal], _sum(earlier.values())
         # A single span has no others, and one of few rows says nothing.
         among = (change(measure, total - one, one) for one in earlier.values())
         ordinary = max((abs(one.value) for one in among if one.spread is not None), default=0.0)
-        yield _Compared(key, limit, earlier, now, table, change(measure, total, table), ordinary)
+        yield _Comparison(key, limit, earlier, now, table, change(measure, total, table), ordinary)
 
 
-def _judge(one: _Compared, histograms: Mapping[str, Histogram], confidence: float) -> JudgedChange:
+def _judge(
+    one: _Comparison, histograms: Mapping[str, Histogram], confidence: float
+) -> JudgedChange:
     signal, name = one.key
     measure, spans = MEASURES[signal], list(one.since)
     levels = {
         span: level(measure, table) for span, table in {**one.since, one.now: one.table}.items()
     }
     low = high = None
-    if one.found.spread is not None:
-        low, high = one.found.spread.interval(one.found.value, confidence)
-    judged = JudgedChange(
+    if one.change.spread is not None:
+        low, high = one.change.spread.interval(one.change.value, confidence)
+    result = JudgedChange(
         signal=signal,
         name=name,
         since=" to ".join(dict.fromkeys((spans[0], spans[-1]))),
         now=one.now,
         before=level(measure, one.all_since),
         levels={span: value for span, value in levels.items() if value is not None},
-        change=one.found.value if np.isfinite(one.found.value) else None,
+        change=one.change.value if np.isfinite(one.change.value) else None,
         low=low,
         high=high,
         ordinary=one.ordinary,
@@ -136,10 +137,10 @@ def _judge(one: _Compared, histograms: Mapping[str, Histogram], confidence: floa
         alert=False,
         moved=_what_moved(histograms[name], one) if signal in _OF_VALUES else "",
     )
-    return judged.model_copy(update={"alert": judged.shown > judged.limit})
+    return result.model_copy(update={"alert": result.shown > result.limit})
 
 
-def _what_moved(histogram: Histogram, one: _Compared) -> str:
+def _what_moved(histogram: Histogram, one: _Comparison) -> str:
     before, after = (counts.sum(axis=0) for counts in (one.all_since, one.table))
     if not before.sum() or not after.sum():
         return ""

@@ -106,7 +106,7 @@ def make_rows(
     """
     labels = np.asarray(labels, np.float64)
     hashes = row_hashes(0, 0, len(labels)) if rows is None else np.asarray(rows, np.uint64)
-    made = TaskRows(
+    result = TaskRows(
         kind=kind,
         predictions=np.atleast_2d(np.asarray(predictions, np.float64)),
         labels=labels,
@@ -115,8 +115,8 @@ def make_rows(
         units=hashes if units is None else np.asarray(units, np.uint64),
         has_key=units is not None,
     )
-    made.check()
-    return made
+    result.check()
+    return result
 
 
 def row_hashes(file: int, start: int, count: int) -> Hashes:

@@ -23,7 +23,7 @@ Key = tuple[Signal, str]
 Tables = dict[Key, npt.NDArray[np.float64]]
 Groups = npt.NDArray[np.int64]
 
-# The name under which the rows of a log without spans are counted.
+# Name of the rows of a log without spans.
 NO_SPAN = "the log"
 
 # Signals of the distance between distributions, by the two sets of rows that are compared.
@@ -76,12 +76,14 @@ def count_columns(plan: ColumnPlan, batch: pa.RecordBatch, groups: Groups) -> Ta
     for histogram in plan.histograms:
         name, lists = histogram.column, batch[histogram.column]
         lengths = _lengths(lists)
-        values, of_value = lists.flatten(), np.repeat(groups, lengths)
+        values, value_groups = lists.flatten(), np.repeat(groups, lengths)
         tables["missing", name] = _part_and_whole(lengths == 0, groups)
-        tables["drift", name] = _by_cell(cells_of(histogram, values), of_value, histogram.num_cells)
+        tables["drift", name] = _by_cell(
+            cells_of(histogram, values), value_groups, histogram.num_cells
+        )
         if name in plan.vocabularies:
             is_known = _is_in(hash_texts(values), plan.vocabularies[name])
-            tables["oov", name] = _part_and_whole(~is_known, of_value)
+            tables["oov", name] = _part_and_whole(~is_known, value_groups)
     for name in plan.label_columns:
         tables["label_delay", name] = _part_and_whole(_lengths(batch[name]) == 0, groups)
     return tables
@@ -148,7 +150,9 @@ def num_rows(tables: Tables) -> int:
 
 def has_predictions(tables: Mapping[str, Tables]) -> bool:
     """Whether every span has counted predictions."""
-    return all(any(key[0] == "prediction_mean" for key in of_span) for of_span in tables.values())
+    return all(
+        any(key[0] == "prediction_mean" for key in span_tables) for span_tables in tables.values()
+    )
 
 
 def without_model(tables: Tables) -> Tables:
@@ -165,10 +169,12 @@ def _lengths(lists: pa.Array) -> npt.NDArray[np.int64]:
     return np.asarray(pc.fill_null(lists.value_lengths(), 0)).astype(np.int64)
 
 
-def _is_in(hashes: npt.NDArray[np.uint64], known: npt.NDArray[np.uint64]) -> npt.NDArray[np.bool_]:
+def _is_in(
+    hashes: npt.NDArray[np.uint64], vocabulary: npt.NDArray[np.uint64]
+) -> npt.NDArray[np.bool_]:
     """(V,) whether the ascending `known` hashes contain each hash."""
-    places = np.minimum(np.searchsorted(known, hashes), len(known) - 1)
-    return known[places] == hashes
+    places = np.minimum(np.searchsorted(vocabulary, hashes), len(vocabulary) - 1)
+    return vocabulary[places] == hashes
 
 
 def _part_and_whole(part: npt.NDArray[np.bool_], groups: Groups) -> npt.NDArray[np.float64]:

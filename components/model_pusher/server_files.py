@@ -29,6 +29,6 @@ def write_server_files(destination: str | Path, model_name: str, version: int) -
     """Rewrites both files for a pushed version; the second only if the version has one."""
     destination = Path(destination)
     write_whole(destination / MODELS_FILE, _MODELS.format(name=model_name))
-    brought = destination / str(version) / "assets.extra" / BATCHING_FILE
-    if brought.is_file():
-        write_whole(destination / BATCHING_FILE, brought.read_bytes())
+    batching = destination / str(version) / "assets.extra" / BATCHING_FILE
+    if batching.is_file():
+        write_whole(destination / BATCHING_FILE, batching.read_bytes())

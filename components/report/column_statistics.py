@@ -38,19 +38,19 @@ def read_column_statistics(folder: Path, splits: Sequence[str]) -> tuple[ColumnS
         folder: Output of StatisticsGen.
         splits: Names of the splits; an empty one has no statistics and is passed over.
     """
-    found = []
+    columns = []
     for split in splits:
         path = split_statistics(folder, split)
         if not path.is_file():
             continue
         for dataset in read_statistics(path).datasets:
-            found += [
+            columns += [
                 _column(feature, split, dataset.num_examples)
                 for feature in dataset.features
                 if feature.path.step
             ]
-    order = {statistics.column: place for place, statistics in reversed(list(enumerate(found)))}
-    return tuple(sorted(found, key=lambda statistics: order[statistics.column]))
+    order = {statistics.column: place for place, statistics in reversed(list(enumerate(columns)))}
+    return tuple(sorted(columns, key=lambda statistics: order[statistics.column]))
 
 
 def _column(

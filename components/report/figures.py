@@ -50,7 +50,7 @@ def calibration_plot(task: str, measured: MeasuredTask) -> Markup | None:
         values += [value for point in one.points for value in point]
         values += [interval[1] for interval in one.intervals if interval is not None]
     bins = measured.candidate.reliability
-    gap = max(bins, key=lambda found: abs(found.predicted - found.actual), default=None)
+    gap = max(bins, key=lambda one: abs(one.predicted - one.actual), default=None)
     words = "no bin"
     if gap is not None:
         words = (
@@ -76,11 +76,8 @@ def _reliability(role: str, place: int, metrics: TaskMetrics) -> Series:
     return Series(
         role,
         place,
-        [(found.predicted, found.actual) for found in bins],
-        [
-            None if found.low is None or found.high is None else (found.low, found.high)
-            for found in bins
-        ],
+        [(one.predicted, one.actual) for one in bins],
+        [None if one.low is None or one.high is None else (one.low, one.high) for one in bins],
         joined=False,
     )
 
@@ -98,9 +95,9 @@ def learning_curves(training: TrainingRecord, tasks: Mapping[str, str]) -> Itera
         tasks: Unit of the loss, by task.
     """
     history = training.history
-    wanted = {"all tasks": ("loss", "weighted sum of losses")}
-    wanted |= {task: (f"{task}_loss", unit) for task, unit in tasks.items()}
-    for title, (key, unit) in wanted.items():
+    curve_keys = {"all tasks": ("loss", "weighted sum of losses")}
+    curve_keys |= {task: (f"{task}_loss", unit) for task, unit in tasks.items()}
+    for title, (key, unit) in curve_keys.items():
         curves = [history.get(name, ()) for name in (key, f"val_{key}")]
         series = [
             Series(name, place, points)
@@ -143,7 +140,7 @@ def level_plot(change: JudgedChange) -> Markup | None:
 
 
 def open_routes(training: TrainingRecord) -> Markup | None:
-    """Plots the open routes of each routing matrix after each epoch; None where none are counted."""
+    """Plots the open routes of each routing matrix by epoch; None where no trunk counts them."""
     series = [
         Series(name.partition("/")[2], place, list(enumerate(training.history[name], start=1)))
         for place, name in enumerate(_route_counts(training))

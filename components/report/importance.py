@@ -20,9 +20,10 @@ from taskroute.components.measures.estimates import Estimates, with_and_without
 from taskroute.components.measures.jackknife import NUM_GROUPS, spread
 from taskroute.components.measures.ranking import ratio
 from taskroute.components.measures.rows import Kind, TaskRows
+from taskroute.components.measures.task_metrics import make_interval
 from taskroute.schemas.base import Config
 from taskroute.schemas.evaluation import BETTER, Metric
-from taskroute.schemas.evaluation_record import Difference, Interval
+from taskroute.schemas.evaluation_record import Difference
 
 METRIC: dict[Kind, Metric] = {"binary": "auc", "regression": "mae"}
 
@@ -94,8 +95,10 @@ def permutation_importance(
         raise ValueError(f"`repeats` must be at least 1. Received: repeats={repeats}")
     num_rows = len(next(iter(columns.values())))
     random = np.random.default_rng(seed)
-    whole = {task: _estimate(of_task, of_task.predictions[0]) for task, of_task in rows.items()}
-    measured = []
+    whole = {
+        task: _estimate(task_rows, task_rows.predictions[0]) for task, task_rows in rows.items()
+    }
+    importances = []
     for column, values in columns.items():
         permuted = [
             predict({**columns, column: values[random.permutation(num_rows)]})
@@ -103,22 +106,22 @@ def permutation_importance(
         ]
         losses = {
             task: _loss(
-                METRIC[of_task.kind],
+                METRIC[task_rows.kind],
                 whole[task],
-                [_estimate(of_task, scores[task]) for scores in permuted],
+                [_estimate(task_rows, scores[task]) for scores in permuted],
                 confidence,
             )
-            for task, of_task in rows.items()
+            for task, task_rows in rows.items()
         }
         readers = tuple((features or {}).get(column, ()))
-        measured.append(ColumnImportance(column=column, features=readers, losses=losses))
+        importances.append(ColumnImportance(column=column, features=readers, losses=losses))
     return Importance(
         num_rows=num_rows,
         repeats=repeats,
         seed=seed,
         confidence=confidence,
-        metrics={task: METRIC[of_task.kind] for task, of_task in rows.items()},
-        columns=tuple(_ranked(measured)),
+        metrics={task: METRIC[task_rows.kind] for task, task_rows in rows.items()},
+        columns=tuple(_ranked(importances)),
     )
 
 
@@ -136,10 +139,10 @@ def _estimate(rows: TaskRows, predictions: npt.NDArray[np.floating[Any]]) -> Est
         np.bincount(rows.groups, values, NUM_GROUPS).astype(np.float64)
         for values in (rows.weights, np.where(rows.weights > 0, rows.weights * error, 0.0))
     )
-    held = weight > 0
-    if held.any() and np.isfinite(total).all():
-        means = ratio(with_and_without(total, held), with_and_without(weight, held))
-        result.put(METRIC[rows.kind], means[0], means[1:], int(held.sum()))
+    has_rows = weight > 0
+    if has_rows.any() and np.isfinite(total).all():
+        means = ratio(with_and_without(total, has_rows), with_and_without(weight, has_rows))
+        result.put(METRIC[rows.kind], means[0], means[1:], int(has_rows.sum()))
     return result
 
 
@@ -153,31 +156,22 @@ def _loss(
     mean = float(np.mean([estimates.values[metric] for estimates in permuted]))
     value = sign * ((whole.values[metric] or 0.0) - mean)
     left_out = np.mean([estimates.left_out[metric] for estimates in permuted], axis=0)
-    found = spread(sign * (whole.left_out[metric] - left_out), whole.num_groups[metric])
-    if found is None:
-        return Difference(value=value, interval=None)
-    low, high = found.interval(value, confidence)
-    interval = Interval(
-        low=low,
-        high=high,
-        standard_error=found.standard_error,
-        degrees_of_freedom=found.degrees_of_freedom,
-    )
-    return Difference(value=value, interval=interval)
+    error = spread(sign * (whole.left_out[metric] - left_out), whole.num_groups[metric])
+    return Difference(value=value, interval=make_interval(value, error, confidence))
 
 
 def _ranked(columns: Sequence[ColumnImportance]) -> list[ColumnImportance]:
     """Columns by shown loss, the largest first: a task with few rows must not decide by chance."""
 
     def lows(column: ColumnImportance) -> list[float]:
-        found = (loss and loss.interval for loss in column.losses.values())
-        return [interval.low if interval else 0.0 for interval in found]
+        intervals = (loss and loss.interval for loss in column.losses.values())
+        return [interval.low if interval else 0.0 for interval in intervals]
 
     def values(column: ColumnImportance) -> list[float]:
         return [loss.value if loss else 0.0 for loss in column.losses.values()]
 
-    shown, seen = (_mean_share([of(column) for column in columns]) for of in (lows, values))
-    return [columns[place] for place in np.lexsort((-seen, -shown))]
+    by_low, by_value = (_mean_share([*map(losses, columns)]) for losses in (lows, values))
+    return [columns[place] for place in np.lexsort((-by_value, -by_low))]
 
 
 def _mean_share(table: Sequence[Sequence[float]]) -> npt.NDArray[np.float64]:

@@ -91,30 +91,30 @@ def read_artifacts(config: RecommenderConfig, folders: Mapping[str, str]) -> Rep
     Raises:
         DataError: If a record in them cannot be understood.
     """
-    found: dict[str, Any] = {}
+    parts: dict[str, Any] = {}
     if folder := _existing(folders, "StatisticsGen.statistics"):
-        found["columns"] = read_column_statistics(folder, SPLITS)
+        parts["columns"] = read_column_statistics(folder, SPLITS)
     if folder := _existing(folders, "DayMonitor.changes"):
-        found["changes"] = DayChanges.read(folder)
+        parts["changes"] = DayChanges.read(folder)
     if folder := _existing(folders, "LogExampleGen.quarantine"):
-        found["bad_row_examples"] = _bad_row_examples(folder)
+        parts["bad_row_examples"] = _bad_row_examples(folder)
     if folder := _existing(folders, "Trainer.model_run"):
-        found["training"] = TrainingRecord.read(folder)
+        parts["training"] = TrainingRecord.read(folder)
     folder = _existing(folders, "Trainer.model")
     info = ModelInfo.find(folder / SAVED_MODEL_FOLDER) if folder else None
     if info is not None:
-        found |= {"model": info, "rows": info.num_rows}
+        parts |= {"model": info, "rows": info.num_rows}
         if info.data_span is not None:
-            found["spans"] = dict(zip(("first_span", "last_span"), info.data_span, strict=True))
+            parts["spans"] = dict(zip(("first_span", "last_span"), info.data_span, strict=True))
     if folder := _existing(folders, "TaskEvaluator.evaluation"):
-        found["measurements"], found["verdict"] = Measurements.read(folder), Verdict.read(folder)
+        parts["measurements"], parts["verdict"] = Measurements.read(folder), Verdict.read(folder)
     if folder := _existing(folders, "ServingCheck.blessing"):
-        found["serving_check"] = ServingReport.read(folder)
-    return ReportData(config, **found)
+        parts["serving_check"] = ServingReport.read(folder)
+    return ReportData(config, **parts)
 
 
 def _existing(folders: Mapping[str, str], name: str) -> Path | None:
-    """Folder of an artifact; None where it is missing: the report shows the artifacts that are left."""
+    """Folder of an artifact; None where it is missing: a report shows what is left."""
     path = Path(folders[name]) if name in folders else None
     return path if path is not None and path.is_dir() else None
 

@@ -1,6 +1,7 @@
 """Rows of the page's tables, as text."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import Any
 
 from taskroute.components.report.column_statistics import ColumnStatistics
@@ -13,6 +14,7 @@ from taskroute.schemas.change_record import JudgedChange
 from taskroute.schemas.evaluation import BETTER, METRICS
 from taskroute.schemas.evaluation_record import (
     Difference,
+    GateVerdict,
     Interval,
     MeasuredTask,
     Measurements,
@@ -83,9 +85,6 @@ def gate_rows(verdict: Verdict) -> list[Row]:
     rows = []
     for gate in sorted(verdict.gates, key=lambda gate: order[gate.passed]):
         show = _signed if gate.rule.startswith("may lose") else metric_value
-        interval = ""
-        if gate.low is not None and gate.high is not None:
-            interval = f"{show(gate.metric, gate.low)} to {show(gate.metric, gate.high)}"
         rows.append(
             {
                 "name": f"{gate.task} {_NAMES[gate.metric]}",
@@ -94,7 +93,7 @@ def gate_rows(verdict: Verdict) -> list[Row]:
                 "passed": gate.passed,
                 "value": metric_value(gate.metric, gate.value),
                 "baseline": metric_value(gate.metric, gate.baseline),
-                "interval": interval,
+                "interval": _range(gate, partial(show, gate.metric)),
                 "reason": gate.reason,
             }
         )
@@ -119,20 +118,20 @@ def task_rows(measurements: Measurements) -> list[Row]:
                 "rate_label": "rate" if kind == "binary" else "mean label",
                 "slices": [
                     {
-                        "name": found.name,
-                        "rows": found.metrics.num_examples,
-                        "rate": label_rate(found.metrics),
-                        **_value_and_interval(RANKED_BY[kind], found.metrics),
+                        "name": one.name,
+                        "rows": one.metrics.num_examples,
+                        "rate": label_rate(one.metrics),
+                        **_value_and_interval(RANKED_BY[kind], one.metrics),
                         "calibration": metric_value(
-                            "calibration", found.metrics.values.get("calibration")
+                            "calibration", one.metrics.values.get("calibration")
                         ),
-                        "difference": _difference(RANKED_BY[kind], found.difference),
-                        "is_worse": found.is_worse,
+                        "difference": _difference(RANKED_BY[kind], one.difference),
+                        "is_worse": one.is_worse,
                     }
-                    for found in slices[:MOST_SLICES]
+                    for one in slices[:MOST_SLICES]
                 ],
                 "more_slices": max(len(slices) - MOST_SLICES, 0),
-                "num_worse": sum(found.is_worse for found in slices),
+                "num_worse": sum(one.is_worse for one in slices),
             }
         )
     return rows
@@ -165,11 +164,11 @@ def _metric_row(metric: str, measured: MeasuredTask) -> Row:
 
 
 def _value_and_interval(metric: str, metrics: TaskMetrics) -> Row:
-    found = metrics.intervals.get(metric)
-    text = ""
-    if found is not None:
-        text = f"{metric_value(metric, found.low)} to {metric_value(metric, found.high)}"
-    return {"value": metric_value(metric, metrics.values.get(metric)), "interval": text}
+    interval = metrics.intervals.get(metric)
+    return {
+        "value": metric_value(metric, metrics.values.get(metric)),
+        "interval": "" if interval is None else _range(interval, partial(metric_value, metric)),
+    }
 
 
 def _difference(metric: str, difference: Difference | None) -> str:
@@ -181,9 +180,13 @@ def _signed(metric: str, value: float) -> str:
 
 
 def _signed_interval(metric: str, interval: Interval | None) -> str:
-    if interval is None:
+    return "" if interval is None else _range(interval, partial(_signed, metric))
+
+
+def _range(interval: Interval | GateVerdict | JudgedChange, show: Callable[[Any], str]) -> str:
+    if interval.low is None or interval.high is None:
         return ""
-    return f"{_signed(metric, interval.low)} to {_signed(metric, interval.high)}"
+    return f"{show(interval.low)} to {show(interval.high)}"
 
 
 def _judge(metric: str, interval: Interval | None) -> tuple[str, str]:
@@ -198,14 +201,14 @@ def _judge(metric: str, interval: Interval | None) -> tuple[str, str]:
 
 def label_rows(data: ReportData) -> list[Row]:
     """Row of each task: its label in words, and its rate in the test split."""
-    measured = data.measurements.tasks if data.measurements else {}
+    metrics = data.measurements.tasks if data.measurements else {}
     return [
         {
             "name": task.name,
             "label": _label(task),
             "where": f"{task.trained_where} is 1" if task.trained_where else "all rows",
-            "rows": f"{measured[task.name].num_examples:,}" if task.name in measured else "",
-            "rate": label_rate(measured[task.name]) if task.name in measured else "",
+            "rows": f"{metrics[task.name].num_examples:,}" if task.name in metrics else "",
+            "rate": label_rate(metrics[task.name]) if task.name in metrics else "",
         }
         for task in data.config.tasks
     ]
@@ -225,17 +228,17 @@ def column_rows(columns: Sequence[ColumnStatistics], splits: Sequence[str]) -> l
         by_column.setdefault(one.column, {})[one.split] = one
     rows = []
     for column, by_split in by_column.items():
-        found = [by_split.get(split) for split in splits]
-        is_text = any(one is not None and one.num_distinct is not None for one in found)
+        cells = [by_split.get(split) for split in splits]
+        is_text = any(one is not None and one.num_distinct is not None for one in cells)
         rows.append(
             {
                 "column": column,
                 "missing": [
                     "" if one is None else percent(one.num_missing / max(one.num_rows, 1), 2)
-                    for one in found
+                    for one in cells
                 ],
                 "what": "distinct values" if is_text else "mean",
-                "values": ["" if one is None else _summary(one) for one in found],
+                "values": ["" if one is None else _summary(one) for one in cells],
             }
         )
     return rows
@@ -251,9 +254,6 @@ def change_rows(changes: Sequence[JudgedChange]) -> list[Row]:
     """Row of each change of a day or of a serving log; `share` is its share of the limit."""
     rows = []
     for one in changes:
-        interval = ""
-        if one.low is not None and one.high is not None:
-            interval = f"{one.signed(one.low)} to {one.signed(one.high)}"
         rows.append(
             {
                 "signal": one.signal_name.replace("_", " "),
@@ -262,7 +262,7 @@ def change_rows(changes: Sequence[JudgedChange]) -> list[Row]:
                 "before": one.level(one.before),
                 "now": one.level(one.levels.get(one.now)),
                 "change": "" if one.change is None else one.signed(one.change),
-                "interval": interval,
+                "interval": _range(one, one.signed),
                 "ordinary": one.amount(one.ordinary),
                 "limit": one.amount(one.limit),
                 "share": round(min(one.shown / one.limit, 1.0), 4),

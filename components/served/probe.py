@@ -75,8 +75,8 @@ class Probe:
             nodes = [*graph.node, *(n for f in graph.library.function for n in f.node_def)]
             for kind in sorted({node.op for node in nodes} - functions):
                 expect(kind not in PYTHON_OPS, f"operation {kind} calls a Python function")
-                known = op_def_registry.get(kind) is not None
-                expect(known, f"operation {kind} is not TensorFlow's: a server has no kernel")
+                is_known = op_def_registry.get(kind) is not None
+                expect(is_known, f"operation {kind} is not TensorFlow's: a server has no kernel")
                 kinds.add(kind)
             for function in graph.library.function:
                 compiled = function.attr["_XlaMustCompile"].b
@@ -90,14 +90,14 @@ class Probe:
         self.facts["load_seconds"] = time.perf_counter() - start
 
     def signatures(self) -> None:
-        """Checks that each signature takes named inputs, batch first, and gives every output as (B,)."""
-        wanted = set(self.contract["outputs"])
+        """Checks that each signature gives every output, and each as (B,)."""
+        expected = set(self.contract["outputs"])
         for name in self.contract["signatures"]:
             expect(name in self.model.signatures, f"there is no signature {name}")
             outputs = self.model.signatures[name].structured_outputs
             expect(
-                set(outputs) == wanted,
-                f"signature {name} gives {sorted(outputs)} instead of {sorted(wanted)}",
+                set(outputs) == expected,
+                f"signature {name} gives {sorted(outputs)} instead of {sorted(expected)}",
             )
             for output, spec in outputs.items():
                 right = spec.dtype == tf.float32 and spec.shape.rank in (None, 1)

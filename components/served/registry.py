@@ -97,17 +97,21 @@ def push(
                 f"{source}: this model was version {record.rolled_back[digest]} and was rolled "
                 f"back; train another, or take it out of {destination / _RECORD_FILE}"
             )
-        held = versions(destination)
-        if serving and serving.model_digest == digest and serving.version in held:
+        existing = versions(destination)
+        if serving and serving.model_digest == digest and serving.version in existing:
             return serving.version
         pointed = serving.version if serving else 0
         # A push that was killed between the version and the pointer is finished.
-        if held and held[-1] > pointed and _digest(destination / str(held[-1])) == digest:
-            version = held[-1]
+        if (
+            existing
+            and existing[-1] > pointed
+            and _digest(destination / str(existing[-1])) == digest
+        ):
+            version = existing[-1]
         else:
-            version = max((*held, pointed, record.last_version)) + 1
+            version = max((*existing, pointed, record.last_version)) + 1
             with _copied(source, destination) as copy:
-                # Before the version appears: whatever happens next, its number is used.
+                # Written before the version appears: whatever happens next, its number is used.
                 used = record.model_copy(update={"last_version": version})
                 _replace(destination / _RECORD_FILE, used)
                 if warm_start is not None and Path(warm_start).is_dir():
@@ -146,17 +150,17 @@ def rollback(destination: str | Path) -> tuple[int, int]:
             )
         with _locked(destination):
             pointer = latest(destination) or pointer
-            held = versions(destination)
-            serves = max((*held, pointer.version))
+            existing = versions(destination)
+            serves = max((*existing, pointer.version))
             # A push or rollback that was killed left a higher version than the pointer names.
-            unfinished = serves > pointer.version and pointer.version in held
-            below = [version for version in held if version < pointer.version]
+            unfinished = serves > pointer.version and pointer.version in existing
+            below = [version for version in existing if version < pointer.version]
             if not unfinished and not below:
                 raise UserError(
                     f"{destination}: version {pointer.version} is the only one left; train another"
                 )
             target = pointer.version if unfinished else below[-1]
-            above = [version for version in held if version > target]
+            above = [version for version in existing if version > target]
             record = _read_record(destination)
             gone = {_digest(destination / str(version)): version for version in above}
             target_digest = _digest(destination / str(target))
@@ -254,9 +258,9 @@ def _copy_warm_start(source: Path, destination: Path, version: int) -> None:
 
 
 def _prune_warm_starts(destination: Path) -> None:
-    held = versions(destination)
+    existing = versions(destination)
     for version, folder in warm_starts(destination).items():
-        if version not in held:
+        if version not in existing:
             shutil.rmtree(folder)
 
 

@@ -1,8 +1,8 @@
 """Trains in a process of its own: the chief of a cluster, or one that has the GPUs to itself.
 
 TensorFlow joins a cluster only before it has run anything, so the stages' own process cannot. The
-chief's stage writes a job, a JSON file with the arguments of the training; each of the other workers
-is started by hand, or by the cluster's scheduler, with its own `TF_CONFIG`:
+chief's stage writes a job, a JSON file with the arguments of the training; each of the other
+workers is started by hand, or by the cluster's scheduler, with its own `TF_CONFIG`:
 
     python -m taskroute.components.trainer.separate_process ROOT/training/job.json
 

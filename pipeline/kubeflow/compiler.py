@@ -167,7 +167,7 @@ def _report_stage(config: RecommenderConfig, stages: Iterable[BaseComponent]) ->
 def _source_of_stages(source: Source, data: str | None, volume: Volume) -> Source:
     start = (data or volume.mount_path).rstrip("/")
 
-    def seen(field: str, path: str | None) -> str | None:
+    def stage_path(field: str, path: str | None) -> str | None:
         if path is None or is_remote(path):
             return path
         path = f"{start}/{path}" if not path.startswith("/") else path
@@ -179,7 +179,10 @@ def _source_of_stages(source: Source, data: str | None, volume: Volume) -> Sourc
         return path
 
     return source.model_copy(
-        update={"path": seen("path", source.path), "test_path": seen("test_path", source.test_path)}
+        update={
+            "path": stage_path("path", source.path),
+            "test_path": stage_path("test_path", source.test_path),
+        }
     )
 
 

@@ -36,7 +36,7 @@ OWN_TYPES = {
     "taskroute.ReportPage": "taskroute.components.artifact_types.ReportPage",
 }
 
-# The launcher's own; no executor knows them.
+# Output of the launcher; no executor knows it.
 _LOGS = "executor-logs"
 
 
@@ -72,8 +72,8 @@ def run_step(arguments: list[str]) -> int:
         sys.stderr.write(f"taskroute: {error}\n")
         return error.exit_code
     output_file = Path(invocation["outputs"]["outputFile"])
-    written = json.loads(output_file.read_text(encoding="utf-8"))
-    output_file.write_text(json.dumps(_replace(written, to_remote)), encoding="utf-8")
+    output = json.loads(output_file.read_text(encoding="utf-8"))
+    output_file.write_text(json.dumps(_replace(output, to_remote)), encoding="utf-8")
     return 0
 
 
@@ -88,8 +88,8 @@ def localize(invocation: dict[str, Any], inputs_spec: dict[str, Any]) -> dict[st
     for side in ("inputs", "outputs"):
         channels = invocation.get(side, {}).get("artifacts", {})
         channels.pop(_LOGS, None)
-        for channel, found in channels.items():
-            for artifact in found.get("artifacts", ()):
+        for channel, entry in channels.items():
+            for artifact in entry.get("artifacts", ()):
                 artifact["uri"] = to_local(artifact["uri"])
                 artifact["metadata"] = _replace(artifact.get("metadata", {}), to_local)
                 if side == "inputs":
@@ -124,7 +124,7 @@ def _importable(artifact_type: dict[str, str]) -> dict[str, str]:
 
 def _artifacts(invocation: dict[str, Any], side: str) -> list[dict[str, Any]]:
     channels = invocation.get(side, {}).get("artifacts", {})
-    return [artifact for found in channels.values() for artifact in found.get("artifacts", ())]
+    return [artifact for entry in channels.values() for artifact in entry.get("artifacts", ())]
 
 
 def _replace(value: Any, function: Any) -> Any:

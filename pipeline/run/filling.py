@@ -112,6 +112,6 @@ def _rows_read(stage: str, rows: Mapping[str, int]) -> int | None:
     return None
 
 
-def _candidate(measured: MeasuredSlice) -> SliceMetrics:
-    tasks = {name: task.candidate for name, task in measured.tasks.items()}
-    return SliceMetrics(column=measured.column, value=measured.value, tasks=tasks)
+def _candidate(measured_slice: MeasuredSlice) -> SliceMetrics:
+    tasks = {name: task.candidate for name, task in measured_slice.tasks.items()}
+    return SliceMetrics(column=measured_slice.column, value=measured_slice.value, tasks=tasks)

@@ -10,7 +10,7 @@ from taskroute.schemas.serving import ModelInfo
 
 @dataclass(frozen=True)
 class ExportedModel:
-    """SavedModel that taskroute exported; `version` is its folder's name, 1 if that is no number."""
+    """SavedModel of taskroute; `version` is the name of its folder, 1 if that is no number."""
 
     folder: Path
     version: int
