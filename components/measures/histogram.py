@@ -21,8 +21,8 @@ _MOST_TERMS = 63
 # Cells of binary tasks' predictions: steps of the logit, and the logit past which all share a cell.
 _LOGIT_STEP, _LOGIT_LIMIT = 0.5, 10.0
 
-# Cells of regression tasks' predictions: a cell spans a factor of 2 ** (1 / 4), for magnitudes between
-# 2 ** -20 and 2 ** 20, on either side of 0.
+# Cells of regression tasks' predictions: a cell spans a factor of 2 ** (1 / 4), for magnitudes
+# between 2 ** -20 and 2 ** 20, on either side of 0.
 _PER_OCTAVE, _OCTAVES = 4, 20
 
 
