@@ -26,8 +26,8 @@ def AnomalyGate(  # noqa: N802 - a component is named like a class
         DataError: Names the split, the column and the rule.
     """
     for path in sorted(Path(anomalies.uri).glob("Split-*/SchemaDiff.pb")):
-        found = anomalies_pb2.Anomalies.FromString(path.read_bytes())
-        for column, info in sorted(found.anomaly_info.items()):
+        diff = anomalies_pb2.Anomalies.FromString(path.read_bytes())
+        for column, info in sorted(diff.anomaly_info.items()):
             if info.severity == anomalies_pb2.AnomalyInfo.ERROR:
                 split = path.parent.name.removeprefix("Split-")
                 raise DataError(

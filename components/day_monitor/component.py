@@ -38,10 +38,9 @@ class DayMonitorSpec(component_spec.ComponentSpec):
 class DayMonitor(base_beam_component.BaseBeamComponent):
     """Compares the newest span of the log with those before it, and the test with the train split.
 
-    Of the log it compares values, missing values and labels; of the served model, if that was
-    trained before the newest span, unknown terms, predictions and calibration. It only writes what
-    it found: ChangeGate stops the run. What it counted is kept, so that a serving log can be
-    compared with it.
+    Values, missing values and labels are compared in the log; unknown terms, predictions and
+    calibration for a served version that was trained before the newest span. DayMonitor only writes
+    the changes: ChangeGate stops the run. Its counts are kept, to compare a serving log with them.
     """
 
     SPEC_CLASS = DayMonitorSpec
@@ -62,12 +61,12 @@ class DayMonitor(base_beam_component.BaseBeamComponent):
 
         Args:
             examples: Raw `Examples`.
-            statistics: StatisticsGen's: histograms have the cells of the train split's.
+            statistics: Output of StatisticsGen; the train split gives the cells of histograms.
             transform_graph: `TransformGraph` that makes the labels and the weights.
-            data: Says which columns and tasks there are.
+            data: Columns and tasks of the log.
             monitoring: Limits of changes.
-            group_key: Column of the unit that is independent of others, as in an evaluation.
-            confidence: Of all alerts together.
+            group_key: Column that names the independent unit, as in an evaluation.
+            confidence: Confidence level of all alerts together.
             serving: Folder of the model's versions; "" where there is none.
         """
         super().__init__(

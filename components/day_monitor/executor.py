@@ -39,7 +39,7 @@ GROUP_KEY = "group_key"
 CONFIDENCE_KEY = "confidence"
 SERVING_KEY = "serving"
 
-# Of the window that are counted: more make a change no clearer, and each is scored.
+# Rows of the window to count: more make a change no clearer, and each is scored.
 MOST_ROWS = 500_000
 
 
@@ -88,22 +88,22 @@ class Executor(base_beam_executor.BaseBeamExecutor):
         )
         with self._make_beam_pipeline() as pipeline:
             count(pipeline, plan, shards, folder)
-        counted = read_tables(folder)
-        tables = {span: counted[span] for span in spans}
+        all_tables = read_tables(folder)
+        tables = {span: all_tables[span] for span in spans}
         if served is not None and not has_predictions(tables):
             note = f"{NOT_COMPARED}: version {served.version} cannot score these rows"
             served = None
-            tables = {span: without_model(of_span) for span, of_span in tables.items()}
+            tables = {span: without_model(one) for span, one in tables.items()}
         train, test = SHIFTED_SPLITS
         since = {span: tables[span] for span in spans[:-1]}
         changes = judge(
-            {**since, train: counted.get(train, {})},
-            {spans[-1]: tables[spans[-1]], test: counted.get(test, {})},
+            {**since, train: all_tables.get(train, {})},
+            {spans[-1]: tables[spans[-1]], test: all_tables.get(test, {})},
             Monitoring.model_validate_json(exec_properties[MONITORING_KEY]),
             histograms,
             exec_properties[CONFIDENCE_KEY],
         )
-        found = DayChanges(
+        DayChanges(
             now=spans[-1] if len(spans) > 1 else None,
             rows={span: num_rows(tables[span]) for span in spans},
             every=plan.every,
@@ -111,12 +111,11 @@ class Executor(base_beam_executor.BaseBeamExecutor):
             note=note,
             changes=changes,
             histograms=histograms,
-        )
-        found.write(folder)
+        ).write(folder)
 
 
 def _shards(examples: types.Artifact) -> list[Shard]:
-    """Shards of all splits; where some have spans, the others are compared as splits only."""
+    """Shards of all splits; beside shards with a span, the others are compared as splits only."""
     files = [
         (split, file)
         for split in artifact_utils.decode_split_names(examples.split_names)

@@ -1,4 +1,4 @@
-"""The model that serves, as far as it has not seen the newest span: what it knows of its rows."""
+"""The served version, if it was trained before the newest span, and the terms that it knows."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ NOT_COMPARED = "unknown terms, predictions and calibration were not compared"
 
 @dataclass(frozen=True)
 class Served:
-    """`vocabularies` are hashes of the terms that it knows, rising, by column of the log."""
+    """Served version; `vocabularies` holds ascending hashes of its terms, by column of the log."""
 
     version: int
     folder: str
@@ -30,11 +30,11 @@ class Served:
 def read_served(
     serving: str, features: Sequence[Feature], newest: str
 ) -> tuple[Served | None, str]:
-    """The version that serves, or why its predictions say nothing of the newest span.
+    """Returns the served version, or the reason why it cannot judge the newest span.
 
     Args:
         serving: Folder of the model's versions; "" where there is none.
-        features: Of the config.
+        features: Features of the config.
         newest: Name of the newest span.
     """
     baseline = read_baseline(serving) if serving else None
@@ -52,13 +52,13 @@ def read_served(
 
 
 def _vocabularies(folder: Path, features: Sequence[Feature]) -> dict[str, npt.NDArray[np.uint64]]:
-    found: dict[str, npt.NDArray[np.uint64]] = {}
+    vocabularies: dict[str, npt.NDArray[np.uint64]] = {}
     for feature in features:
-        if not isinstance(feature, IdFeature) or feature.column in found:
+        if not isinstance(feature, IdFeature) or feature.column in vocabularies:
             continue
         owner = ids_owner(feature, features)
         file = folder / "assets" / vocabulary_name(owner.name)
         if owner.vocabulary is not None and file.is_file():
             terms = pa.array(file.read_bytes().split(b"\n")[:-1], pa.binary())
-            found[feature.column] = np.sort(hash_texts(terms))
-    return found
+            vocabularies[feature.column] = np.sort(hash_texts(terms))
+    return vocabularies

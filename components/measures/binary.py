@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from taskroute.components.measures import ranking
 from taskroute.components.measures.counts import PredictionCounts
-from taskroute.components.measures.estimates import Estimates, predictions_are, with_and_without
+from taskroute.components.measures.estimates import Estimates, with_and_without
 from taskroute.components.measures.jackknife import NUM_GROUPS, Spread, spread
 from taskroute.components.measures.ranking import ratio
 from taskroute.components.measures.rows import TaskRows
@@ -24,8 +24,8 @@ Array = npt.NDArray[np.float64]
 NUM_BINS = 2**16
 LOGIT_LIMIT = 16.0
 
-# What the AUC is without a group is counted in fewer bins: only the differences between groups
-# matter, and those are off by less than a hundredth.
+# Fewer bins give the AUC without a group: only the differences between groups matter, and they
+# are off by less than a hundredth.
 _NUM_COARSE_BINS = 1024
 
 _NUM_CALIBRATION_BINS = 20
@@ -40,7 +40,7 @@ PROBABILITY_MARGIN = 1e-7
 class CalibrationBin:
     """Rows next to each other by prediction: means of prediction and label.
 
-    `spread` is that of `actual`, None where it is not known.
+    `spread` belongs to `actual` and is None where it is unknown.
     """
 
     predicted: float
@@ -55,7 +55,7 @@ class BinaryStatistics(PredictionCounts):
     A prediction outside [0, 1] is invalid.
 
     Attributes:
-        weights: (G, 2), weight by group and label.
+        weights: (G, 2), sums of weights by group and label.
     """
 
     def __init__(self, num_models: int, has_key: bool):
@@ -68,7 +68,7 @@ class BinaryStatistics(PredictionCounts):
         self._rows: list[tuple[npt.NDArray[np.generic], ...]] | None = [] if has_key else None
 
     def add(self, rows: TaskRows) -> None:
-        """Adds rows, of as many models as this was made for."""
+        """Adds rows that were scored by `num_models` models."""
         valid = (rows.predictions >= 0) & (rows.predictions <= 1)  # False for NaN
         rows, predictions = self._count(rows, valid, 0.5)
         if not len(rows):
@@ -93,7 +93,7 @@ class BinaryStatistics(PredictionCounts):
             )
 
     def merge(self, other: Self) -> None:
-        """Adds what `other` has seen."""
+        """Adds the sums of `other`."""
         super().merge(other)
         self.weights += other.weights
         self._sums += other._sums
@@ -103,7 +103,7 @@ class BinaryStatistics(PredictionCounts):
             self._rows += other._rows
 
     def estimates(self, model: int = 0) -> Estimates:
-        """The metrics of one model.
+        """Metrics of one model.
 
         `auc`, `pr_auc`: see `ranking`. `gauc`: the AUC within each unit of the group key, weighted
         by its rows. `log_loss`: mean, in nats. `normalized_entropy`: the log loss over that of a
@@ -113,30 +113,29 @@ class BinaryStatistics(PredictionCounts):
         Nixon et al., 2019).
         """
         names = METRICS["binary"]
-        result = Estimates(dict.fromkeys(names))
+        result = self._new_estimates(model, names, "a number in [0, 1]")
         self._refuse(result, model)
-        held = self.weights.sum(axis=1) > 0
-        if not held.any() or len(result.undefined) == len(names):
+        has_rows = self.weights.sum(axis=1) > 0
+        if not has_rows.any() or len(result.undefined) == len(names):
             return result
-        negative, positive = with_and_without(self.weights, held).T
+        negative, positive = with_and_without(self.weights, has_rows).T
         weight = negative + positive
         rate = positive / np.where(weight > 0, weight, np.nan)
-        loss, predicted = with_and_without(self._sums[model], held).T
+        loss, predicted = with_and_without(self._sums[model], has_rows).T
         columns = {
             "log_loss": ratio(loss, weight),
             "normalized_entropy": ratio(ratio(loss, weight), _entropy(rate)),
             "calibration": ratio(predicted, positive),
             "predicted_rate": ratio(predicted, weight),
             "actual_rate": rate,
-            **self._from_histogram(model, held),
+            **self._from_histogram(model, has_rows),
         }
         num_groups = dict.fromkeys(columns, int(np.count_nonzero(self.weights, axis=0).min()))
-        num_groups["predicted_rate"] = int(held.sum())
+        num_groups["predicted_rate"] = int(has_rows.sum())
         if "gauc" not in result.undefined:
             sums = self._gauc_sums(model)
             num_groups["gauc"] = int(np.count_nonzero(sums[:, 1]))
-            won, of = with_and_without(sums, held).T
-            columns["gauc"] = ratio(won, of)
+            columns["gauc"] = ratio(*with_and_without(sums, has_rows).T)
             if not num_groups["gauc"]:
                 result.refuse(["gauc"], "no unit of the group key has labels of both classes")
         for name, column in columns.items():
@@ -146,11 +145,11 @@ class BinaryStatistics(PredictionCounts):
     def calibration_bins(self, model: int = 0) -> list[CalibrationBin]:
         """Bins of equal weight, by rising prediction; none without valid rows.
 
-        As many as those of `ece`, or as few as leave each _ROWS_OF_RARER_CLASS of that class: with
-        less, the rate of a bin is chance.
+        There are as many as for `ece`, or fewer, so that each holds _ROWS_OF_RARER_CLASS rows of
+        the rarer class: with less, the rate of a bin is chance.
         """
-        held = self.weights.sum(axis=1) > 0
-        if not held.any() or self.num_invalid[model]:
+        has_rows = self.weights.sum(axis=1) > 0
+        if not has_rows.any() or self.num_invalid[model]:
             return []
         cells, weights = self._histograms[model].settle()
         occupied, bins = np.unique(cells % NUM_BINS, return_inverse=True)
@@ -162,7 +161,7 @@ class BinaryStatistics(PredictionCounts):
             _by_cell(cell, values, (NUM_GROUPS, num_bins))
             for values in (weights, weights * labels, weights * _center_of(occupied)[bins])
         )
-        rates = ratio(with_and_without(positive, held), with_and_without(weight, held))
+        rates = ratio(with_and_without(positive, has_rows), with_and_without(weight, has_rows))
         # As for the AUC, the groups that matter are those that hold the rarer class.
         num_groups = np.minimum(
             np.count_nonzero(positive, axis=0), np.count_nonzero(weight - positive, axis=0)
@@ -179,14 +178,9 @@ class BinaryStatistics(PredictionCounts):
         ]
 
     def _refuse(self, result: Estimates, model: int) -> None:
-        """Says which metrics are undefined, and why."""
+        """Adds undefined metrics, with their reasons."""
         order = ("auc", "pr_auc", "gauc")
         negative, positive = self.weights.sum(axis=0)
-        if self.num_invalid[model]:
-            wrong = predictions_are(int(self.num_invalid[model]), "a number in [0, 1]")
-            result.refuse(result.values, wrong)
-        if not self.num_examples:
-            result.refuse(result.values, "no row has a label")
         if self._rows is None:
             result.refuse(["gauc"], "the config has no `evaluation.group_key`")
         if not (negative and positive):
@@ -197,7 +191,7 @@ class BinaryStatistics(PredictionCounts):
         if self._low[model] == self._high[model]:
             result.refuse(order, f"every prediction is {self._low[model] + 0.0:.9g}")
 
-    def _from_histogram(self, model: int, held: npt.NDArray[np.bool_]) -> dict[str, Array]:
+    def _from_histogram(self, model: int, has_rows: npt.NDArray[np.bool_]) -> dict[str, Array]:
         cells, weights = self._histograms[model].settle()
         occupied, bins = np.unique(cells % NUM_BINS, return_inverse=True)
         groups, labels = cells // NUM_BINS % NUM_GROUPS, cells // (NUM_BINS * NUM_GROUPS)
@@ -207,15 +201,15 @@ class BinaryStatistics(PredictionCounts):
         num_coarse = int(coarse_of_bin[-1]) + 1
         shape = (NUM_GROUPS, 2, num_coarse)
         cell = (groups * 2 + labels) * num_coarse + coarse_of_bin[bins]
-        coarse = with_and_without(_by_cell(cell, weights, shape), held)[1:]
+        coarse = with_and_without(_by_cell(cell, weights, shape), has_rows)[1:]
 
         error = weights * (_center_of(occupied)[bins] - labels)
         cell = groups * _NUM_CALIBRATION_BINS + _calibration_bins(
             bins, weights, _NUM_CALIBRATION_BINS
         )
         errors = _by_cell(cell, error, (NUM_GROUPS, _NUM_CALIBRATION_BINS))
-        gaps = np.abs(with_and_without(errors, held)).sum(axis=1)
-        all_weight = with_and_without(self.weights.sum(axis=1), held)
+        gaps = np.abs(with_and_without(errors, has_rows)).sum(axis=1)
+        all_weight = with_and_without(self.weights.sum(axis=1), has_rows)
         return {
             "auc": _both(ranking.auc, fine, coarse),
             "pr_auc": _both(ranking.average_precision, fine, coarse),
@@ -244,14 +238,14 @@ def _both(measure: Callable[[Array, Array], Array], fine: Array, coarse: Array) 
 def _calibration_bins(
     bins: npt.NDArray[np.integer], weights: Array, num_bins: int
 ) -> npt.NDArray[np.int64]:
-    """(N,), the bin of about equal weight of each cell (N,), whose predictions rise with `bins`."""
+    """(N,), bin of each cell (N,): bins weigh about the same, and predictions rise with `bins`."""
     weight = np.bincount(bins, weights)
     middle = (np.cumsum(weight) - weight / 2) / weight.sum()
     return (middle * num_bins).astype(np.int64)[bins]
 
 
 def _coarse_bins(fine: Array) -> npt.NDArray[np.int64]:
-    """(B,), bins of about equal weight, where both classes weigh the same, from weights (2, B)."""
+    """(B,), bins of about equal weight from weights (2, B), with both classes weighing the same."""
     num_bins = fine.shape[1]
     if num_bins <= _NUM_COARSE_BINS:
         return np.arange(num_bins)
@@ -274,7 +268,7 @@ def _bin_of(probability: Array) -> npt.NDArray[np.int64]:
 
 
 def _center_of(bins: npt.NDArray[np.integer]) -> Array:
-    """The probability in the middle of each bin."""
+    """Probability in the middle of each bin."""
     logits = (bins + 0.5) * (2 * LOGIT_LIMIT / NUM_BINS) - LOGIT_LIMIT
     return 1 / (1 + np.exp(-logits))
 

@@ -1,8 +1,8 @@
-"""How far two sets of rows are from each other, and how sure that is.
+"""Change between two sets of rows, and its standard error.
 
-A set of rows is a table of counts (G, C): a row for each of the jackknife groups that units (users,
-or rows) belong to by their hash, a column for each cell. What a change would be without a group is
-a subtraction, so its error and the bias of its distance come from one pass, as those of metrics do.
+A set of rows is a table of counts (G, C): one row for each jackknife group of units (users, or
+rows), by their hash, and one column for each cell. Leaving a group out is a subtraction, so one
+pass gives the error of a change and the bias of its distance, as it does for metrics.
 
 Shape letters: G jackknife groups, C cells, R replicates: all rows first, then without each group.
 """
@@ -19,18 +19,18 @@ from taskroute.schemas.change_record import Measure
 
 Array = npt.NDArray[np.float64]
 
-# Rows of a group, or of what is counted in them. With five groups that would hold so many, none at
-# all is by chance once in 3 million.
+# Rows, or events, that a group must be expected to hold. Five such groups are all empty by chance
+# once in 3 million.
 _EXPECTED = 3.0
 
 
 @dataclass(frozen=True)
 class Change:
-    """From one set of rows to another.
+    """Change from one set of rows to another.
 
     Attributes:
-        value: Of the change; NaN where it is not defined.
-        spread: How far it may be off; None where that is not known.
+        value: Value of the change; NaN where it is undefined.
+        spread: Standard error of the value; None where it is unknown.
     """
 
     value: float
@@ -38,7 +38,7 @@ class Change:
 
 
 def level(measure: Measure, table: Array) -> float | None:
-    """The share or ratio of all rows of a table (G, 2); None where it has none."""
+    """Share or ratio of all rows of a table (G, 2); None where it has none."""
     if measure == "distribution":
         return None
     part, whole = table.sum(axis=0)
@@ -46,21 +46,21 @@ def level(measure: Measure, table: Array) -> float | None:
 
 
 def change(measure: Measure, since: Array, now: Array) -> Change:
-    """The change from the rows of one table to those of another.
+    """Measures the change from the rows of one table to the rows of another.
 
     Args:
-        measure: What a table is. Of a share and a ratio it has two columns, part and whole, or
+        measure: Kind of the tables. A share or a ratio has two columns, part and whole, or
             numerator and denominator.
-        since: (G, C), the rows that are compared with.
-        now: (G, C), the rows that are compared.
+        since: (G, C), rows of the reference.
+        now: (G, C), rows to compare with the reference.
 
     Returns:
-        Of a share, the difference; of a ratio, the relative change, not defined where its
-        denominator, or it was before, is 0 or less; of a distribution, the Jensen-Shannon
-        divergence without its bias: between two samples of the same it is about 0.
+        Difference of a share; relative change of a ratio, undefined where its denominator, or the
+        reference's ratio, is 0 or less; Jensen-Shannon divergence of a distribution without its
+        bias: two samples of one distribution are at about 0.
     """
-    held = (since != 0).any(axis=1) | (now != 0).any(axis=1)
-    before, after = with_and_without(since, held), with_and_without(now, held)
+    has_rows = (since != 0).any(axis=1) | (now != 0).any(axis=1)
+    before, after = with_and_without(since, has_rows), with_and_without(now, has_rows)
     match measure:
         case "share":
             changes = ratio(*after.T) - ratio(*before.T)
@@ -77,19 +77,19 @@ def change(measure: Measure, since: Array, now: Array) -> Change:
 
 
 def _groups_of_rows(since: Array, now: Array) -> int:
-    """How many groups have rows enough on either side: of a handful nothing is shown."""
+    """Number of groups with enough rows on either side: a handful shows nothing."""
     return int(min(np.count_nonzero(rows >= _EXPECTED) for rows in (since, now)))
 
 
 def _groups_of_a_ratio(since: Array, now: Array) -> int:
-    """How many groups matter: as for a rate, those that hold what is counted.
+    """Number of groups that matter: groups that hold what is counted, as for a rate.
 
-    Of `now` also those that would hold _EXPECTED of it, had nothing changed: that positives are
-    gone from many rows is a change, and not too few rows to see one.
+    In `now`, a group also matters if it would hold _EXPECTED without a change: positives that are
+    gone from many rows are a change, not a lack of rows.
     """
-    held_before, held_now = ((table != 0).all(axis=1) for table in (since, now))
+    matters_before, matters_now = ((table != 0).all(axis=1) for table in (since, now))
     expected = now[:, 1] * (level("ratio", since) or 0.0)
-    return int(min(held_before.sum(), (held_now | (expected >= _EXPECTED)).sum()))
+    return int(min(matters_before.sum(), (matters_now | (expected >= _EXPECTED)).sum()))
 
 
 def jensen_shannon(one: Array, other: Array) -> Array:

@@ -1,10 +1,12 @@
-"""What the statistics of every task count, whatever its kind."""
+"""Counts that tasks of every kind share."""
 
+from collections.abc import Sequence
 from typing import Self
 
 import numpy as np
 import numpy.typing as npt
 
+from taskroute.components.measures.estimates import Estimates
 from taskroute.components.measures.rows import TaskRows
 
 
@@ -14,7 +16,7 @@ class PredictionCounts:
     Attributes:
         num_rows: Rows seen, also those without a label.
         num_examples: Rows with a weight above 0.
-        num_invalid: (M,), rows whose prediction is none.
+        num_invalid: (M,), rows with an invalid prediction.
     """
 
     def __init__(self, num_models: int):
@@ -27,23 +29,34 @@ class PredictionCounts:
     def _count(
         self, rows: TaskRows, valid: npt.NDArray[np.bool_], stand_in: float
     ) -> tuple[TaskRows, npt.NDArray[np.float64]]:
-        """Counts rows and gives back those with a weight, and their predictions, (M, N).
+        """Counts rows; returns the rows with a weight, and their predictions, (M, N).
 
         A model with one invalid prediction has no metrics: `stand_in` takes its place there.
         """
         self.num_rows += len(rows)
         self.num_invalid += np.count_nonzero(~valid, axis=1)
-        counted = rows.weights > 0
-        if not counted.all():
-            rows, valid = rows[counted], valid[:, counted]
+        has_weight = rows.weights > 0
+        if not has_weight.all():
+            rows, valid = rows[has_weight], valid[:, has_weight]
         self.num_examples += len(rows)
         predictions = np.where(valid, rows.predictions, stand_in)
         self._low = np.minimum(self._low, predictions.min(axis=1, initial=np.inf))
         self._high = np.maximum(self._high, predictions.max(axis=1, initial=-np.inf))
         return rows, predictions
 
+    def _new_estimates(self, model: int, metrics: Sequence[str], valid: str) -> Estimates:
+        """Estimates without values; all metrics undefined for invalid predictions or no label."""
+        result = Estimates(dict.fromkeys(metrics))
+        count = int(self.num_invalid[model])
+        if count:
+            are = "s are" if count > 1 else " is"
+            result.refuse(metrics, f"{count} prediction{are} not {valid}")
+        if not self.num_examples:
+            result.refuse(metrics, "no row has a label")
+        return result
+
     def merge(self, other: Self) -> None:
-        """Adds what `other` has seen."""
+        """Adds the counts of `other`."""
         self.num_rows += other.num_rows
         self.num_examples += other.num_examples
         self.num_invalid += other.num_invalid

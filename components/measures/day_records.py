@@ -13,7 +13,7 @@ TABLES_FILE = "tables.npz"
 
 
 def write_tables(folder: str | Path, tables: Mapping[str, Tables]) -> None:
-    """Writes the tables of each span as TABLES_FILE into a folder that is there."""
+    """Writes the tables of each span as TABLES_FILE into an existing folder."""
     arrays = {
         "/".join((span, *key)): table
         for span in in_order(tables)
@@ -23,7 +23,7 @@ def write_tables(folder: str | Path, tables: Mapping[str, Tables]) -> None:
 
 
 def read_tables(folder: str | Path) -> dict[str, Tables]:
-    """The tables that `write_tables` wrote, by span, oldest first.
+    """Reads the tables of `write_tables`, by span, oldest first.
 
     Raises:
         DataError: If the file cannot be read.
@@ -32,9 +32,9 @@ def read_tables(folder: str | Path) -> dict[str, Tables]:
     tables: dict[str, Tables] = {}
     try:
         with np.load(path) as arrays:
-            for name, table in arrays.items():
-                span, signal, of = name.split("/")
-                tables.setdefault(span, {})[signal, of] = table
+            for key, table in arrays.items():
+                span, signal, name = key.split("/")
+                tables.setdefault(span, {})[signal, name] = table
     except (OSError, ValueError, EOFError, BadZipFile):
         raise DataError(f"{path}: cannot be read; run the pipeline again") from None
     return tables

@@ -1,4 +1,4 @@
-"""What statistics say of one model: values, why one is undefined, values without each group."""
+"""Metrics of one model: values, reasons of undefined ones, values without each group."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -18,9 +18,9 @@ class Estimates:
     Attributes:
         values: Metric to its value, None where it is undefined.
         undefined: Metric without a value to the reason.
-        left_out: Metric to its values (K,) without each group that holds rows; NaN where the rest
-            leaves it undefined. The same K groups for every model.
-        num_groups: Metric to how many of those groups matter to it.
+        left_out: Metric to its values (K,) without each group that holds rows; NaN where the other
+            groups leave it undefined. All models leave out the same K groups.
+        num_groups: Metric to the number of these groups that matter to it.
     """
 
     values: dict[str, float | None]
@@ -29,7 +29,7 @@ class Estimates:
     num_groups: dict[str, int] = field(default_factory=dict)
 
     def refuse(self, metrics: Iterable[str], reason: str) -> None:
-        """Leaves metrics undefined, for the first reason given."""
+        """Leaves metrics undefined, for their first reason."""
         for metric in metrics:
             self.values[metric] = None
             self.undefined.setdefault(metric, reason)
@@ -42,13 +42,13 @@ class Estimates:
             self.num_groups[metric] = num_groups
 
     def spread(self, metric: str) -> Spread | None:
-        """How far the value may be off; None where that is not known."""
+        """Standard error of the value; None where it is unknown."""
         if metric not in self.left_out:
             return None
         return spread(self.left_out[metric], self.num_groups[metric])
 
     def minus(self, other: "Estimates") -> "Estimates":
-        """Differences of the metrics that both define, paired by group."""
+        """Differences of metrics defined for both models, paired by group."""
         both = [metric for metric in self.left_out if metric in other.left_out]
         result = Estimates({})
         for metric in both:
@@ -61,17 +61,12 @@ class Estimates:
         return result
 
 
-def with_and_without(sums: Array, held: npt.NDArray[np.bool_]) -> Array:
-    """(1 + K, ...) sums over all groups, then without each one that is held.
+def with_and_without(sums: Array, has_rows: npt.NDArray[np.bool_]) -> Array:
+    """(1 + K, ...) sums over all groups, then without each group that holds rows.
 
     Args:
         sums: (G, ...) by group.
-        held: (G,), the K groups that hold rows.
+        has_rows: (G,), True for K groups.
     """
     total = sums.sum(axis=0, keepdims=True)
-    return np.concatenate([total, total - sums[held]])
-
-
-def predictions_are(count: int, what: str) -> str:
-    """The reason of metrics that wrong predictions leave undefined."""
-    return f"{count} prediction{' is' if count == 1 else 's are'} not {what}"
+    return np.concatenate([total, total - sums[has_rows]])

@@ -1,4 +1,4 @@
-"""Into which cell of a histogram a value falls: few cells, chosen on the train split.
+"""Cells of histograms, few and chosen on the train split.
 
 A distance between histograms is of the order of cells over rows by chance alone, so an id of a
 million terms is counted by its most frequent ones and all others together.
@@ -15,14 +15,14 @@ from tensorflow_metadata.proto.v0 import statistics_pb2
 from taskroute.components.measures.statistics_file import read_statistics
 from taskroute.schemas.change_record import Histogram
 
-# Beside one cell for all other terms.
+# Number of terms with a cell; all other terms share one.
 _MOST_TERMS = 63
 
-# Of binary tasks' predictions: steps of the logit, and the logit past which all share a cell.
+# Cells of binary tasks' predictions: steps of the logit, and the logit past which all share a cell.
 _LOGIT_STEP, _LOGIT_LIMIT = 0.5, 10.0
 
-# Of regression tasks' predictions: a cell spans a factor of 2 ** (1 / 4), for magnitudes between
-# 2 ** -20 and 2 ** 20, on either side of 0.
+# Cells of regression tasks' predictions: a cell spans a factor of 2 ** (1 / 4), for magnitudes
+# between 2 ** -20 and 2 ** 20, on either side of 0.
 _PER_OCTAVE, _OCTAVES = 4, 20
 
 
@@ -42,7 +42,7 @@ def read_histograms(statistics: Path, columns: set[str]) -> tuple[Histogram, ...
 
 
 def make_histogram(feature: statistics_pb2.FeatureNameStatistics) -> Histogram:
-    """The cells that TFDV's statistics of a column suggest."""
+    """Chooses cells from TFDV's statistics of a column."""
     column = feature.path.step[0]
     if feature.WhichOneof("stats") == "string_stats":
         buckets = feature.string_stats.rank_histogram.buckets[:_MOST_TERMS]
@@ -58,7 +58,7 @@ def make_histogram(feature: statistics_pb2.FeatureNameStatistics) -> Histogram:
 
 
 def cells_of(histogram: Histogram, values: pa.Array) -> npt.NDArray[np.int64]:
-    """(V,) the cell of each value; binary or float32 (V,)."""
+    """(V,) cell of each value; values are binary or float32 (V,)."""
     if histogram.terms is None:
         return np.searchsorted(histogram.boundaries, np.asarray(values), side="right")
     terms = pa.array([term.encode() for term in histogram.terms], pa.binary())
@@ -69,7 +69,7 @@ def cells_of(histogram: Histogram, values: pa.Array) -> npt.NDArray[np.int64]:
 def prediction_cells(
     kind: str, predictions: npt.NDArray[np.float64]
 ) -> tuple[npt.NDArray[np.int64], int]:
-    """(N,) the cell of each prediction of a task, and how many cells there are.
+    """(N,) cell of each prediction of a task, and the number of cells.
 
     Args:
         kind: `binary` or `regression`.

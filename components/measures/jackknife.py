@@ -1,8 +1,8 @@
-"""How sure a metric is: the delete-a-group jackknife, one pass, no resampling.
+"""Standard errors of metrics: the delete-a-group jackknife, one pass, no resampling.
 
 Every unit (a user, or a row where no `group_key` is given) belongs to one of NUM_GROUPS groups by
-its hash. Sums are kept by group, so each row is added once, and what a metric would be without a
-group is a subtraction. Both models of a comparison leave out the same groups, so their difference
+its hash. Sums are kept by group, so each row is added once, and leaving a group out of a metric is
+a subtraction. Both models of a comparison leave out the same groups, so their difference
 is paired.
 
 Reference: Kott, "The Delete-a-Group Jackknife", Journal of Official Statistics 17(4), 2001.
@@ -25,7 +25,7 @@ SMALLEST_DEGREES_OF_FREEDOM = 4
 
 @dataclass(frozen=True)
 class Spread:
-    """Standard error of an estimate, and the degrees of freedom of Student's t that go with it."""
+    """Standard error of an estimate, and its degrees of freedom for Student's t."""
 
     standard_error: float
     degrees_of_freedom: int
@@ -33,13 +33,13 @@ class Spread:
     def interval(
         self, value: float, confidence: float, *, is_share: bool = False
     ) -> tuple[float, float]:
-        """The two-sided interval around `value`.
+        """Two-sided interval around `value`.
 
         Args:
             value: The estimate.
-            confidence: The chance that such an interval holds the truth, in (0, 1).
-            is_share: Whether the truth lies between 0 and 1. The interval is then even on the scale
-                of log(p / (1 - p)): it stays within, and covers better near the ends.
+            confidence: Chance that such an interval holds the truth, in (0, 1).
+            is_share: Whether the truth lies between 0 and 1. The interval is then symmetric in
+                log(p / (1 - p)): it stays within 0 to 1, and covers better near the ends.
         """
         quantile = float(stdtrit(self.degrees_of_freedom, (1 + confidence) / 2))
         reach = quantile * self.standard_error
@@ -55,7 +55,7 @@ def spread(left_out: Array, num_groups: int) -> Spread | None:
 
     Args:
         left_out: (K,), the estimate without each of the K groups that hold rows.
-        num_groups: How many groups matter, at most K: for an AUC those that hold the rarer class.
+        num_groups: Number of groups that matter, at most K: groups with the rarer class for an AUC.
 
     Returns:
         None where leaving out a group leaves no estimate, or too few groups matter.

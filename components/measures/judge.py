@@ -1,14 +1,14 @@
-"""Which changes are told: an alert, or silence.
+"""Judges changes: an alert, or silence.
 
-A change is told where it is *shown* to be larger than what is ordinary by more than its threshold.
+A change alerts where it is *shown* to exceed the ordinary change by more than its threshold.
 
-* Ordinary is the largest of the same changes between one of the spans that are compared with and
-  the others of them. So a weekday, a feed whose items live for a day, and users whose rows are not
-  independent say themselves how much they move, and the day after a strange one is not told again.
-  With one such span nothing is known of it, and it counts as 0.
-* Shown means that the whole interval of the change lies beyond that. The chance to be wrong,
-  1 - confidence, is shared evenly by all changes that are judged (Bonferroni), as in the gate of an
-  evaluation: however many columns there are, a day on which nothing changed stays quiet.
+* The ordinary change is the largest change between one reference span and the other reference
+  spans. It covers weekdays, feeds whose items live for a day, and users whose rows are not
+  independent; and the day after a strange one raises no second alert. With a single reference span
+  it is unknown and counts as 0.
+* A change is shown where its whole interval lies beyond that limit. The chance of a false alert,
+  1 - confidence, is shared evenly by all judged changes (Bonferroni), as in the gate of an
+  evaluation: however many columns there are, a day without a change stays quiet.
 
 A change with too few rows for an interval is never shown.
 """
@@ -32,15 +32,15 @@ _OF_VALUES = ("drift", "split_shift", "skew")
 
 
 @dataclass(frozen=True)
-class _Compared:
-    """Tables of one signal of a column or task, by name of their rows, and the change."""
+class _Comparison:
+    """Tables of one signal of a column or task, by span, split or log, and the change."""
 
     key: Key
     limit: Limit
     since: Mapping[str, Table]
     now: str
     table: Table
-    found: Change
+    change: Change
     ordinary: float
 
     @property
@@ -55,27 +55,26 @@ def judge(
     histograms: Sequence[Histogram],
     confidence: float,
 ) -> tuple[JudgedChange, ...]:
-    """Every change that has a limit: alerts first, then those that come nearest to one.
+    """Judges every change that has a limit; returns alerts first, then by closeness to an alert.
 
-    A table is compared with all of `since` that have one of its signal and name.
+    A table is compared with the tables of the same signal and name in `since`.
 
     Args:
-        since: Tables by span, or split, that is compared with, oldest first.
-        now: Tables by span, split or log that is compared.
+        since: Tables of the reference, by span or split, oldest first.
+        now: Tables to judge, by span, split or log.
         monitoring: The limits.
-        histograms: Cells of the columns, which name the values that moved.
-        confidence: Confidence of all that is judged here, together.
+        histograms: Cells of the columns; alerts name the values that moved by them.
+        confidence: Confidence level of all alerts together.
     """
     compared = [
         one for name, tables in now.items() for one in _compare(since, name, tables, monitoring)
     ]
-    num_judged = sum(one.found.spread is not None for one in compared)
+    num_judged = sum(one.change.spread is not None for one in compared)
     shared = 1 - (1 - confidence) / max(num_judged, 1)
     by_column = {histogram.column: histogram for histogram in histograms}
-    judged = [_judge(one, by_column, shared) for one in compared]
     return tuple(
         sorted(
-            judged,
+            (_judge(one, by_column, shared) for one in compared),
             key=lambda one: (not one.alert, -one.shown / one.limit, -abs(one.change or 0.0)),
         )
     )
@@ -97,37 +96,39 @@ def refuse_changes(changes: Iterable[JudgedChange]) -> None:
 
 def _compare(
     since: Mapping[str, Tables], now: str, tables: Tables, monitoring: Monitoring
-) -> Iterator[_Compared]:
+) -> Iterator[_Comparison]:
     for key, table in tables.items():
         signal, name = key
         limit = monitoring.limit(signal, name)
-        earlier = {span: counted[key] for span, counted in since.items() if key in counted}
+        earlier = {span: counts[key] for span, counts in since.items() if key in counts}
         if limit is None or not earlier:
             continue
         measure, total = MEASURES[signal], _sum(earlier.values())
         # A single span has no others, and one of few rows says nothing.
         among = (change(measure, total - one, one) for one in earlier.values())
         ordinary = max((abs(one.value) for one in among if one.spread is not None), default=0.0)
-        yield _Compared(key, limit, earlier, now, table, change(measure, total, table), ordinary)
+        yield _Comparison(key, limit, earlier, now, table, change(measure, total, table), ordinary)
 
 
-def _judge(one: _Compared, histograms: Mapping[str, Histogram], confidence: float) -> JudgedChange:
+def _judge(
+    one: _Comparison, histograms: Mapping[str, Histogram], confidence: float
+) -> JudgedChange:
     signal, name = one.key
     measure, spans = MEASURES[signal], list(one.since)
     levels = {
         span: level(measure, table) for span, table in {**one.since, one.now: one.table}.items()
     }
     low = high = None
-    if one.found.spread is not None:
-        low, high = one.found.spread.interval(one.found.value, confidence)
-    judged = JudgedChange(
+    if one.change.spread is not None:
+        low, high = one.change.spread.interval(one.change.value, confidence)
+    result = JudgedChange(
         signal=signal,
         name=name,
         since=" to ".join(dict.fromkeys((spans[0], spans[-1]))),
         now=one.now,
         before=level(measure, one.all_since),
         levels={span: value for span, value in levels.items() if value is not None},
-        change=one.found.value if np.isfinite(one.found.value) else None,
+        change=one.change.value if np.isfinite(one.change.value) else None,
         low=low,
         high=high,
         ordinary=one.ordinary,
@@ -136,10 +137,10 @@ def _judge(one: _Compared, histograms: Mapping[str, Histogram], confidence: floa
         alert=False,
         moved=_what_moved(histograms[name], one) if signal in _OF_VALUES else "",
     )
-    return judged.model_copy(update={"alert": judged.shown > judged.limit})
+    return result.model_copy(update={"alert": result.shown > result.limit})
 
 
-def _what_moved(histogram: Histogram, one: _Compared) -> str:
+def _what_moved(histogram: Histogram, one: _Comparison) -> str:
     before, after = (counts.sum(axis=0) for counts in (one.all_since, one.table))
     if not before.sum() or not after.sum():
         return ""

@@ -15,8 +15,8 @@ _BLOCK = 512
 def auc(negatives: Array, positives: Array) -> Array:
     """(R,) areas under the ROC curve from the weights (R, B) of either class.
 
-    The chance that a positive row scores above a negative one; rows of one bin are ties and count
-    half. NaN where a class has no weight.
+    An AUC is the chance that a positive row scores above a negative one; rows of one bin are ties
+    and count half. NaN where a class has no weight.
     """
     below = np.cumsum(negatives, axis=1) - negatives
     won = np.sum(positives * (below + negatives / 2), axis=1)
@@ -26,8 +26,8 @@ def auc(negatives: Array, positives: Array) -> Array:
 def average_precision(negatives: Array, positives: Array) -> Array:
     """(R,) areas under the precision-recall curve from the weights (R, B) of either class.
 
-    The mean, over the positive rows, of the precision at their score: steps and no interpolation,
-    as scikit-learn's `average_precision_score`. NaN where no row is positive.
+    An area is the mean precision at the scores of positive rows: steps and no interpolation, as
+    scikit-learn's `average_precision_score`. NaN where no row is positive.
     """
     true = np.cumsum(positives[:, ::-1], axis=1)
     false = np.cumsum(negatives[:, ::-1], axis=1)
@@ -91,8 +91,9 @@ def xauc_sums(
 ) -> Array:
     """Sums (G, G, 2) over pairs of rows by their groups, whose ratio is XAUC.
 
-    The first: weight of pairs whose predictions are ordered as their labels are, equal predictions
-    counting half; the second: weight of pairs whose labels differ. Every pair is in it once.
+    The numerator is the weight of pairs whose predictions have the order of their labels, equal
+    predictions counting half; the denominator the weight of pairs whose labels differ. Every pair
+    counts once.
     """
     order = np.argsort(labels, kind="stable")
     labels, weights, groups = labels[order], weights[order], groups[order]

@@ -7,7 +7,7 @@ import numpy.typing as npt
 
 from taskroute.components.measures import ranking
 from taskroute.components.measures.counts import PredictionCounts
-from taskroute.components.measures.estimates import Estimates, predictions_are, with_and_without
+from taskroute.components.measures.estimates import Estimates, with_and_without
 from taskroute.components.measures.jackknife import NUM_GROUPS
 from taskroute.components.measures.ranking import ratio
 from taskroute.components.measures.rows import TaskRows
@@ -26,7 +26,7 @@ class RegressionStatistics(PredictionCounts):
     A prediction that is not finite is invalid.
 
     Attributes:
-        weights: (G,), weight by group.
+        weights: (G,), sums of weights by group.
     """
 
     def __init__(self, num_models: int):
@@ -38,7 +38,7 @@ class RegressionStatistics(PredictionCounts):
         self._num_sampled = 0
 
     def add(self, rows: TaskRows) -> None:
-        """Adds rows, of as many models as this was made for."""
+        """Adds rows that were scored by `num_models` models."""
         rows, predictions = self._count(rows, np.isfinite(rows.predictions), 0.0)
         if not len(rows):
             return
@@ -52,7 +52,7 @@ class RegressionStatistics(PredictionCounts):
         self._add_to_sample(rows)
 
     def merge(self, other: Self) -> None:
-        """Adds what `other` has seen."""
+        """Adds the sums of `other`."""
         super().merge(other)
         self.weights += other.weights
         self._labels += other._labels
@@ -61,46 +61,42 @@ class RegressionStatistics(PredictionCounts):
             self._add_to_sample(rows)
 
     def estimates(self, model: int = 0) -> Estimates:
-        """`mae`, `rmse`, `mean_prediction`, `mean_label`, and `xauc`: how often the longer of two
-        labels has the greater prediction (Zhan et al., KDD 2022), over pairs of the sample.
+        """Metrics of one model: `mae`, `rmse`, `mean_prediction`, `mean_label` and `xauc`.
+
+        `xauc` is the share of the sample's pairs whose greater label has the greater prediction
+        (Zhan et al., KDD 2022).
         """
-        result = Estimates(dict.fromkeys(METRICS["regression"]))
-        if self.num_invalid[model]:
-            wrong = predictions_are(int(self.num_invalid[model]), "a finite number")
-            result.refuse(result.values, wrong)
-        if not self.num_examples:
-            result.refuse(result.values, "no row has a label")
+        result = self._new_estimates(model, METRICS["regression"], "a finite number")
         if self._low[model] == self._high[model]:
             result.refuse(["xauc"], f"every prediction is {self._low[model] + 0.0:.9g}")
-        held = self.weights > 0
+        has_rows = self.weights > 0
         if "mae" in result.undefined:
             return result
-        weight = with_and_without(self.weights, held)
-        absolute, squared, prediction = with_and_without(self._sums[model], held).T
+        weight = with_and_without(self.weights, has_rows)
+        absolute, squared, prediction = with_and_without(self._sums[model], has_rows).T
         columns = {
             "mae": ratio(absolute, weight),
             "rmse": np.sqrt(ratio(squared, weight).clip(min=0)),
             "mean_prediction": ratio(prediction, weight),
-            "mean_label": ratio(with_and_without(self._labels, held), weight),
+            "mean_label": ratio(with_and_without(self._labels, has_rows), weight),
         }
         if "xauc" not in result.undefined:
-            columns["xauc"] = self._xauc(model, held)
+            columns["xauc"] = self._xauc(model, has_rows)
             if np.isnan(columns["xauc"][0]):
                 result.refuse(["xauc"], "all labels are equal")
         for name, column in columns.items():
-            result.put(name, column[0], column[1:], int(held.sum()))
+            result.put(name, column[0], column[1:], int(has_rows.sum()))
         return result
 
-    def _xauc(self, model: int, held: npt.NDArray[np.bool_]) -> Array:
+    def _xauc(self, model: int, has_rows: npt.NDArray[np.bool_]) -> Array:
         rows = self._settled_sample()
         sums = ranking.xauc_sums(
             rows.groups, NUM_GROUPS, rows.labels, rows.weights, rows.predictions[model]
         )
         own = np.diagonal(sums).T
-        # Without a group: without its pairs as the upper and as the lower, its own taken off once.
+        # Leaves out a group's pairs as the upper and as the lower one, its own pairs only once.
         without = sums.sum(axis=(0, 1)) - sums.sum(axis=1) - sums.sum(axis=0) + own
-        ordered, of = np.concatenate([sums.sum(axis=(0, 1))[None], without[held]]).T
-        return ratio(ordered, of)
+        return ratio(*np.concatenate([sums.sum(axis=(0, 1))[None], without[has_rows]]).T)
 
     def _add_to_sample(self, rows: TaskRows) -> None:
         self._sample.append(rows)

@@ -1,4 +1,4 @@
-"""Scored rows of one task: what statistics are made from."""
+"""Scored rows of one task, from which statistics are made."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -23,9 +23,9 @@ class TaskRows:
         predictions: float64 (M, N).
         labels: float64 (N,), in the units of the label's column.
         weights: float64 (N,); 0 leaves a row out.
-        rows: uint64 (N,), a hash that tells rows apart.
-        units: uint64 (N,), a hash of what is independent of the rest: a user, or the row.
-        has_key: Whether units are those of a group key, within which GAUC is taken.
+        rows: uint64 (N,), hash of each row.
+        units: uint64 (N,), hash of the independent unit: a user, or the row.
+        has_key: Whether a group key names the units; GAUC needs one.
     """
 
     kind: Kind
@@ -61,7 +61,7 @@ class TaskRows:
 
     @property
     def groups(self) -> npt.NDArray[np.int64]:
-        """(N,), the jackknife group of each row."""
+        """(N,), jackknife group of each row."""
         return (self.units % np.uint64(NUM_GROUPS)).astype(np.int64)
 
     def check(self) -> None:
@@ -98,7 +98,7 @@ def make_rows(
         predictions: (N,) of one model or (M, N).
         labels: (N,).
         weights: (N,), 1 by default.
-        rows: (N,) hashes; by default those of the numbers 0 to N - 1.
+        rows: (N,) hashes; hashes of the numbers 0 to N - 1 by default.
         units: (N,) hashes of the group key.
 
     Raises:
@@ -106,7 +106,7 @@ def make_rows(
     """
     labels = np.asarray(labels, np.float64)
     hashes = row_hashes(0, 0, len(labels)) if rows is None else np.asarray(rows, np.uint64)
-    made = TaskRows(
+    result = TaskRows(
         kind=kind,
         predictions=np.atleast_2d(np.asarray(predictions, np.float64)),
         labels=labels,
@@ -115,13 +115,13 @@ def make_rows(
         units=hashes if units is None else np.asarray(units, np.uint64),
         has_key=units is not None,
     )
-    made.check()
-    return made
+    result.check()
+    return result
 
 
 def row_hashes(file: int, start: int, count: int) -> Hashes:
-    """uint64 (count,): hashes of the rows `start` to `start + count` of the file of that number.
+    """uint64 (count,): hashes of rows `start` to `start + count` of file number `file`.
 
-    They depend on where a row stands and not on what it holds, or equal rows would count as one.
+    A hash depends on a row's place and not on its content, or equal rows would count as one.
     """
     return mix(np.uint64((file << 40) + start) + np.arange(count, dtype=np.uint64))

@@ -1,4 +1,4 @@
-"""Sums by integer key, kept only where there is one: histograms that are mostly empty."""
+"""Sums by integer key that take no memory for absent keys: for mostly empty histograms."""
 
 import numpy as np
 import numpy.typing as npt
@@ -32,7 +32,7 @@ class SparseSums:
         self.add(*other.settle())
 
     def settle(self) -> tuple[Keys, Values]:
-        """The distinct keys, rising, and their sums."""
+        """Distinct keys, ascending, and their sums."""
         if len(self._keys) != 1 or self._backlog:
             keys = np.concatenate([np.empty(0, np.int32), *self._keys])
             values = np.concatenate([np.empty(0), *self._values])

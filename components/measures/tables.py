@@ -1,6 +1,6 @@
-"""What is counted of rows: a table for each signal of a column or task, which adds up.
+"""Tables of counts, one for each signal of a column or task; tables of shards add up.
 
-A table is float64 (G, C), a row for each jackknife group; `change` says how two are compared.
+A table is float64 (G, C), a row for each jackknife group; `change` compares two of them.
 
 Shape letters: N rows, V values, G jackknife groups, C cells.
 """
@@ -23,10 +23,10 @@ Key = tuple[Signal, str]
 Tables = dict[Key, npt.NDArray[np.float64]]
 Groups = npt.NDArray[np.int64]
 
-# The name under which the rows of a log without spans are counted.
+# Name of the rows of a log without spans.
 NO_SPAN = "the log"
 
-# Signals whose tables say how far values are apart, by the two sets of rows that are compared.
+# Signals of the distance between distributions, by the two sets of rows that are compared.
 SPLIT_SIGNALS: Mapping[Signal, Signal] = {"drift": "split_shift"}
 SERVING_SIGNALS: Mapping[Signal, Signal] = {"drift": "skew", "missing": "missing"}
 
@@ -35,13 +35,13 @@ _OF_THE_MODEL: tuple[Signal, ...] = ("oov", "prediction_mean", "prediction_drift
 
 @dataclass(frozen=True)
 class ColumnPlan:
-    """What is counted of the columns of the log: plain data, for any worker.
+    """Columns of the log to count: plain data, for any worker.
 
     Attributes:
-        histograms: Of the columns that features read.
-        label_columns: Of labels and weights.
-        vocabularies: Hashes of the terms that the served model knows, rising, by column; none of a
-            column whose ids are hashes.
+        histograms: Histograms of the columns that features read.
+        label_columns: Columns of labels and weights.
+        vocabularies: Ascending hashes of the served model's terms, by column; a column whose ids
+            are hashes has none.
         group_key: Column of the unit, if any.
     """
 
@@ -52,12 +52,12 @@ class ColumnPlan:
 
 
 def groups_of(plan: ColumnPlan, batch: pa.RecordBatch, rows: npt.NDArray[np.uint64]) -> Groups:
-    """(N,) the jackknife group of each row: of its unit, or of the row where none is named.
+    """(N,) jackknife group of each row: of its unit, or of the row where it has no unit.
 
     Args:
-        plan: Says which column is the unit's.
-        batch: Its columns are lists, null where missing.
-        rows: (N,) hashes that tell rows apart.
+        plan: Names the column of the unit.
+        batch: Rows; columns are lists, null where missing.
+        rows: (N,) hash of each row.
     """
     units = rows
     if plan.group_key is not None:
@@ -71,17 +71,19 @@ def groups_of(plan: ColumnPlan, batch: pa.RecordBatch, rows: npt.NDArray[np.uint
 
 
 def count_columns(plan: ColumnPlan, batch: pa.RecordBatch, groups: Groups) -> Tables:
-    """The tables of the columns of a batch, whose columns are lists, null where missing."""
+    """Counts the columns of a batch; columns are lists, null where missing."""
     tables: Tables = {}
     for histogram in plan.histograms:
         name, lists = histogram.column, batch[histogram.column]
         lengths = _lengths(lists)
-        values, of_value = lists.flatten(), np.repeat(groups, lengths)
+        values, value_groups = lists.flatten(), np.repeat(groups, lengths)
         tables["missing", name] = _part_and_whole(lengths == 0, groups)
-        tables["drift", name] = _by_cell(cells_of(histogram, values), of_value, histogram.num_cells)
+        tables["drift", name] = _by_cell(
+            cells_of(histogram, values), value_groups, histogram.num_cells
+        )
         if name in plan.vocabularies:
             is_known = _is_in(hash_texts(values), plan.vocabularies[name])
-            tables["oov", name] = _part_and_whole(~is_known, of_value)
+            tables["oov", name] = _part_and_whole(~is_known, value_groups)
     for name in plan.label_columns:
         tables["label_delay", name] = _part_and_whole(_lengths(batch[name]) == 0, groups)
     return tables
@@ -95,16 +97,15 @@ def count_task(
     predictions: npt.NDArray[np.float64] | None,
     groups: Groups,
 ) -> Tables:
-    """The tables of a task.
+    """Counts labels and predictions of a task.
 
     Args:
-        task: Its name.
+        task: Name of the task.
         kind: `binary` or `regression`.
-        labels: (N,) in the unit of the label's column.
+        labels: (N,), in the unit of the label's column.
         weights: (N,); 0 where a row does not count, or has no label yet.
-        predictions: (N,) of the served model; None where there is none. One that the task does not
-            allow is left out.
-        groups: (N,) the jackknife group of each row.
+        predictions: (N,), by the served model; None where there is none. Invalid ones are left out.
+        groups: (N,), jackknife group of each row.
     """
     counts = weights > 0
     actual = np.where(counts, labels, 0.0) * weights
@@ -124,7 +125,7 @@ def count_task(
 
 
 def add(tables: Iterable[Tables]) -> Tables:
-    """The sum of tables, key by key."""
+    """Sums tables, key by key."""
     total: Tables = {}
     for one in tables:
         for key, table in one.items():
@@ -133,7 +134,7 @@ def add(tables: Iterable[Tables]) -> Tables:
 
 
 def select(tables: Tables, signals: Mapping[Signal, Signal]) -> Tables:
-    """Tables of some signals, each under the name that its change has in another comparison."""
+    """Selects tables of some signals, renamed as in another comparison."""
     return {
         (signals[signal], name): table
         for (signal, name), table in tables.items()
@@ -142,18 +143,20 @@ def select(tables: Tables, signals: Mapping[Signal, Signal]) -> Tables:
 
 
 def num_rows(tables: Tables) -> int:
-    """The rows that were counted."""
+    """Number of counted rows."""
     (_, whole), *_ = (table.sum(axis=0) for key, table in tables.items() if key[0] == "missing")
     return int(whole)
 
 
 def has_predictions(tables: Mapping[str, Tables]) -> bool:
-    """Whether predictions were counted of the rows of every span."""
-    return all(any(key[0] == "prediction_mean" for key in of_span) for of_span in tables.values())
+    """Whether every span has counted predictions."""
+    return all(
+        any(key[0] == "prediction_mean" for key in span_tables) for span_tables in tables.values()
+    )
 
 
 def without_model(tables: Tables) -> Tables:
-    """Those that need no served model."""
+    """Tables that need no served model."""
     return {key: table for key, table in tables.items() if key[0] not in _OF_THE_MODEL}
 
 
@@ -166,10 +169,12 @@ def _lengths(lists: pa.Array) -> npt.NDArray[np.int64]:
     return np.asarray(pc.fill_null(lists.value_lengths(), 0)).astype(np.int64)
 
 
-def _is_in(hashes: npt.NDArray[np.uint64], known: npt.NDArray[np.uint64]) -> npt.NDArray[np.bool_]:
-    """(V,) whether each of the hashes is among those that are known, which rise."""
-    places = np.minimum(np.searchsorted(known, hashes), len(known) - 1)
-    return known[places] == hashes
+def _is_in(
+    hashes: npt.NDArray[np.uint64], vocabulary: npt.NDArray[np.uint64]
+) -> npt.NDArray[np.bool_]:
+    """(V,) whether the ascending `known` hashes contain each hash."""
+    places = np.minimum(np.searchsorted(vocabulary, hashes), len(vocabulary) - 1)
+    return vocabulary[places] == hashes
 
 
 def _part_and_whole(part: npt.NDArray[np.bool_], groups: Groups) -> npt.NDArray[np.float64]:

@@ -32,7 +32,7 @@ def measure(statistics: Statistics, confidence: float) -> MeasuredTask:
         differences={
             name: Difference(
                 value=value or 0.0,
-                interval=_interval(value or 0.0, difference.spread(name), confidence, False),
+                interval=make_interval(value or 0.0, difference.spread(name), confidence),
             )
             for name, value in difference.values.items()
         },
@@ -43,7 +43,7 @@ def _task_metrics(
     statistics: Statistics, model: int, estimates: Estimates, confidence: float
 ) -> TaskMetrics:
     intervals = {
-        name: _interval(value, estimates.spread(name), confidence, name in SHARES)
+        name: make_interval(value, estimates.spread(name), confidence, name in SHARES)
         for name, value in estimates.values.items()
         if value is not None
     }
@@ -54,7 +54,7 @@ def _task_metrics(
         num_invalid=int(statistics.num_invalid[model]),
         values=estimates.values,
         undefined=estimates.undefined,
-        intervals={name: found for name, found in intervals.items() if found is not None},
+        intervals={name: one for name, one in intervals.items() if one is not None},
         reliability=_reliability(statistics, model, confidence),
     )
 
@@ -65,13 +65,13 @@ def _reliability(
     if not isinstance(statistics, BinaryStatistics):
         return ()
     bins = []
-    for found in statistics.calibration_bins(model):
-        interval = _interval(found.actual, found.spread, confidence, True)
+    for bin_ in statistics.calibration_bins(model):
+        interval = make_interval(bin_.actual, bin_.spread, confidence, True)
         bins.append(
             ReliabilityBin(
-                predicted=found.predicted,
-                actual=found.actual,
-                weight=found.weight,
+                predicted=bin_.predicted,
+                actual=bin_.actual,
+                weight=bin_.weight,
                 low=interval and interval.low,
                 high=interval and interval.high,
             )
@@ -79,9 +79,10 @@ def _reliability(
     return tuple(bins)
 
 
-def _interval(
-    value: float, spread: Spread | None, confidence: float, is_share: bool
+def make_interval(
+    value: float, spread: Spread | None, confidence: float, is_share: bool = False
 ) -> Interval | None:
+    """Interval around a value, with its standard error; None without a spread."""
     if spread is None:
         return None
     low, high = spread.interval(value, confidence, is_share=is_share)

@@ -35,7 +35,7 @@ class ModelPusher(base_component.BaseComponent):
     """Puts a blessed model into the serving folder as its newest version.
 
     A model without every blessing is not pushed, and that is no error: `pushed_model` then has the
-    property `pushed` at 0, and what serves now goes on serving.
+    property `pushed` at 0, and the served version stays.
     """
 
     SPEC_CLASS = ModelPusherSpec

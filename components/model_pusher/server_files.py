@@ -1,9 +1,9 @@
-"""What a model server is started with, beside the versions that it watches.
+"""Files to start a model server with, beside the versions that it watches.
 
     <destination>/models.config            for --model_config_file
     <destination>/batching_parameters.txt  for --batching_parameters_file
 
-Both speak of the folder as a container sees it that has it at /models/<name>.
+Their paths are those of a container that mounts the folder at /models/<name>.
 """
 
 from pathlib import Path
@@ -26,9 +26,9 @@ model_config_list {{
 
 
 def write_server_files(destination: str | Path, model_name: str, version: int) -> None:
-    """Writes both files anew for a version that was pushed; the second only if it brings one."""
+    """Rewrites both files for a pushed version; the second only if the version has one."""
     destination = Path(destination)
     write_whole(destination / MODELS_FILE, _MODELS.format(name=model_name))
-    brought = destination / str(version) / "assets.extra" / BATCHING_FILE
-    if brought.is_file():
-        write_whole(destination / BATCHING_FILE, brought.read_bytes())
+    batching = destination / str(version) / "assets.extra" / BATCHING_FILE
+    if batching.is_file():
+        write_whole(destination / BATCHING_FILE, batching.read_bytes())

@@ -15,12 +15,12 @@ class ColumnStatistics:
     """One column of the log in one split.
 
     Attributes:
-        column: Of the log.
+        column: Name of the column.
         split: Name of the split.
-        num_rows: Of the split.
-        num_missing: Those without a value.
-        mean: Of numbers, over the rows that have one.
-        num_distinct: Of texts.
+        num_rows: Rows of the split.
+        num_missing: Rows without a value.
+        mean: Mean of a number column's values.
+        num_distinct: Number of distinct texts.
     """
 
     column: str
@@ -35,22 +35,22 @@ def read_column_statistics(folder: Path, splits: Sequence[str]) -> tuple[ColumnS
     """Reads the statistics of splits, by column in the order of the log.
 
     Args:
-        folder: StatisticsGen's.
-        splits: Their names; one without statistics, because it has no row, is passed over.
+        folder: Output of StatisticsGen.
+        splits: Names of the splits; an empty one has no statistics and is passed over.
     """
-    found = []
+    columns = []
     for split in splits:
         path = split_statistics(folder, split)
         if not path.is_file():
             continue
         for dataset in read_statistics(path).datasets:
-            found += [
+            columns += [
                 _column(feature, split, dataset.num_examples)
                 for feature in dataset.features
                 if feature.path.step
             ]
-    order = {statistics.column: place for place, statistics in reversed(list(enumerate(found)))}
-    return tuple(sorted(found, key=lambda statistics: order[statistics.column]))
+    order = {statistics.column: place for place, statistics in reversed(list(enumerate(columns)))}
+    return tuple(sorted(columns, key=lambda statistics: order[statistics.column]))
 
 
 def _column(

@@ -29,16 +29,16 @@ def measure_importance(
     repeats: int,
     seed: int = 1,
 ) -> Importance:
-    """Importance of every column that a feature reads, by the signature that takes columns.
+    """Measures the importance of every column of a feature, by the signature that takes columns.
 
     Args:
-        config: The run's.
-        model: The SavedModel that is served.
-        examples: Raw ones, of the test split.
-        transform_graph: Which the labels are made with.
-        num_rows: How many rows to take, at random; all where there are fewer.
-        repeats: How often each column is dealt out anew.
-        seed: Of the rows and of the permutations.
+        config: Config of the run.
+        model: Served SavedModel.
+        examples: Raw examples of the test split.
+        transform_graph: TransformGraph that makes the labels.
+        num_rows: Number of rows to draw at random; all where there are fewer.
+        repeats: Number of permutations of each column.
+        seed: Seed of the drawn rows and of the permutations.
 
     Raises:
         DataError: If the split holds no row.
@@ -52,10 +52,10 @@ def measure_importance(
     inputs = dense_columns(batch, signature.structured_input_signature[1])
     columns = {column.name: inputs[column.name].numpy() for column in feature_columns(config)}
 
-    def predict(given: Columns) -> dict[str, npt.NDArray[np.float32]]:
+    def predict(permuted: Columns) -> dict[str, npt.NDArray[np.float32]]:
         scores: dict[str, list[npt.NDArray[np.float32]]] = {}
         for start in range(0, len(batch), _BATCH_ROWS):
-            part = {name: values[start : start + _BATCH_ROWS] for name, values in given.items()}
+            part = {name: values[start : start + _BATCH_ROWS] for name, values in permuted.items()}
             for name, values in signature(**{n: tf.constant(x) for n, x in part.items()}).items():
                 scores.setdefault(name, []).append(values.numpy())
         return {name: np.concatenate(parts) for name, parts in scores.items()}
@@ -76,18 +76,18 @@ def measure_importance(
 
 
 def _sample(folder: Path, num_rows: int, seed: int) -> pa.RecordBatch | None:
-    """Rows, each as likely as any other, in one pass; None where there are none."""
+    """Draws rows, each as likely as any other, in one pass; None where there are none."""
     random = np.random.default_rng(seed)
-    kept, ranks = [], np.empty(0)
+    sample, ranks = [], np.empty(0)
     for path in sorted(folder.glob("*.parquet")):
         for batch in read_batches(str(path)):
-            kept.append(batch)
+            sample.append(batch)
             ranks = np.concatenate([ranks, random.random(len(batch))])
             if len(ranks) > num_rows:
                 lowest = np.argpartition(ranks, num_rows)[:num_rows]
                 ranks = ranks[lowest]
-                kept = [_join(kept).take(pa.array(lowest))]
-    return _join(kept) if kept else None
+                sample = [_join(sample).take(pa.array(lowest))]
+    return _join(sample) if sample else None
 
 
 def _join(batches: list[pa.RecordBatch]) -> pa.RecordBatch:

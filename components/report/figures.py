@@ -1,4 +1,4 @@
-"""The plots of the page: what is drawn over which axes, and said in words beside."""
+"""Plots of the page, each with its axes and a description in words."""
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
@@ -10,7 +10,7 @@ from taskroute.schemas.change_record import JudgedChange
 from taskroute.schemas.evaluation_record import MeasuredTask, TaskMetrics
 from taskroute.schemas.training_record import TrainingRecord
 
-# Of the signals that have a level.
+# Units of the signals that have a level.
 _LEVEL_UNITS = {
     "missing": "share of rows",
     "oov": "share of terms",
@@ -26,15 +26,15 @@ _CURVES = ("train", "validation")
 
 
 def calibration_legend(*, has_baseline: bool) -> Markup:
-    """Of `calibration_plot`."""
+    """Legend of `calibration_plot`."""
     roles = _ROLES if has_baseline else _ROLES[:1]
     return legend(roles, joined=False, extra="prediction as often right as it says")
 
 
 def calibration_plot(task: str, measured: MeasuredTask) -> Markup | None:
-    """How often a binary task's label is 1 where its prediction is this high.
+    """Plots the share of label 1 over the prediction of a binary task.
 
-    None where there is nothing to show: no rows, or a regression task.
+    None without rows, and for a regression task.
     """
     series = [
         _reliability(role, place, metrics)
@@ -50,7 +50,7 @@ def calibration_plot(task: str, measured: MeasuredTask) -> Markup | None:
         values += [value for point in one.points for value in point]
         values += [interval[1] for interval in one.intervals if interval is not None]
     bins = measured.candidate.reliability
-    gap = max(bins, key=lambda found: abs(found.predicted - found.actual), default=None)
+    gap = max(bins, key=lambda one: abs(one.predicted - one.actual), default=None)
     words = "no bin"
     if gap is not None:
         words = (
@@ -76,31 +76,28 @@ def _reliability(role: str, place: int, metrics: TaskMetrics) -> Series:
     return Series(
         role,
         place,
-        [(found.predicted, found.actual) for found in bins],
-        [
-            None if found.low is None or found.high is None else (found.low, found.high)
-            for found in bins
-        ],
+        [(one.predicted, one.actual) for one in bins],
+        [None if one.low is None or one.high is None else (one.low, one.high) for one in bins],
         joined=False,
     )
 
 
 def curves_legend() -> Markup:
-    """Of `learning_curves`."""
+    """Legend of `learning_curves`."""
     return legend(_CURVES)
 
 
 def learning_curves(training: TrainingRecord, tasks: Mapping[str, str]) -> Iterator[Markup]:
-    """The loss of all tasks, and then of each, on train and validation rows after each epoch.
+    """Plots the loss of all tasks, then of each, on train and validation rows after each epoch.
 
     Args:
         training: The Trainer's record.
-        tasks: Their names, with the unit of their loss.
+        tasks: Unit of the loss, by task.
     """
     history = training.history
-    wanted = {"all tasks": ("loss", "weighted sum of losses")}
-    wanted |= {task: (f"{task}_loss", unit) for task, unit in tasks.items()}
-    for title, (key, unit) in wanted.items():
+    curve_keys = {"all tasks": ("loss", "weighted sum of losses")}
+    curve_keys |= {task: (f"{task}_loss", unit) for task, unit in tasks.items()}
+    for title, (key, unit) in curve_keys.items():
         curves = [history.get(name, ()) for name in (key, f"val_{key}")]
         series = [
             Series(name, place, points)
@@ -126,7 +123,7 @@ def learning_curves(training: TrainingRecord, tasks: Mapping[str, str]) -> Itera
 
 
 def level_plot(change: JudgedChange) -> Markup | None:
-    """A share or ratio from span to span, where it is defined; None of one span only."""
+    """Plots a share or ratio from span to span; None for a single span."""
     levels = list(change.levels.values())
     if len(levels) < 2:
         return None
@@ -143,7 +140,7 @@ def level_plot(change: JudgedChange) -> Markup | None:
 
 
 def open_routes(training: TrainingRecord) -> Markup | None:
-    """Open routes of each routing matrix after each epoch; None where no trunk counts them."""
+    """Plots the open routes of each routing matrix by epoch; None where no trunk counts them."""
     series = [
         Series(name.partition("/")[2], place, list(enumerate(training.history[name], start=1)))
         for place, name in enumerate(_route_counts(training))
@@ -164,7 +161,7 @@ def open_routes(training: TrainingRecord) -> Markup | None:
 
 
 def open_routes_legend(training: TrainingRecord) -> Markup:
-    """Of `open_routes`: how many routes each matrix has."""
+    """Legend of `open_routes`, with the number of routes of each matrix."""
     sizes = {matrix.name: matrix.num_routes for matrix in training.routing}
     names = [name.partition("/")[2] for name in _route_counts(training)]
     return legend(f"{name} (of {sizes[name]})" if name in sizes else name for name in names)

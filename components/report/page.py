@@ -1,7 +1,7 @@
 """The report as one HTML file that loads nothing.
 
-Whatever a log, a config or an error may say is text to the template, which escapes it; scripts are
-none, and the page's own policy forbids them.
+The template escapes every text of a log, a config or an error. There are no scripts, and the page's
+own policy forbids them.
 """
 
 from collections.abc import Iterator
@@ -30,7 +30,7 @@ _LOSS_UNITS = {"binary": "log loss, nats", "regression": "squared error"}
 
 @dataclass(frozen=True)
 class Headline:
-    """What was decided: a title, why and what serves; `tone` is good, bad or warn."""
+    """Decision on the run: title, reason and served version; `tone` is good, bad or warn."""
 
     tone: str
     title: str
@@ -38,7 +38,7 @@ class Headline:
 
 
 def render(data: ReportData) -> str:
-    """The page."""
+    """Renders the page."""
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent),
         autoescape=True,
@@ -50,14 +50,14 @@ def render(data: ReportData) -> str:
 
 
 def headline(data: ReportData) -> Headline:
-    """The verdict in words, from what the run came to."""
+    """Words the decision from the data of the run."""
     if data.failed_stage is not None or data.error is not None:
         where = f" at {data.failed_stage}" if data.failed_stage else " before its first stage"
         why = data.error or "The run was interrupted."
         return Headline("bad", f"Stopped{where}: nothing pushed", (why, _what_serves(data)))
-    checked, verdict = data.serving_check, data.verdict
-    if checked is not None and not checked.passed:
-        return Headline("bad", "Does not serve: not pushed", (checked.summary, _what_serves(data)))
+    check, verdict = data.serving_check, data.verdict
+    if check is not None and not check.passed:
+        return Headline("bad", "Does not serve: not pushed", (check.summary, _what_serves(data)))
     if verdict is None:
         return Headline("warn", "Not evaluated", (_what_serves(data),))
     if not verdict.blessed:
@@ -89,16 +89,16 @@ def _what_serves(data: ReportData) -> str:
 
 def _context(data: ReportData) -> dict[str, Any]:
     names = [task.name for task in data.config.tasks]
-    measured = data.measurements
-    tasks = tables.task_rows(measured) if measured else []
+    measurements = data.measurements
+    tasks = tables.task_rows(measurements) if measurements else []
     label_columns = {task.label.column for task in data.config.tasks}
     splits = [split for split in ("train", "validation", "test") if split in data.rows]
     context = {
         "data": data,
         "headline": headline(data),
         "gates": tables.gate_rows(data.verdict) if data.verdict else [],
-        "measured": measured,
-        "has_baseline": measured is not None and measured.baseline is not None,
+        "measured": measurements,
+        "has_baseline": measurements is not None and measurements.baseline is not None,
         "tasks": tasks,
         "has_slices": any(task["slices"] for task in tasks),
         **_calibration(data),
@@ -131,7 +131,7 @@ def _context(data: ReportData) -> dict[str, Any]:
 
 
 def _sections(data: ReportData) -> Iterator[tuple[str, str]]:
-    """Id and name of the sections that the page has, in its order."""
+    """Id and name of the page's sections, in their order."""
     yield "verdict", "Verdict"
     for id_, name, is_there in (
         ("metrics", "Metrics", data.measurements),
@@ -150,25 +150,24 @@ def _sections(data: ReportData) -> Iterator[tuple[str, str]]:
 
 
 def _calibration(data: ReportData) -> dict[str, Any]:
-    measured = data.measurements
-    if measured is None:
+    measurements = data.measurements
+    if measurements is None:
         return {"calibration_plots": [], "calibration_legend": ""}
-    plots = [figures.calibration_plot(task, one) for task, one in measured.compared.items()]
+    plots = [figures.calibration_plot(task, one) for task, one in measurements.compared.items()]
     return {
         "calibration_plots": [one for one in plots if one is not None],
         "calibration_legend": figures.calibration_legend(
-            has_baseline=measured.baseline is not None
+            has_baseline=measurements.baseline is not None
         ),
     }
 
 
 def _changes(data: ReportData) -> dict[str, Any]:
-    """Alerts, every change, and levels from span to span."""
+    """Alerts, all changes, and levels from span to span."""
     changes = data.changes.changes if data.changes else ()
     days = [one for one in changes if one.signal != "split_shift"]
     splits = [one for one in changes if one.signal == "split_shift"]
-    drawn = [one for one in changes if one.alert or one.signal == "label_rate"]
-    plots = [figures.level_plot(one) for one in drawn]
+    plots = [figures.level_plot(one) for one in changes if one.alert or one.signal == "label_rate"]
     return {
         "changes_note": _sentence(data.changes.note) if data.changes and data.changes.note else "",
         "alerts": tables.change_rows([one for one in days if one.alert]),
@@ -188,7 +187,7 @@ def _training(data: ReportData, tasks: list[str]) -> dict[str, Any]:
     if training is None:
         return {}
     matrices = training.routing
-    drawn = sum(matrix.num_routes for matrix in matrices) <= _MOST_ROUTES_DRAWN
+    can_draw = sum(matrix.num_routes for matrix in matrices) <= _MOST_ROUTES_DRAWN
     units = {
         task.name: _LOSS_UNITS[task.kind]
         + (f" of {task.label.transform}" if task.label.transform != "none" else "")
@@ -197,8 +196,8 @@ def _training(data: ReportData, tasks: list[str]) -> dict[str, Any]:
     return {
         "curves_legend": figures.curves_legend(),
         "curves": list(figures.learning_curves(training, units)),
-        # Escapes what it is given; its only markup is its own.
-        "routing": Markup(routing_figure(matrices, tasks)) if drawn else None,  # noqa: S704
+        # Escapes its arguments; the only markup is its own.
+        "routing": Markup(routing_figure(matrices, tasks)) if can_draw else None,  # noqa: S704
         "similarity": tables.similarity_rows(training, tasks),
         "open_routes": figures.open_routes(training),
         "open_routes_legend": figures.open_routes_legend(training),
@@ -207,7 +206,7 @@ def _training(data: ReportData, tasks: list[str]) -> dict[str, Any]:
 
 
 def _lineage(data: ReportData) -> Iterator[tuple[str, str]]:
-    """What it takes to make this model again."""
+    """Facts that reproduce this model."""
     if data.spans:
         yield "Data", f"log of {data.spans['first_span']} to {data.spans['last_span']}"
     if data.rows:

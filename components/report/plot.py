@@ -14,7 +14,7 @@ WIDTH, HEIGHT = 360, 250
 _LEFT, _RIGHT, _TOP, _BOTTOM = 64, 22, 14, 44
 _TITLE = 20
 
-# As many as the style sheet has colours for.
+# Number of colours in the style sheet.
 NUM_SERIES = 7
 
 Point = tuple[float, float]
@@ -25,10 +25,10 @@ class Series:
     """A line through points, or points alone.
 
     Attributes:
-        name: For the legend.
-        place: Of its colour, dash and mark, from 0.
-        points: (x, y), x rising where they are joined.
-        intervals: (low, high) of y for each point, or None where there is none.
+        name: Name in the legend.
+        place: Index of the colour, dash and mark, from 0.
+        points: (x, y), by ascending x where they are joined.
+        intervals: (low, high) of y for each point; None for a point without one.
         joined: Whether a line goes through the points.
     """
 
@@ -41,7 +41,7 @@ class Series:
 
 @dataclass(frozen=True)
 class Axis:
-    """`label` says quantity and unit; `values` are all that must fit."""
+    """Axis with `label`, quantity and unit, and `values`, all of which must fit."""
 
     label: str
     values: Sequence[float]
@@ -49,7 +49,7 @@ class Axis:
 
     @property
     def ticks(self) -> list[float]:
-        """At most seven round numbers that hold the values between them."""
+        """Round numbers, at most seven, that enclose the values."""
         low, high = min(self.values), max(self.values)
         if low == high:
             reach = abs(low) / 10 or 1.0
@@ -74,13 +74,13 @@ def plot(
     """Draws series over two axes.
 
     Args:
-        title: What is shown, above the plot.
-        description: The same in words, for who cannot see it.
-        series: At most NUM_SERIES.
-        x: To the right.
-        y: Upwards.
+        title: Text above the plot.
+        description: Content in words, for readers who cannot see it.
+        series: Series, at most NUM_SERIES.
+        x: Horizontal axis.
+        y: Vertical axis.
         diagonal: Whether the line y = x is drawn.
-        mark: A place on the x axis that a dashed line shows, and what it is.
+        mark: Place of a dashed line on the x axis, and its name.
     """
     x_ticks, y_ticks = x.ticks, y.ticks
 
@@ -109,7 +109,7 @@ def plot(
 
 
 def legend(names: Iterable[str], *, joined: bool = True, extra: str = "") -> Markup:
-    """A list of series, each behind its line and mark, in the order of their places."""
+    """Lists series, each behind its line and mark, in the order of their places."""
     items = [
         Markup(
             '<li><svg class="swatch" viewBox="0 0 28 12" aria-hidden="true">{}</svg>{}</li>'
@@ -127,7 +127,7 @@ def legend(names: Iterable[str], *, joined: bool = True, extra: str = "") -> Mar
 
 
 def number(value: float) -> str:
-    """At most four digits, with no unit: 0.7817, 12.34, 1,234."""
+    """Formats a number with at most four digits and no unit: 0.7817, 12.34, 1,234."""
     if value == 0:
         return "0"
     if value < 0:
@@ -141,7 +141,7 @@ def number(value: float) -> str:
 
 
 def _round_step(least: float) -> float:
-    """The smallest of 1, 2, 2.5 and 5 times a power of ten that is no less."""
+    """Smallest of 1, 2, 2.5 and 5 times a power of ten that is at least `least`."""
     power = 10.0 ** math.floor(math.log10(least))
     return next(n * power for n in (1, 2, 2.5, 5, 10) if n * power >= least * (1 - 1e-9))
 
@@ -182,7 +182,7 @@ def _swatch(place: int, joined: bool) -> Markup:
 
 
 def _mark(place: int, x: float, y: float) -> Markup:
-    """Circle, square, triangle, diamond, in turn."""
+    """Circle, square, triangle or diamond, by place."""
     match place % 4:
         case 0:
             return Markup('<circle class="dot" cx="{:.1f}" cy="{:.1f}" r="3"/>').format(x, y)
@@ -209,5 +209,5 @@ def _text(x: float, y: float, text: str, anchor: str) -> Markup:
 
 
 def _shifted(parts: Iterable[Markup]) -> Markup:
-    """Below the title."""
+    """Moves parts below the title."""
     return Markup('<g transform="translate(0 {})">{}</g>').format(_TITLE, Markup("").join(parts))

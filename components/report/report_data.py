@@ -1,8 +1,8 @@
 """Data of a run's report, read from artifacts without TensorFlow.
 
-Times, the exit code and why a run stopped are in no artifact: the runner of the stages adds them
-with `dataclasses.replace`. So the same page serves a run on this machine, which knows all of it,
-and a component on Kubeflow, whose own pages show times.
+Times, the exit code and the reason of a stop are in no artifact: a runner on this machine adds them
+with `dataclasses.replace`; a component on Kubeflow, whose own pages show times, makes the same page
+without them.
 """
 
 import json
@@ -30,7 +30,7 @@ _BAD_ROWS_READ = 5000
 
 @dataclass(frozen=True)
 class ReportData:
-    """Facts of a run; a part that it did not come to is empty or None.
+    """Facts of a run; parts that the run did not reach are empty or None.
 
     Attributes:
         config: The run's config.
@@ -41,18 +41,18 @@ class ReportData:
         rows: Rows by split.
         spans: `first_span`, `last_span` and `missing_spans` of the log.
         bad_rows: Number of rows that were left out, by reason.
-        bad_row_examples: One row of each reason, as far as one was found soon.
+        bad_row_examples: One row of each reason, from the first rows of the quarantine.
         columns: Statistics of the log's columns.
-        changes: Changes that DayMonitor judged.
-        serving_changes: Changes that `taskroute monitor` has judged in a serving log since.
+        changes: Changes judged by DayMonitor.
+        serving_changes: Changes in a serving log, judged since by `taskroute monitor`.
         training: The Trainer's record.
         model: Description of the exported model.
         measurements: Metrics of candidate and baseline on the test split.
         verdict: Whether the candidate may be served.
-        serving_check: Whether it serves.
+        serving_check: Whether the candidate serves.
         importance: Importance of the columns, where it was measured.
-        pushed_version: The version that the candidate became.
-        serving_version: The version that is served when the page is made.
+        pushed_version: Version of the pushed candidate.
+        serving_version: Version that is served when the page is made.
         code_digest: Digest of this package.
         versions: Versions of the packages that did the work.
     """
@@ -91,30 +91,30 @@ def read_artifacts(config: RecommenderConfig, folders: Mapping[str, str]) -> Rep
     Raises:
         DataError: If a record in them cannot be understood.
     """
-    found: dict[str, Any] = {}
+    parts: dict[str, Any] = {}
     if folder := _existing(folders, "StatisticsGen.statistics"):
-        found["columns"] = read_column_statistics(folder, SPLITS)
+        parts["columns"] = read_column_statistics(folder, SPLITS)
     if folder := _existing(folders, "DayMonitor.changes"):
-        found["changes"] = DayChanges.read(folder)
+        parts["changes"] = DayChanges.read(folder)
     if folder := _existing(folders, "LogExampleGen.quarantine"):
-        found["bad_row_examples"] = _bad_row_examples(folder)
+        parts["bad_row_examples"] = _bad_row_examples(folder)
     if folder := _existing(folders, "Trainer.model_run"):
-        found["training"] = TrainingRecord.read(folder)
+        parts["training"] = TrainingRecord.read(folder)
     folder = _existing(folders, "Trainer.model")
     info = ModelInfo.find(folder / SAVED_MODEL_FOLDER) if folder else None
     if info is not None:
-        found |= {"model": info, "rows": info.num_rows}
+        parts |= {"model": info, "rows": info.num_rows}
         if info.data_span is not None:
-            found["spans"] = dict(zip(("first_span", "last_span"), info.data_span, strict=True))
+            parts["spans"] = dict(zip(("first_span", "last_span"), info.data_span, strict=True))
     if folder := _existing(folders, "TaskEvaluator.evaluation"):
-        found["measurements"], found["verdict"] = Measurements.read(folder), Verdict.read(folder)
+        parts["measurements"], parts["verdict"] = Measurements.read(folder), Verdict.read(folder)
     if folder := _existing(folders, "ServingCheck.blessing"):
-        found["serving_check"] = ServingReport.read(folder)
-    return ReportData(config, **found)
+        parts["serving_check"] = ServingReport.read(folder)
+    return ReportData(config, **parts)
 
 
 def _existing(folders: Mapping[str, str], name: str) -> Path | None:
-    """The folder, unless it is gone or was never made: a report of what is left is still one."""
+    """Folder of an artifact; None where it is missing: a report shows what is left."""
     path = Path(folders[name]) if name in folders else None
     return path if path is not None and path.is_dir() else None
 

@@ -1,4 +1,4 @@
-"""A trunk's routes as a graph: which sub-networks each task uses, through which layers."""
+"""Graph of a trunk's routes: the sub-networks that each task uses, layer by layer."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from taskroute.schemas.training_record import RoutingTable
 # Colour-blind safe (Okabe and Ito, 2008), of enough contrast on white and on near black.
 _TASK_COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#b8860b", "#56a4d9", "#8a6fd1")
 _NODE_HEIGHT, _GAP, _COLUMN_GAP, _MARGIN = 40, 18, 94, 16
-# Of a box: wide enough for its column's longest name, whose letters are at most so wide on average.
+# Width of a box: enough for its column's longest name, by the largest average width of a letter.
 _LEAST_WIDTH, _LETTER_WIDTH, _MOST_LETTERS = 96, 8, 28
 _DOT, _DOT_STEP = 4, 12
 _MAX_STROKE = 5.0
@@ -71,7 +71,7 @@ def routing_figure(matrices: Sequence[RoutingTable], tasks: Sequence[str]) -> st
 def _tasks_by_part(
     matrices: Sequence[RoutingTable], columns: Sequence[Sequence[str]]
 ) -> dict[_Part, tuple[str, ...]]:
-    """The tasks that each part reaches through open routes, in their order."""
+    """Tasks that each part reaches through open routes, in their order."""
     tasks = columns[-1]
     used: dict[_Part, set[str]] = {(len(matrices), task): {task} for task in tasks}
     for place in reversed(range(len(matrices))):
@@ -87,12 +87,12 @@ def _tasks_by_part(
 def _column_above(
     matrices: Sequence[RoutingTable], columns: Sequence[Sequence[str]], place: int
 ) -> int:
-    """The column of a matrix's upper parts: the next one, or the tasks."""
+    """Column of a matrix's upper parts: the next one, or the tasks."""
     return place + 1 if set(matrices[place].upper) <= set(columns[place + 1]) else len(matrices)
 
 
 def _place(columns: Sequence[Sequence[str]]) -> dict[_Part, _Node]:
-    """Columns with equal gaps, each centred."""
+    """Places columns with equal gaps, each centred."""
     most = max(map(len, columns))
     step = _NODE_HEIGHT + _GAP
     nodes = {}
@@ -112,7 +112,7 @@ def _edges(
     columns: Sequence[Sequence[str]],
     nodes: Mapping[_Part, _Node],
 ) -> list[str]:
-    """Closed routes first, so that open ones lie above them."""
+    """Routes as paths, closed ones first, so that open ones lie above them."""
     closed, opened = [], []
     for place, matrix in enumerate(matrices):
         above = _column_above(matrices, columns, place)
@@ -160,7 +160,7 @@ def _short(name: str) -> str:
 
 
 def _in_words(used: Mapping[_Part, Sequence[str]], columns: Sequence[Sequence[str]]) -> str:
-    """What the figure shows, for who cannot see it."""
+    """Figure in words, for readers who cannot see it."""
     parts = [(place, name) for place, names in enumerate(columns[:-1]) for name in names]
     sentences = []
     for task in columns[-1]:

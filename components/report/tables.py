@@ -1,6 +1,7 @@
-"""The rows of the page's tables, as text: what a person reads of each figure."""
+"""Rows of the page's tables, as text."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import Any
 
 from taskroute.components.report.column_statistics import ColumnStatistics
@@ -13,6 +14,7 @@ from taskroute.schemas.change_record import JudgedChange
 from taskroute.schemas.evaluation import BETTER, METRICS
 from taskroute.schemas.evaluation_record import (
     Difference,
+    GateVerdict,
     Interval,
     MeasuredTask,
     Measurements,
@@ -55,17 +57,17 @@ _FOUR_DIGITS = frozenset({"auc", "pr_auc", "gauc", "xauc", "log_loss", "normaliz
 
 
 def metric_name(metric: str) -> str:
-    """As a person knows it."""
+    """Name of a metric as a person knows it."""
     return _NAMES[metric]
 
 
 def percent(share: float, digits: int = 1) -> str:
-    """0.1234 as 12.3 %."""
+    """Formats 0.1234 as 12.3 %."""
     return f"{100 * share:.{digits}f} %"
 
 
 def metric_value(metric: str, value: float | None) -> str:
-    """A metric with the digits that mean something; empty where it is undefined."""
+    """Formats a metric with its significant digits; empty where it is undefined."""
     if value is None:
         return ""
     if value < 0:
@@ -78,14 +80,11 @@ def metric_value(metric: str, value: float | None) -> str:
 
 
 def gate_rows(verdict: Verdict) -> list[Row]:
-    """A row a rule on a slice, the failed ones first."""
+    """Row of each rule and slice, failed ones first."""
     order = {False: 0, True: 1, None: 2}
     rows = []
     for gate in sorted(verdict.gates, key=lambda gate: order[gate.passed]):
         show = _signed if gate.rule.startswith("may lose") else metric_value
-        interval = ""
-        if gate.low is not None and gate.high is not None:
-            interval = f"{show(gate.metric, gate.low)} to {show(gate.metric, gate.high)}"
         rows.append(
             {
                 "name": f"{gate.task} {_NAMES[gate.metric]}",
@@ -94,7 +93,7 @@ def gate_rows(verdict: Verdict) -> list[Row]:
                 "passed": gate.passed,
                 "value": metric_value(gate.metric, gate.value),
                 "baseline": metric_value(gate.metric, gate.baseline),
-                "interval": interval,
+                "interval": _range(gate, partial(show, gate.metric)),
                 "reason": gate.reason,
             }
         )
@@ -102,7 +101,7 @@ def gate_rows(verdict: Verdict) -> list[Row]:
 
 
 def task_rows(measurements: Measurements) -> list[Row]:
-    """Of each task: its metrics, the main ones apart, and its slices, the worst first."""
+    """Row of each task: main metrics, all metrics, and slices, the worst first."""
     rows = []
     for name, measured in measurements.compared.items():
         kind = measured.candidate.kind
@@ -119,27 +118,27 @@ def task_rows(measurements: Measurements) -> list[Row]:
                 "rate_label": "rate" if kind == "binary" else "mean label",
                 "slices": [
                     {
-                        "name": found.name,
-                        "rows": found.metrics.num_examples,
-                        "rate": label_rate(found.metrics),
-                        **_value_and_interval(RANKED_BY[kind], found.metrics),
+                        "name": one.name,
+                        "rows": one.metrics.num_examples,
+                        "rate": label_rate(one.metrics),
+                        **_value_and_interval(RANKED_BY[kind], one.metrics),
                         "calibration": metric_value(
-                            "calibration", found.metrics.values.get("calibration")
+                            "calibration", one.metrics.values.get("calibration")
                         ),
-                        "difference": _difference(RANKED_BY[kind], found.difference),
-                        "is_worse": found.is_worse,
+                        "difference": _difference(RANKED_BY[kind], one.difference),
+                        "is_worse": one.is_worse,
                     }
-                    for found in slices[:MOST_SLICES]
+                    for one in slices[:MOST_SLICES]
                 ],
                 "more_slices": max(len(slices) - MOST_SLICES, 0),
-                "num_worse": sum(found.is_worse for found in slices),
+                "num_worse": sum(one.is_worse for one in slices),
             }
         )
     return rows
 
 
 def label_rate(metrics: TaskMetrics) -> str:
-    """The share of 1 among a binary task's labels, the mean of a regression task's."""
+    """Share of label 1 of a binary task, mean label of a regression task."""
     metric = "actual_rate" if metrics.kind == "binary" else "mean_label"
     return metric_value(metric, metrics.values.get(metric))
 
@@ -165,11 +164,11 @@ def _metric_row(metric: str, measured: MeasuredTask) -> Row:
 
 
 def _value_and_interval(metric: str, metrics: TaskMetrics) -> Row:
-    found = metrics.intervals.get(metric)
-    text = ""
-    if found is not None:
-        text = f"{metric_value(metric, found.low)} to {metric_value(metric, found.high)}"
-    return {"value": metric_value(metric, metrics.values.get(metric)), "interval": text}
+    interval = metrics.intervals.get(metric)
+    return {
+        "value": metric_value(metric, metrics.values.get(metric)),
+        "interval": "" if interval is None else _range(interval, partial(metric_value, metric)),
+    }
 
 
 def _difference(metric: str, difference: Difference | None) -> str:
@@ -181,13 +180,17 @@ def _signed(metric: str, value: float) -> str:
 
 
 def _signed_interval(metric: str, interval: Interval | None) -> str:
-    if interval is None:
+    return "" if interval is None else _range(interval, partial(_signed, metric))
+
+
+def _range(interval: Interval | GateVerdict | JudgedChange, show: Callable[[Any], str]) -> str:
+    if interval.low is None or interval.high is None:
         return ""
-    return f"{_signed(metric, interval.low)} to {_signed(metric, interval.high)}"
+    return f"{show(interval.low)} to {show(interval.high)}"
 
 
 def _judge(metric: str, interval: Interval | None) -> tuple[str, str]:
-    """What a paired difference shows, in a word, and the class of that word."""
+    """Judgement on a paired difference in a word, and the CSS class of that word."""
     sign = BETTER.get(metric, 0)
     if interval is None or interval.low <= 0 <= interval.high:
         return "no difference", ""
@@ -197,15 +200,15 @@ def _judge(metric: str, interval: Interval | None) -> tuple[str, str]:
 
 
 def label_rows(data: ReportData) -> list[Row]:
-    """Of each task: its label in words, and its rate in the test split."""
-    measured = data.measurements.tasks if data.measurements else {}
+    """Row of each task: its label in words, and its rate in the test split."""
+    metrics = data.measurements.tasks if data.measurements else {}
     return [
         {
             "name": task.name,
             "label": _label(task),
             "where": f"{task.trained_where} is 1" if task.trained_where else "all rows",
-            "rows": f"{measured[task.name].num_examples:,}" if task.name in measured else "",
-            "rate": label_rate(measured[task.name]) if task.name in measured else "",
+            "rows": f"{metrics[task.name].num_examples:,}" if task.name in metrics else "",
+            "rate": label_rate(metrics[task.name]) if task.name in metrics else "",
         }
         for task in data.config.tasks
     ]
@@ -219,23 +222,23 @@ def _label(task: Task) -> str:
 
 
 def column_rows(columns: Sequence[ColumnStatistics], splits: Sequence[str]) -> list[Row]:
-    """A row a column: missing values, and distinct values or means, by split."""
+    """Row of each column: missing values, and distinct values or means, by split."""
     by_column: dict[str, dict[str, ColumnStatistics]] = {}
     for one in columns:
         by_column.setdefault(one.column, {})[one.split] = one
     rows = []
     for column, by_split in by_column.items():
-        found = [by_split.get(split) for split in splits]
-        is_text = any(one is not None and one.num_distinct is not None for one in found)
+        cells = [by_split.get(split) for split in splits]
+        is_text = any(one is not None and one.num_distinct is not None for one in cells)
         rows.append(
             {
                 "column": column,
                 "missing": [
                     "" if one is None else percent(one.num_missing / max(one.num_rows, 1), 2)
-                    for one in found
+                    for one in cells
                 ],
                 "what": "distinct values" if is_text else "mean",
-                "values": ["" if one is None else _summary(one) for one in found],
+                "values": ["" if one is None else _summary(one) for one in cells],
             }
         )
     return rows
@@ -248,12 +251,9 @@ def _summary(column: ColumnStatistics) -> str:
 
 
 def change_rows(changes: Sequence[JudgedChange]) -> list[Row]:
-    """A row a change of a day or of a serving log; `share` is that of what may be."""
+    """Row of each change of a day or of a serving log; `share` is its share of the limit."""
     rows = []
     for one in changes:
-        interval = ""
-        if one.low is not None and one.high is not None:
-            interval = f"{one.signed(one.low)} to {one.signed(one.high)}"
         rows.append(
             {
                 "signal": one.signal_name.replace("_", " "),
@@ -262,7 +262,7 @@ def change_rows(changes: Sequence[JudgedChange]) -> list[Row]:
                 "before": one.level(one.before),
                 "now": one.level(one.levels.get(one.now)),
                 "change": "" if one.change is None else one.signed(one.change),
-                "interval": interval,
+                "interval": _range(one, one.signed),
                 "ordinary": one.amount(one.ordinary),
                 "limit": one.amount(one.limit),
                 "share": round(min(one.shown / one.limit, 1.0), 4),
@@ -275,7 +275,7 @@ def change_rows(changes: Sequence[JudgedChange]) -> list[Row]:
 
 
 def importance_rows(importance: Importance) -> list[Row]:
-    """A row a column, the most important first; `share` is that of the task's largest loss."""
+    """Row of each column, the most important first; `share` is that of the task's largest loss."""
     largest = {
         task: max([loss.value for loss in _losses(importance, task)], default=0.0)
         for task in importance.metrics
@@ -306,7 +306,7 @@ def _losses(importance: Importance, task: str) -> Iterator[Difference]:
 
 
 def similarity_rows(training: TrainingRecord, tasks: Sequence[str]) -> list[Row]:
-    """A row a task; none where there is only one."""
+    """Row of each task; none where there is only one."""
     if len(tasks) < 2:
         return []
     table = task_similarity(training.routing, tasks)

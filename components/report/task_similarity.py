@@ -1,4 +1,4 @@
-"""How alike what two tasks read of a trunk is."""
+"""Similarity of tasks by the sub-networks that they read."""
 
 from collections.abc import Sequence
 
@@ -11,10 +11,10 @@ from taskroute.schemas.training_record import RoutingTable
 def task_similarity(
     matrices: Sequence[RoutingTable], tasks: Sequence[str]
 ) -> npt.NDArray[np.float64]:
-    """(T, T), from 0 where two tasks share nothing to 1 where they read the same.
+    """Similarities (T, T), from 0 where two tasks share nothing to 1 where they read the same.
 
-    A task reads a sub-network by the sum, over the ways that lead there, of the products of their
-    routes; the similarity of two tasks is the cosine of what they read, the mean over the layers.
+    A task's weight on a sub-network is the sum, over the paths to it, of the products of their
+    routes; the similarity of two tasks is the cosine of their weights, the mean over the layers.
 
     Args:
         matrices: Routing matrices, bottom up; the rows of the last are the tasks.

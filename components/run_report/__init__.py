@@ -1,1 +1,1 @@
-"""What a person reads after a run."""
+"""Stage that writes the report of a run."""

@@ -1,6 +1,6 @@
 """RunReport: the page of a run, for a runner that keeps no `last_run.json`.
 
-A run on this machine does not have this stage: `taskroute.pipeline.run.report` says why.
+A run on this machine does not have this stage: see `taskroute.pipeline.run.report`.
 """
 
 from dataclasses import replace
@@ -54,8 +54,8 @@ def RunReport(  # noqa: N802 - a component is named like a class
         infra_blessing: Output of ServingCheck.
         pushed_model: Output of ModelPusher.
         config: A `RecommenderConfig` as JSON.
-        product_digest: Digest of this whole package, which the page names.
-        report: Receives PAGE_FILE.
+        product_digest: Digest of this whole package, for the page.
+        report: Output folder of PAGE_FILE.
     """
     inputs = {
         "LogExampleGen.quarantine": quarantine,

@@ -7,7 +7,7 @@ from taskroute.schemas.evaluation_record import Baseline
 
 
 def read_baseline(serving: str | Path) -> Baseline | None:
-    """The version that the serving folder's pointer names; None where nothing was pushed yet.
+    """Reads the served version of a serving folder; None where nothing was pushed yet.
 
     Raises:
         UserError: If the pointer cannot be understood.

@@ -11,14 +11,14 @@ from taskroute.schemas.recommender import RecommenderConfig
 from taskroute.schemas.serving import SCORE, ModelInfo, Serving
 from taskroute.schemas.serving_check import Check, Contract, OutputKind, ServingReport
 
-# What the child may see of our environment: nothing that leads to our code.
+# Variables that the child inherits: none leads to our code.
 _KEPT_VARIABLES = ("PATH", "HOME", "TMPDIR", "LD_LIBRARY_PATH", "CUDA_VISIBLE_DEVICES")
 _MAX_SECONDS = 900
 _PROBE = Path(__file__).with_name("probe.py")
 
 
 def contract_of(config: RecommenderConfig) -> Contract:
-    """The contract of the model of a config."""
+    """Contract of a config's model."""
     outputs: dict[str, OutputKind] = {
         name: task.kind for task in config.tasks for name in task.outputs
     }
@@ -26,7 +26,7 @@ def contract_of(config: RecommenderConfig) -> Contract:
 
 
 def contract_of_info(info: ModelInfo) -> Contract:
-    """The contract that a model says it keeps."""
+    """Contract of an exported model, from its own description."""
     outputs: dict[str, OutputKind] = {
         **dict.fromkeys(info.binary_tasks, "binary"),
         **dict.fromkeys(info.regression_tasks, "regression"),
@@ -44,7 +44,7 @@ def _contract(outputs: dict[str, OutputKind], serving: Serving) -> Contract:
 
 
 def check_model(folder: str | Path, contract: Contract) -> ServingReport:
-    """Tries the SavedModel in a process that has TensorFlow and none of our code."""
+    """Checks the SavedModel in a process that has TensorFlow and none of our code."""
     environment = {name: os.environ[name] for name in _KEPT_VARIABLES if name in os.environ}
     environment |= {"TF_CPP_MIN_LOG_LEVEL": "2", "TF_FORCE_GPU_ALLOW_GROWTH": "true"}
     with tempfile.TemporaryDirectory() as work_folder:
@@ -53,7 +53,7 @@ def check_model(folder: str | Path, contract: Contract) -> ServingReport:
         arguments = (_PROBE, Path(folder).resolve(), contract_file, report_file)
         program = [sys.executable, "-I", *map(str, arguments)]
         try:
-            ended = subprocess.run(
+            process = subprocess.run(
                 program,
                 capture_output=True,
                 text=True,
@@ -66,8 +66,8 @@ def check_model(folder: str | Path, contract: Contract) -> ServingReport:
         except subprocess.TimeoutExpired as error:
             output = error.stdout or b""
             return _interrupted(output.decode(errors="replace"), f"no end in {_MAX_SECONDS} s")
-        if ended.returncode:
-            return _interrupted(ended.stdout, _cause(ended))
+        if process.returncode:
+            return _interrupted(process.stdout, _cause(process))
         return ServingReport.model_validate_json(report_file.read_bytes())
 
 
@@ -76,7 +76,7 @@ def _interrupted(output: str, cause: str) -> ServingReport:
     return ServingReport(checks=(Check(name=last, passed=False, detail=cause),))
 
 
-def _cause(ended: "subprocess.CompletedProcess[str]") -> str:
-    if ended.returncode < 0:
-        return f"the process died of {signal.Signals(-ended.returncode).name}"
-    return (ended.stderr.strip().splitlines() or ["the process ended with an error"])[-1]
+def _cause(process: "subprocess.CompletedProcess[str]") -> str:
+    if process.returncode < 0:
+        return f"the process died of {signal.Signals(-process.returncode).name}"
+    return (process.stderr.strip().splitlines() or ["the process ended with an error"])[-1]

@@ -1,10 +1,10 @@
-"""Loads a SavedModel as a model server would, and tries it. Runs alone, as a program.
+"""Loads a SavedModel as a model server would, and checks it. Runs alone, as a program.
 
     python -I probe.py MODEL_FOLDER CONTRACT_JSON REPORT_JSON
 
-It imports TensorFlow and nothing of taskroute, which it makes impossible to import: what passes
-here needs neither our code nor our custom operations. Each check is named on a line of its own
-before it starts, so that the last line says what a crash interrupted.
+The program imports TensorFlow and makes taskroute impossible to import: a model that passes needs
+neither our code nor our custom operations. Each check prints its name before it starts, so that
+the last line names the check that a crash interrupted.
 """
 
 import json
@@ -35,7 +35,7 @@ Outputs = dict[str, np.ndarray]
 
 
 class CheckFailedError(Exception):
-    """Says in one sentence what is wrong with the model."""
+    """One-sentence reason why the model fails a check."""
 
 
 def expect(condition: bool, sentence: str) -> None:
@@ -44,7 +44,7 @@ def expect(condition: bool, sentence: str) -> None:
 
 
 class Probe:
-    """The checks, in the order in which they are made; each is a method of its name."""
+    """Checks, in their order; each is a method of its name."""
 
     CHECKS = (
         "operations",
@@ -67,7 +67,7 @@ class Probe:
         self.scores: dict[str, np.ndarray] = {}
 
     def operations(self) -> None:
-        """Every operation is TensorFlow's own, and none calls Python."""
+        """Checks that every operation is TensorFlow's own, and that none calls Python."""
         saved = saved_model_pb2.SavedModel.FromString((self.folder / "saved_model.pb").read_bytes())
         kinds = set()
         for graph in (meta.graph_def for meta in saved.meta_graphs):
@@ -75,8 +75,8 @@ class Probe:
             nodes = [*graph.node, *(n for f in graph.library.function for n in f.node_def)]
             for kind in sorted({node.op for node in nodes} - functions):
                 expect(kind not in PYTHON_OPS, f"operation {kind} calls a Python function")
-                known = op_def_registry.get(kind) is not None
-                expect(known, f"operation {kind} is not TensorFlow's: a server has no kernel")
+                is_known = op_def_registry.get(kind) is not None
+                expect(is_known, f"operation {kind} is not TensorFlow's: a server has no kernel")
                 kinds.add(kind)
             for function in graph.library.function:
                 compiled = function.attr["_XlaMustCompile"].b
@@ -90,21 +90,21 @@ class Probe:
         self.facts["load_seconds"] = time.perf_counter() - start
 
     def signatures(self) -> None:
-        """Each signature takes named inputs, batch first, and gives every output as (B,)."""
-        wanted = set(self.contract["outputs"])
+        """Checks that each signature gives every output, and each as (B,)."""
+        expected = set(self.contract["outputs"])
         for name in self.contract["signatures"]:
             expect(name in self.model.signatures, f"there is no signature {name}")
             outputs = self.model.signatures[name].structured_outputs
             expect(
-                set(outputs) == wanted,
-                f"signature {name} gives {sorted(outputs)} instead of {sorted(wanted)}",
+                set(outputs) == expected,
+                f"signature {name} gives {sorted(outputs)} instead of {sorted(expected)}",
             )
             for output, spec in outputs.items():
                 right = spec.dtype == tf.float32 and spec.shape.rank in (None, 1)
                 expect(right, f"output {output} of {name} is {spec.dtype.name} {spec.shape}")
 
     def gpu_signature(self) -> None:
-        """`transformed_features` reaches no text, no table and no sparse value."""
+        """Checks that `transformed_features` reaches no text, no table and no sparse value."""
         name = self.contract["gpu_signature"]
         graph = self.model.signatures[name].graph.as_graph_def()
         nodes = [*graph.node, *(n for f in graph.library.function for n in f.node_def)]
@@ -116,7 +116,7 @@ class Probe:
             )
 
     def warm_up(self) -> None:
-        """Every warm-up request gives the scores that were written at training."""
+        """Checks that every warm-up request gives the scores that were written at training."""
         self.scores = {
             name: np.array(values)
             for name, values in json.loads((self.folder / SCORES_FILE).read_text()).items()
@@ -144,7 +144,7 @@ class Probe:
         self.facts["worst_difference"] = worst
 
     def bad_requests(self) -> None:
-        """A request that cannot be answered is refused with an error, not with scores."""
+        """Checks that a request which cannot be answered is refused with an error."""
         for signature, sizes in self.requests.items():
             inputs = dict(sizes[max(sizes)])
             first = next(iter(inputs))
@@ -156,7 +156,7 @@ class Probe:
         self._refused("serving_default", garbage, "with bytes that are no tf.Example")
 
     def edge_rows(self) -> None:
-        """No rows give no scores; what no row of training held gives finite ones."""
+        """Checks that no rows give no scores, and that unseen values give finite scores."""
         for signature, sizes in self.requests.items():
             inputs = sizes[min(sizes)]
             outputs = self._call(signature, {name: x[:0] for name, x in inputs.items()})
@@ -215,7 +215,7 @@ class Probe:
         return self._call("serving_default", {"examples": serialized})
 
     def _compare(self, signature: str, inputs: Inputs, size: int) -> float:
-        """The largest difference between what the model gives and what it must."""
+        """Largest difference between the scores of the model and the expected scores."""
         outputs = self._call(signature, inputs)
         self._finite(signature, outputs, f"warm-up rows, {size} at once")
         worst = 0.0
@@ -256,7 +256,7 @@ def _types(node: Any) -> Iterator[int]:
 
 
 def _filled(values: tf.Tensor, text: str) -> tf.Tensor:
-    """A batch of the same shape full of what training has not seen."""
+    """Batch of the same shape, full of values that training has not seen."""
     if values.dtype == tf.string:
         return tf.fill(tf.shape(values), text)
     if values.dtype == tf.int64:
@@ -265,7 +265,7 @@ def _filled(values: tf.Tensor, text: str) -> tf.Tensor:
 
 
 def run(folder: str, contract: Mapping[str, Any]) -> dict[str, Any]:
-    """Makes the checks and returns what `ServingReport` holds."""
+    """Runs the checks and returns the fields of `ServingReport`."""
     probe = Probe(folder, contract)
     checks: list[dict[str, Any]] = []
     for name in Probe.CHECKS:

@@ -1,15 +1,15 @@
-"""The serving folder: numbered versions of one model and a pointer to the one that serves.
+"""Serving folder: numbered versions of one model and a pointer to the served version.
 
     <destination>/7/               a SavedModel; TensorFlow Serving sees a whole one or none
     <destination>/LATEST_BLESSED.json
-    <destination>/.record.json     the last version ever used, and what was rolled back
+    <destination>/.record.json     the last version ever used, and models that were rolled back
     <destination>/.lock            locked by the push or rollback that is under way
-    <destination>/.warm_start/7/   what a training needs to go on from version 7; kept as long as it
+    <destination>/.warm_start/7/   files to warm-start a training from version 7; kept as long as it
 
 A version is copied beside its place, synced to disk and renamed into it; the pointer follows. A
-version is taken away by a rename, too. A server that watches the folder serves the highest number,
-so a rollback takes away what is above its target. Names that begin with a dot, servers ignore; the
-next push removes what others have left under them.
+version is removed by a rename, too. A server that watches the folder serves the highest number, so
+a rollback removes the versions above its target. Servers ignore names that begin with a dot; the
+next push removes leftovers under such names.
 """
 
 import contextlib
@@ -37,7 +37,7 @@ _WARM_START = ".warm_start"
 
 
 class Pointer(Config):
-    """The version that serves; `path` is relative to the destination, `pushed_at` is in UTC."""
+    """Served version; `path` is relative to the destination, `pushed_at` is in UTC."""
 
     model_name: str
     version: NonNegativeInt
@@ -47,11 +47,11 @@ class Pointer(Config):
 
 
 class _Record(Config):
-    """What the folder must remember of versions that it no longer holds.
+    """Record of removed versions.
 
     Attributes:
-        last_version: The highest that was ever used.
-        rolled_back: Digest of each model that was rolled back to the version it had.
+        last_version: Highest version ever used.
+        rolled_back: Versions of the models that were rolled back, by digest.
     """
 
     last_version: NonNegativeInt = 0
@@ -67,17 +67,17 @@ def push(
 ) -> int:
     """Copies a SavedModel to the destination as its newest version and points to it.
 
-    The model that serves already is not pushed again: its version is given back.
+    The served model is not pushed again: its version is returned.
 
     Args:
-        source_dir: A SavedModel.
-        destination: Local folder of one model's versions; made where it lacks.
+        source_dir: SavedModel to push.
+        destination: Local folder of one model's versions; made if missing.
         model_name: Name under which it is served, written into the pointer.
-        keep_versions: How many of the newest versions stay, at least 1.
-        warm_start: Folder that a training needs to go on from this model, if there is one.
+        keep_versions: Number of newest versions to keep, at least 1.
+        warm_start: Folder to warm-start a training from this model, if any.
 
     Returns:
-        The version: one more than any that the destination ever had, 1 at first.
+        Version number: one more than any that the destination ever had, 1 at first.
 
     Raises:
         UserError: If `source_dir` is no SavedModel or was rolled back, another push is under way,
@@ -97,17 +97,21 @@ def push(
                 f"{source}: this model was version {record.rolled_back[digest]} and was rolled "
                 f"back; train another, or take it out of {destination / _RECORD_FILE}"
             )
-        held = versions(destination)
-        if serving and serving.model_digest == digest and serving.version in held:
+        existing = versions(destination)
+        if serving and serving.model_digest == digest and serving.version in existing:
             return serving.version
         pointed = serving.version if serving else 0
         # A push that was killed between the version and the pointer is finished.
-        if held and held[-1] > pointed and _digest(destination / str(held[-1])) == digest:
-            version = held[-1]
+        if (
+            existing
+            and existing[-1] > pointed
+            and _digest(destination / str(existing[-1])) == digest
+        ):
+            version = existing[-1]
         else:
-            version = max((*held, pointed, record.last_version)) + 1
+            version = max((*existing, pointed, record.last_version)) + 1
             with _copied(source, destination) as copy:
-                # Before the version appears: whatever happens next, its number is used.
+                # Written before the version appears: whatever happens next, its number is used.
                 used = record.model_copy(update={"last_version": version})
                 _replace(destination / _RECORD_FILE, used)
                 if warm_start is not None and Path(warm_start).is_dir():
@@ -122,16 +126,16 @@ def push(
 
 
 def rollback(destination: str | Path) -> tuple[int, int]:
-    """Lets the version before the one that serves serve again.
+    """Serves the version before the served one again.
 
-    Versions above it are taken away: a server would go on with them. The model that is rolled back
-    is not pushed again.
+    Versions above it are removed: a server would go on with them. The model that is rolled back is
+    not pushed again.
 
     Args:
         destination: Local folder of one model's versions.
 
     Returns:
-        The version that served, and the one that does now.
+        Version that was served, and version that is served now.
 
     Raises:
         UserError: If nothing serves or nothing is left to go back to, a push is under way, pointer
@@ -146,17 +150,17 @@ def rollback(destination: str | Path) -> tuple[int, int]:
             )
         with _locked(destination):
             pointer = latest(destination) or pointer
-            held = versions(destination)
-            serves = max((*held, pointer.version))
+            existing = versions(destination)
+            serves = max((*existing, pointer.version))
             # A push or rollback that was killed left a higher version than the pointer names.
-            unfinished = serves > pointer.version and pointer.version in held
-            below = [version for version in held if version < pointer.version]
+            unfinished = serves > pointer.version and pointer.version in existing
+            below = [version for version in existing if version < pointer.version]
             if not unfinished and not below:
                 raise UserError(
                     f"{destination}: version {pointer.version} is the only one left; train another"
                 )
             target = pointer.version if unfinished else below[-1]
-            above = [version for version in held if version > target]
+            above = [version for version in existing if version > target]
             record = _read_record(destination)
             gone = {_digest(destination / str(version)): version for version in above}
             target_digest = _digest(destination / str(target))
@@ -174,7 +178,7 @@ def rollback(destination: str | Path) -> tuple[int, int]:
 
 
 def versions(destination: str | Path) -> tuple[int, ...]:
-    """Versions in the destination, rising."""
+    """Versions in the destination, ascending."""
     try:
         names = [entry.name for entry in os.scandir(destination) if entry.is_dir()]
     except FileNotFoundError:
@@ -183,7 +187,7 @@ def versions(destination: str | Path) -> tuple[int, ...]:
 
 
 def latest(destination: str | Path) -> Pointer | None:
-    """The version that serves; None where nothing was pushed yet.
+    """Served version; None where nothing was pushed yet.
 
     Raises:
         UserError: If the pointer cannot be understood.
@@ -200,13 +204,13 @@ def latest(destination: str | Path) -> Pointer | None:
 
 
 def warm_starts(destination: str | Path) -> dict[int, Path]:
-    """Folders to go on from, by version; also of versions that were rolled back since."""
+    """Folders to warm-start from, by version; also of versions that were rolled back since."""
     folders = Path(destination, _WARM_START).glob("[0-9]*")
     return {int(folder.name): folder for folder in folders if folder.name.isdecimal()}
 
 
 def warm_start_of_latest(destination: str | Path) -> str | None:
-    """The folder to go on from of the version that serves; None where there is none.
+    """Folder to warm-start from the served version; None where there is none.
 
     Raises:
         UserError: If the pointer cannot be understood.
@@ -254,14 +258,14 @@ def _copy_warm_start(source: Path, destination: Path, version: int) -> None:
 
 
 def _prune_warm_starts(destination: Path) -> None:
-    held = versions(destination)
+    existing = versions(destination)
     for version, folder in warm_starts(destination).items():
-        if version not in held:
+        if version not in existing:
             shutil.rmtree(folder)
 
 
 def _take_away(version: Path, keep: bool = False) -> None:
-    """Removes a version so that no server sees a part of it; `keep` leaves it to the next push."""
+    """Removes a version at once for servers; `keep` leaves its files to the next push."""
     removed = version.with_name(f"{_REMOVED}{version.name}-{uuid.uuid4().hex}")
     os.rename(version, removed)
     sync(version.parent)
@@ -283,7 +287,7 @@ def _read_record(destination: Path) -> _Record:
 
 @contextlib.contextmanager
 def _copied(source: Path, destination: Path) -> Iterator[Path]:
-    """A synced copy that no server sees, for the caller to rename; removed if that fails."""
+    """Yields a synced copy that no server sees, for the caller to rename; removes it on failure."""
     copy = destination / f"{_INCOMING}{uuid.uuid4().hex}"
     try:
         _copy_synced(source, copy)

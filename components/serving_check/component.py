@@ -25,11 +25,11 @@ class ServingCheckSpec(component_spec.ComponentSpec):
 
 
 class ServingCheck(base_component.BaseComponent):
-    """Tries a model as a server would, in a process without our code, and blesses it if it serves.
+    """Checks a model as a server would, in a process without our code, and blesses it if it serves.
 
-    Its operations must be TensorFlow's own; its signatures must give what the contract says; its
-    warm-up requests must give the scores that the trainer wrote beside them; it must refuse bad
-    requests and bear strange ones. Latencies are recorded and decide nothing.
+    The model's operations must be TensorFlow's own; its signatures must keep the contract; its
+    warm-up requests must give the scores that the Trainer wrote beside them; it must refuse bad
+    requests and answer unusual ones. Latencies are recorded and decide nothing.
     """
 
     SPEC_CLASS = ServingCheckSpec
@@ -40,7 +40,7 @@ class ServingCheck(base_component.BaseComponent):
 
         Args:
             model: `Model`, the candidate.
-            contract: What it must give.
+            contract: Inputs and outputs that the model must have.
         """
         super().__init__(
             spec=ServingCheckSpec(

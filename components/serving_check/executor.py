@@ -21,7 +21,7 @@ _BLESSED_FILE = {True: "INFRA_BLESSED", False: "INFRA_NOT_BLESSED"}
 
 
 class Executor(base_executor.BaseExecutor):
-    """Tries the model and writes the blessing."""
+    """Checks the model and writes the blessing."""
 
     def Do(  # noqa: N802
         self,

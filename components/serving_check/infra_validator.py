@@ -10,12 +10,12 @@ from taskroute.schemas.infra_validation import InfraValidation
 def make_infra_validator(
     model: types.BaseChannel, model_name: str, settings: InfraValidation
 ) -> InfraValidator:
-    """A stage that starts the server and blesses the model if it loads, warm-up included.
+    """Makes the stage that starts the server and blesses a model that loads, warm-up included.
 
     Args:
         model: `Model`, the candidate.
-        model_name: What the server calls it.
-        settings: The image, and what runs it.
+        model_name: Name of the model in the server.
+        settings: Image of the server, and platform that runs it.
     """
     repository, _, tag = settings.image.rpartition(":")
     server = infra_validator_pb2.TensorFlowServing(image_name=repository, tags=[tag])

@@ -9,7 +9,8 @@ from tfx.proto import trainer_pb2
 from tfx.types import component_spec, standard_artifacts, standard_component_specs
 from tfx.utils import json_utils
 
-from taskroute.components.trainer import apart, executor
+from taskroute.components.trainer import executor
+from taskroute.components.trainer import separate_process as process
 from taskroute.schemas.recommender import ModelConfig
 from taskroute.schemas.serving import Serving
 
@@ -26,7 +27,7 @@ class TrainerSpec(standard_component_specs.TrainerSpec):
 
 
 class Trainer(base_component.BaseComponent):
-    """TFX's Trainer, whose `run_fn` also learns where the raw examples are.
+    """TFX's Trainer, whose `run_fn` also gets the folder of the raw examples.
 
     The model is trained on transformed examples; its warm-up requests, which a server replays
     before it serves, are rows as clients send them.
@@ -56,14 +57,14 @@ class Trainer(base_component.BaseComponent):
             run_fn: Dotted path of the function that trains.
             examples: Transformed `Examples` with a `train` and a `validation` split.
             raw_examples: `Examples` with a `validation` split, whose rows are as clients send them.
-            transform_graph: `TransformGraph` that leads from these to those.
+            transform_graph: `TransformGraph` from raw to transformed examples.
             schema: `Schema` of the raw examples.
-            hyperparameters: `HyperParameters` that an earlier stage found, if any.
+            hyperparameters: `HyperParameters` of an earlier stage, if any.
             name: Name under which the model is served.
-            config: The model.
-            serving: Its signatures.
-            checkpoint_folder: Folder in which trainings keep their progress.
-            warm_start_from: Serving folder whose served version the training goes on from; None
+            config: Settings of the model.
+            serving: Signatures of the exported model.
+            checkpoint_folder: Folder of the trainings' progress.
+            warm_start_from: Serving folder whose served version warm-starts the training; None
                 trains afresh.
             separate_process: Whether the training runs in a process of its own: TensorFlow joins a
                 cluster only in a process that has not run anything yet.
@@ -77,11 +78,11 @@ class Trainer(base_component.BaseComponent):
         if warm_start_from is not None:
             custom_config[executor.WARM_START_KEY] = warm_start_from
         if separate_process:
-            custom_config["apart"] = {
+            custom_config["separate_process"] = {
                 "run_fn": run_fn,
-                "job": str(Path(checkpoint_folder, apart.JOB_FILE)),
+                "job": str(Path(checkpoint_folder, process.JOB_FILE)),
             }
-            run_fn = f"{apart.__name__}.run_fn"
+            run_fn = f"{process.__name__}.run_fn"
         super().__init__(
             spec=TrainerSpec(
                 run_fn=run_fn,

@@ -1,8 +1,8 @@
 """The pipeline as open-source Kubeflow Pipelines 2.x reads it.
 
-TFX writes the intermediate representation; what it cannot say (retries, a default pipeline root,
-volumes, secrets, node selectors) is added here. Nothing of it is cached: what the first stage reads
-is decided when it runs, and KFP would see the same arguments every night.
+TFX writes the intermediate representation; this module adds retries, a default pipeline root,
+volumes, secrets and node selectors, which TFX cannot express. No stage is cached: the first stage
+chooses its data when it runs, and KFP would see the same arguments every night.
 """
 
 import json
@@ -40,7 +40,7 @@ _BYTES = {"M": 1e6, "G": 1e9, "T": 1e12, "Mi": 2**20, "Gi": 2**30, "Ti": 2**40}
 
 @dataclass(frozen=True)
 class CompiledPipeline:
-    """A PipelineSpec, and what Kubernetes must know beside it; both as JSON."""
+    """PipelineSpec and PlatformSpec, both as JSON."""
 
     pipeline_spec: dict[str, Any]
     platform_spec: dict[str, Any]
@@ -86,12 +86,12 @@ def compile_pipeline(
     """Compiles the config's pipeline.
 
     Args:
-        config: What to learn, and in `runtime.kubeflow` what the stages are given.
-        image: Holds this package; see Dockerfile.
-        pipeline_root: Where KFP puts artifacts: gs://, s3:// or minio://.
-        data: Where relative paths of the source start, as the stages see it: a URI, or a folder of
-            the volume; the volume by default.
-        warm_start: Whether a training goes on from the model that serves by then.
+        config: Config of the pipeline; `runtime.kubeflow` has the settings of the stages.
+        image: Image that holds this package; see Dockerfile.
+        pipeline_root: URI of KFP's artifacts: gs://, s3:// or minio://.
+        data: Start of the source's relative paths, as the stages see it: a URI, or a folder of the
+            volume; the volume by default.
+        warm_start: Whether a training goes on from the version that is served by then.
 
     Raises:
         ConfigError: If KFP or the stages could not work with that.
@@ -145,9 +145,9 @@ def compile_pipeline(
 
 
 def _report_stage(config: RecommenderConfig, stages: Iterable[BaseComponent]) -> BaseComponent:
-    """RunReport behind all stages: no machine keeps a record of the run.
+    """Makes RunReport, which runs after all stages: no machine keeps a record of the run.
 
-    A model that is not blessed is not pushed, and that ends no stage: its page is made, too.
+    A model that is not blessed is not pushed and stops no stage: its page is made, too.
     """
     outputs = {stage.id: stage.outputs for stage in stages}
     return RunReport(
@@ -167,7 +167,7 @@ def _report_stage(config: RecommenderConfig, stages: Iterable[BaseComponent]) ->
 def _source_of_stages(source: Source, data: str | None, volume: Volume) -> Source:
     start = (data or volume.mount_path).rstrip("/")
 
-    def seen(field: str, path: str | None) -> str | None:
+    def stage_path(field: str, path: str | None) -> str | None:
         if path is None or is_remote(path):
             return path
         path = f"{start}/{path}" if not path.startswith("/") else path
@@ -179,7 +179,10 @@ def _source_of_stages(source: Source, data: str | None, volume: Volume) -> Sourc
         return path
 
     return source.model_copy(
-        update={"path": seen("path", source.path), "test_path": seen("test_path", source.test_path)}
+        update={
+            "path": stage_path("path", source.path),
+            "test_path": stage_path("test_path", source.test_path),
+        }
     )
 
 
@@ -202,9 +205,9 @@ def _give_resources(stages: Iterable[BaseComponent], settings: Kubeflow) -> None
 
 
 def _resources(step: Step) -> Any:
-    """The ResourceSpec of a step: limits, which Kubernetes takes for its requests, too.
+    """ResourceSpec of a step: limits, which Kubernetes takes for its requests, too.
 
-    Each is said twice: newer servers read texts, older ones numbers.
+    Each limit has two fields: newer servers read texts, older ones numbers.
     """
     container = pipeline_spec_pb2.PipelineDeploymentConfig.PipelineContainerSpec
     resources = container.ResourceSpec()

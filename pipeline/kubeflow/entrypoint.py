@@ -1,15 +1,15 @@
-"""What the container of a step runs: TFX's executor, as the launcher of KFP 2.x calls it.
+"""Entry point of a step's container: TFX's executor, as the launcher of KFP 2.x calls it.
 
 The launcher fetches input artifacts from the object store to folders such as /minio/bucket/key,
-calls this with an ExecutorInput that still names minio://bucket/key, and stores what it finds in
-the folders of the outputs. Between it and TFX four things are missing, and are done here:
+calls this with an ExecutorInput that still names minio://bucket/key, and stores the content of the
+outputs' folders. This module fills four gaps between launcher and TFX:
 
-* TensorFlow opens gs:// only, and our executors local paths: URIs become those folders, and in what
-  the executor says of its outputs they become URIs again;
-* an input may come without its artifact type: that is in the component's definition; and TFX
+* TensorFlow opens gs:// only, and our executors local paths: URIs become these folders, and become
+  URIs again in the executor's description of its outputs;
+* an input may come without its artifact type, which is in the component's definition; and TFX
   takes the name of a type that is not its own for the path of a class;
 * TFX's own drivers make the folder of an output before the executor runs, the launcher does not;
-* TensorFlow and Beam may crash while the interpreter shuts down, after all is written: it does not.
+* TensorFlow and Beam may crash while the interpreter shuts down: the process ends without that.
 """
 
 import argparse
@@ -24,19 +24,19 @@ import yaml
 
 from taskroute.schemas.errors import UserError
 
-# Where the launcher keeps the files of a URI.
+# Local folder of a URI's files, by scheme, as the launcher keeps them.
 SCHEMES = {"gs://": "/gcs/", "s3://": "/s3/", "minio://": "/minio/"}
 
-# Set where those folders lie below another one than `/`, as in tests.
+# Variable of the folder above them, in place of `/`, as in tests.
 ROOT_VARIABLE = "TASKROUTE_KFP_ROOT"
 
-# Where the artifact types are that TFX does not have, by their TYPE_NAME.
+# Classes of our own artifact types, by TYPE_NAME.
 OWN_TYPES = {
     "taskroute.Quarantine": "taskroute.components.artifact_types.Quarantine",
     "taskroute.ReportPage": "taskroute.components.artifact_types.ReportPage",
 }
 
-# The launcher's own; no executor knows them.
+# Output of the launcher; no executor knows it.
 _LOGS = "executor-logs"
 
 
@@ -44,12 +44,12 @@ def run_step(arguments: list[str]) -> int:
     """Runs one step.
 
     Args:
-        arguments: Those that TFX writes into the IR: `--executor_class_path`,
+        arguments: Arguments that TFX writes into the IR: `--executor_class_path`,
             `--json_serialized_invocation_args`, an ExecutorInput that the launcher filled in,
             `--json_serialized_inputs_spec_args`, the ComponentInputsSpec; then Beam's options.
 
     Returns:
-        0, or the exit code of a user's mistake, which is printed in one sentence.
+        Exit code: 0, or that of a user's mistake, which is printed in one sentence.
     """
     parser = argparse.ArgumentParser(allow_abbrev=False)
     parser.add_argument("--executor_class_path", required=True)
@@ -72,24 +72,24 @@ def run_step(arguments: list[str]) -> int:
         sys.stderr.write(f"taskroute: {error}\n")
         return error.exit_code
     output_file = Path(invocation["outputs"]["outputFile"])
-    written = json.loads(output_file.read_text(encoding="utf-8"))
-    output_file.write_text(json.dumps(_replace(written, to_remote)), encoding="utf-8")
+    output = json.loads(output_file.read_text(encoding="utf-8"))
+    output_file.write_text(json.dumps(_replace(output, to_remote)), encoding="utf-8")
     return 0
 
 
 def localize(invocation: dict[str, Any], inputs_spec: dict[str, Any]) -> dict[str, Any]:
-    """The ExecutorInput with local paths and with a type for every input.
+    """Gives an ExecutorInput local paths and a type for every input.
 
     Args:
-        invocation: An ExecutorInput as JSON.
-        inputs_spec: The ComponentInputsSpec of the step, as JSON.
+        invocation: ExecutorInput as JSON.
+        inputs_spec: ComponentInputsSpec of the step as JSON.
     """
     definitions = inputs_spec.get("artifacts", {})
     for side in ("inputs", "outputs"):
         channels = invocation.get(side, {}).get("artifacts", {})
         channels.pop(_LOGS, None)
-        for channel, found in channels.items():
-            for artifact in found.get("artifacts", ()):
+        for channel, entry in channels.items():
+            for artifact in entry.get("artifacts", ()):
                 artifact["uri"] = to_local(artifact["uri"])
                 artifact["metadata"] = _replace(artifact.get("metadata", {}), to_local)
                 if side == "inputs":
@@ -99,7 +99,7 @@ def localize(invocation: dict[str, Any], inputs_spec: dict[str, Any]) -> dict[st
 
 
 def to_local(text: str) -> str:
-    """A URI as the path where the launcher keeps its files; other texts as they are."""
+    """Turns a URI into the launcher's path of its files; leaves other texts as they are."""
     for scheme, folder in SCHEMES.items():
         if text.startswith(scheme):
             return f"{os.environ.get(ROOT_VARIABLE, '')}{folder}{text.removeprefix(scheme)}"
@@ -107,7 +107,7 @@ def to_local(text: str) -> str:
 
 
 def to_remote(text: str) -> str:
-    """The inverse of `to_local`."""
+    """Inverse of `to_local`."""
     for scheme, folder in SCHEMES.items():
         local = f"{os.environ.get(ROOT_VARIABLE, '')}{folder}"
         if text.startswith(local):
@@ -116,7 +116,7 @@ def to_remote(text: str) -> str:
 
 
 def _importable(artifact_type: dict[str, str]) -> dict[str, str]:
-    """An ArtifactTypeSchema whose class TFX finds."""
+    """ArtifactTypeSchema whose class TFX can import."""
     schema = yaml.safe_load(artifact_type.get("instanceSchema", "")) or {}
     path = OWN_TYPES.get(schema.get("title", ""))
     return artifact_type if path is None else {"schemaTitle": path}
@@ -124,11 +124,11 @@ def _importable(artifact_type: dict[str, str]) -> dict[str, str]:
 
 def _artifacts(invocation: dict[str, Any], side: str) -> list[dict[str, Any]]:
     channels = invocation.get(side, {}).get("artifacts", {})
-    return [artifact for found in channels.values() for artifact in found.get("artifacts", ())]
+    return [artifact for entry in channels.values() for artifact in entry.get("artifacts", ())]
 
 
 def _replace(value: Any, function: Any) -> Any:
-    """JSON with `function` applied to every text in it."""
+    """Applies `function` to every text in JSON."""
     if isinstance(value, str):
         return function(value)
     if isinstance(value, list):

@@ -1,8 +1,8 @@
-"""What Kubernetes must know of the stages and a PipelineSpec cannot say.
+"""PlatformSpec: settings of the stages for Kubernetes that a PipelineSpec cannot express.
 
 KFP reads it from a second document beside the PipelineSpec, in the form of its package
-kfp-kubernetes (kubernetes_executor_config.proto). A name is given twice, as that package does: the
-newer field for newer servers, the plain one for those before.
+kfp-kubernetes (kubernetes_executor_config.proto). Like that package, it writes a name twice: in the
+newer field for newer servers, in the plain one for older ones.
 """
 
 from typing import Any
@@ -11,11 +11,11 @@ from taskroute.schemas.kubeflow import Kubeflow, Secret, Step, Volume
 
 
 def make_platform_spec(pipeline_spec: dict[str, Any], settings: Kubeflow) -> dict[str, Any]:
-    """The PlatformSpec of a pipeline, as JSON.
+    """Makes the PlatformSpec of a pipeline, as JSON.
 
     Args:
-        pipeline_spec: Names the executor of each stage.
-        settings: What the stages are given.
+        pipeline_spec: PipelineSpec, which names the executor of each stage.
+        settings: Volume, secrets and placement of the stages.
     """
     executors = {
         component["executorLabel"]: _executor(settings, settings.step(name))

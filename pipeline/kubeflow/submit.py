@@ -1,4 +1,4 @@
-"""Hands a compiled pipeline to a Kubeflow Pipelines server: to be run once, or by a schedule."""
+"""Submits a compiled pipeline to a Kubeflow Pipelines server, to run once or on a schedule."""
 
 import tempfile
 import warnings
@@ -27,14 +27,14 @@ def submit(
     Args:
         compiled: The pipeline.
         host: URL of KFP's API, e.g. http://localhost:8080 behind a port-forward.
-        token: Sent as a bearer token; it is written nowhere.
-        namespace: Of the experiment, where KFP serves several users.
+        token: Bearer token of the requests; it is written nowhere.
+        namespace: Namespace of the experiment, where KFP serves several users.
         service_account: Kubernetes account of the stages; the server's default if None.
-        cron: Six fields, the first of them seconds: a run at each of these times (UTC) instead of
-            one now. A run that is due while one is at work waits; those missed are left out.
+        cron: Schedule of six fields, the first of them seconds, in UTC; None runs once now. A run
+            that is due during another one waits; missed runs are skipped.
 
     Returns:
-        What was made, in one line.
+        One line that names the run or the schedule.
 
     Raises:
         ConfigError: If `host` is no URL or `cron` has not six fields.
@@ -84,7 +84,7 @@ def submit(
 
 
 def _require_health(host: str, token: str | None) -> None:
-    """Asks once what KFP's client asks five times, in half a minute, before it gives up."""
+    """Asks once for the server's health; KFP's client asks five times in half a minute."""
     import urllib3
 
     headers = {"Authorization": f"Bearer {token}"} if token else {}

@@ -1,4 +1,4 @@
-"""The lines and tables that a run shows on the terminal."""
+"""Lines and tables of a run on the terminal."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,7 +15,7 @@ from taskroute.schemas.run_record import RunRecord, Stage
 
 
 def print_stage(console: Console, record: RunRecord, seconds: float) -> None:
-    """Prints the line of the last stage, with its unrounded time, and what it has to tell."""
+    """Prints the line of the last stage, with its unrounded time, and its alerts or notes."""
     stage = record.stages[-1]
     console.print(_stage_line(stage, seconds))
     match stage.name:
@@ -43,13 +43,13 @@ def print_outcome(
     best_aucs: Mapping[str, float],
     seconds: float,
 ) -> None:
-    """Prints the table of tasks, the verdict, and where model, figures and report are.
+    """Prints the table of tasks, the verdict, and the paths of model, figures and report.
 
     Args:
         console: The terminal.
         record: The record of a run whose stages have ended.
         paths: Paths of the run.
-        best_aucs: The AUC no model can pass, by task, where it is known.
+        best_aucs: Highest AUC that any model can reach, by task, where it is known.
         seconds: Time of the run.
     """
     verdict = record.verdict or Verdict(blessed=False, summary="", gates=())
@@ -134,7 +134,7 @@ def _number(value: float | None, digits: int) -> str:
 
 
 def _short(path: str | Path) -> str:
-    """The path as a person would type it from here."""
+    """Path relative to the working folder, where it lies below."""
     try:
         return str(Path(path).relative_to(Path.cwd()))
     except ValueError:

@@ -72,7 +72,8 @@ def add_outcome(record: RunRecord, stages: Mapping[str, "StageRun"]) -> None:
     )
     record.exit_code = 0 if verdict.blessed else NOT_BLESSED
     if not serves:
-        # Said before all else: a candidate that is no better is daily business, this is a fault.
+        # Comes before the gate's verdict: a candidate that is no better is daily business, this is
+        # a fault.
         record.exit_code = SERVING_CHECK_FAILED
     pushed = stages["ModelPusher"].output("pushed_model")
     if pushed.get_int_custom_property("pushed"):
@@ -81,7 +82,7 @@ def add_outcome(record: RunRecord, stages: Mapping[str, "StageRun"]) -> None:
 
 
 def write_alerts(record: RunRecord, changes: DayChanges | None, root: Path) -> None:
-    """Replaces the alert file; `changes` is None until the run comes to DayMonitor."""
+    """Replaces the alert file; `changes` is None until the run reaches DayMonitor."""
     AlertFile(
         name=record.name,
         run=record.started,
@@ -93,7 +94,7 @@ def write_alerts(record: RunRecord, changes: DayChanges | None, root: Path) -> N
 
 
 def _texts(artifact: "Artifact", names: tuple[str, ...]) -> dict[str, str]:
-    """Those of an artifact's properties that it has."""
+    """Text properties of an artifact, without missing ones."""
     return {
         name: artifact.get_string_custom_property(name)
         for name in names
@@ -102,7 +103,7 @@ def _texts(artifact: "Artifact", names: tuple[str, ...]) -> dict[str, str]:
 
 
 def _rows_read(stage: str, rows: Mapping[str, int]) -> int | None:
-    """Rows that a stage reads, for its rate; None where it reads none."""
+    """Number of rows that a stage reads, for its rate; None where it reads none."""
     match stage:
         case "LogExampleGen" | "StatisticsGen" | "Transform" | "DayMonitor":
             return sum(rows.values())
@@ -111,6 +112,6 @@ def _rows_read(stage: str, rows: Mapping[str, int]) -> int | None:
     return None
 
 
-def _candidate(measured: MeasuredSlice) -> SliceMetrics:
-    tasks = {name: task.candidate for name, task in measured.tasks.items()}
-    return SliceMetrics(column=measured.column, value=measured.value, tasks=tasks)
+def _candidate(measured_slice: MeasuredSlice) -> SliceMetrics:
+    tasks = {name: task.candidate for name, task in measured_slice.tasks.items()}
+    return SliceMetrics(column=measured_slice.column, value=measured_slice.value, tasks=tasks)

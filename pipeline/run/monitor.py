@@ -1,4 +1,4 @@
-"""`taskroute monitor`: training-serving skew, of the rows that a server sees from the last run's.
+"""`taskroute monitor`: training-serving skew, between a serving log and the last run's log.
 
 No TensorFlow and no training: the serving log is counted in the cells that DayMonitor kept.
 """
@@ -45,12 +45,12 @@ def monitor(config: RecommenderConfig, root: Path, serving_log: str) -> tuple[Ju
     """Compares a serving log with the log of the last run, prints and writes the alerts.
 
     Args:
-        config: That of the last run; the serving log has its features and its format.
+        config: Config of the last run; the serving log has its features and its format.
         root: The pipeline root.
-        serving_log: A file, or a pattern of files.
+        serving_log: File, or pattern of files.
 
     Returns:
-        All that was judged, alerts first.
+        All judged changes, alerts first.
 
     Raises:
         ConfigError: If no run has ended here, or it was of other features.
@@ -60,10 +60,10 @@ def monitor(config: RecommenderConfig, root: Path, serving_log: str) -> tuple[Ju
     paths = RunPaths(root.resolve(), config.name)
     run, folder = _last_run(paths)
     changes, tables = DayChanges.read(folder), read_tables(folder)
-    found, num_rows = _count(config, changes, serving_log)
-    judged = judge(
-        {span: select(counted, SERVING_SIGNALS) for span, counted in tables.items()},
-        {serving_log: select(found, SERVING_SIGNALS)},
+    serving_tables, num_rows = _count(config, changes, serving_log)
+    serving_changes = judge(
+        {span: select(one, SERVING_SIGNALS) for span, one in tables.items()},
+        {serving_log: select(serving_tables, SERVING_SIGNALS)},
         config.monitoring,
         changes.histograms,
         config.evaluation.confidence,
@@ -73,9 +73,9 @@ def monitor(config: RecommenderConfig, root: Path, serving_log: str) -> tuple[Ju
         run=run,
         made=datetime.now(UTC).isoformat(timespec="seconds"),
         now=serving_log,
-        judged=num_judged(judged),
-        changes=judged,
-        alerts=alerts_of(judged),
+        judged=num_judged(serving_changes),
+        changes=serving_changes,
+        alerts=alerts_of(serving_changes),
     )
     alerts.write(paths.root)
     console = Console(highlight=False)
@@ -87,12 +87,12 @@ def monitor(config: RecommenderConfig, root: Path, serving_log: str) -> tuple[Ju
         markup=False,
         soft_wrap=True,
     )
-    refuse_changes(judged)
-    return judged
+    refuse_changes(serving_changes)
+    return serving_changes
 
 
 def _last_run(paths: RunPaths) -> tuple[str, Path]:
-    """When it started, and the folder in which it kept what it counted."""
+    """Start of the last run, and the folder of its counts."""
     record = RunRecord.find(paths.root)
     if record is None or _CHANGES not in record.artifacts:
         raise ConfigError(
@@ -103,12 +103,12 @@ def _last_run(paths: RunPaths) -> tuple[str, Path]:
 
 
 def _count(config: RecommenderConfig, changes: DayChanges, serving_log: str) -> tuple[Tables, int]:
-    """The tables of the serving log, and its rows."""
+    """Counts the serving log: its tables, and its number of rows."""
     columns = feature_columns(config)
     by_column = {histogram.column: histogram for histogram in changes.histograms}
     for column in columns:
-        known = by_column.get(column.name)
-        if known is None or (known.terms is None) != (column.kind == "number"):
+        histogram = by_column.get(column.name)
+        if histogram is None or (histogram.terms is None) != (column.kind == "number"):
             raise ConfigError(
                 f"the last run did not read the column '{column.name}' as this config does; run "
                 "the pipeline with it first"

@@ -12,7 +12,7 @@ from taskroute.schemas.source import Source
 
 @dataclass(frozen=True)
 class RunPaths:
-    """The folders of one pipeline root."""
+    """Files and folders of one pipeline root."""
 
     root: Path
     name: str
@@ -27,7 +27,7 @@ class RunPaths:
 
     @property
     def serving(self) -> Path:
-        """The folder that a model server watches: a folder a version."""
+        """Folder that a model server watches: one folder for each version."""
         return self.root / "serving" / self.name
 
     @property
@@ -40,12 +40,12 @@ class RunPaths:
 
     @property
     def alerts(self) -> Path:
-        """Changes in the newest span, as the last run found them."""
+        """File of changes in the newest span, from the last run."""
         return AlertFile.path(self.root)
 
     @property
     def serving_alerts(self) -> Path:
-        """Changes in a serving log, as the last `taskroute monitor` found them."""
+        """File of changes in a serving log, from the last `taskroute monitor`."""
         return ServingAlertFile.path(self.root)
 
     @property
@@ -54,7 +54,7 @@ class RunPaths:
 
 
 def absolute_source(config: RecommenderConfig, data_folder: Path) -> Source:
-    """The config's source with paths that no longer depend on the working folder."""
+    """Source of the config with paths that no longer depend on the working folder."""
     source = config.source
     paths = {"path": source.path, "test_path": source.test_path}
     absolute = {

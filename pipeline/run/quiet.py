@@ -1,4 +1,4 @@
-"""Keeps the noise of TensorFlow, Beam and absl out of sight: it goes to a file."""
+"""Sends the noise of TensorFlow, Beam and absl to a file."""
 
 import os
 import sys
@@ -12,10 +12,10 @@ from rich.console import Console
 
 @contextmanager
 def quiet(log: Path, *, verbose: bool) -> Iterator[Console]:
-    """Sends everything that is printed to `log`, except through the console it yields.
+    """Sends all prints to `log`, except those through the yielded console.
 
     The redirection is of the process's descriptors 1 and 2, since native libraries print too.
-    Python's warnings are ignored. Afterwards all is as it was. With `verbose` nothing is changed.
+    Python's warnings are ignored. Both end with the context; `verbose` changes nothing.
     """
     if verbose:
         yield Console(highlight=False)
@@ -33,7 +33,7 @@ def quiet(log: Path, *, verbose: bool) -> Iterator[Console]:
 
 @contextmanager
 def _redirected(descriptor: int, target: int) -> Iterator[None]:
-    """Lets a descriptor of the process write elsewhere for a while."""
+    """Points a descriptor of the process to another one for a while."""
     sys.stdout.flush()
     sys.stderr.flush()
     original = os.dup(descriptor)

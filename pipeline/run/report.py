@@ -1,9 +1,9 @@
-"""The page of a run on this machine.
+"""Page of a run on this machine.
 
-It is written by `run` after the stages and not by one of them: it shows their times and why one of
-them stopped the run, and a stage that is skipped because nothing changed would leave the page of
-an older run. A runner without `last_run.json` has the component RunReport, which makes the same
-page from artifacts alone.
+`run` writes the page after the stages, and none of the stages does: the page shows their times and
+the reason of a stop, and a stage that is skipped because nothing changed would leave the page of an
+older run. A runner without `last_run.json` has the component RunReport, which makes the same page
+from artifacts alone.
 """
 
 from dataclasses import replace
@@ -34,7 +34,7 @@ _FOR_IMPORTANCE = (
 
 
 def package_versions() -> dict[str, str]:
-    """Versions of the packages that a run's result depends on."""
+    """Versions of the packages that decide a run's result."""
     return {"Python": python_version(), **{name: version(name) for name in _PACKAGES}}
 
 
@@ -59,16 +59,16 @@ def report(run: Path, output: Path | None, importance_rows: int | None, repeats:
 
     Args:
         run: A pipeline root, or its last_run.json.
-        output: Where it goes; where the run put it by default.
-        importance_rows: Of the test split, to measure permutation importance on; None shows what
-            an earlier call has measured of this run, if any.
-        repeats: How often each column is dealt out anew for that.
+        output: File of the page; the file of the run by default.
+        importance_rows: Number of rows of the test split to measure permutation importance on; None
+            shows the importance that an earlier call measured, if any.
+        repeats: Number of permutations of each column.
 
     Returns:
         The file.
 
     Raises:
-        UserError: If there is no run, or what it left cannot be understood or is gone.
+        UserError: If there is no run, or its artifacts cannot be understood or are gone.
     """
     path = RunRecord.path(run) if run.is_dir() else run
     try:
@@ -97,7 +97,7 @@ def read_run(record: RunRecord, root: Path) -> ReportData:
     serving_log = ServingAlertFile.find(root)
     if serving_log is not None and serving_log.run != record.started:
         serving_log = None
-    measured = _importance_path(record, root)
+    importance = _importance_path(record, root)
     return replace(
         data,
         started=record.started,
@@ -108,8 +108,8 @@ def read_run(record: RunRecord, root: Path) -> ReportData:
         spans=record.spans,
         bad_rows=record.bad_rows.reasons,
         serving_changes=serving_log.changes if serving_log else (),
-        importance=Importance.model_validate_json(measured.read_bytes())
-        if measured.is_file()
+        importance=Importance.model_validate_json(importance.read_bytes())
+        if importance.is_file()
         else None,
         pushed_version=record.pushed_version,
         serving_version=pointer.version if pointer else None,
@@ -119,7 +119,7 @@ def read_run(record: RunRecord, root: Path) -> ReportData:
 
 
 def _folders(record: RunRecord, root: Path) -> dict[str, str]:
-    """Those under the root are kept relative to it, so that a root can be moved."""
+    """Folders of artifacts; the record has paths relative to the root, so that it can be moved."""
     return {name: str(root / folder) for name, folder in record.artifacts.items()}
 
 
@@ -138,13 +138,13 @@ def _measure(
     with quiet(root / "logs" / "importance.log", verbose=False):
         from taskroute.components.report.exported_model import measure_importance
 
-        found = measure_importance(data.config, *paths, num_rows=num_rows, repeats=repeats)
-    write_whole(_importance_path(record, root), found.model_dump_json(indent=1) + "\n")
-    return found
+        importance = measure_importance(data.config, *paths, num_rows=num_rows, repeats=repeats)
+    write_whole(_importance_path(record, root), importance.model_dump_json(indent=1) + "\n")
+    return importance
 
 
 def _page_path(record: RunRecord, root: Path) -> Path:
-    # As the log of the run is named; a colon is no part of a file name everywhere.
+    # Named like the log of the run; some file systems allow no colon in a name.
     started = record.started.partition("+")[0].replace(":", "-")
     return root / "reports" / f"{started}.html"
 

@@ -1,7 +1,7 @@
-"""`taskroute retrain`: the newest span, on from the model that serves, pushed only if it passes.
+"""`taskroute retrain`: trains on from the served version on the newest span, pushes if it passes.
 
-It is made for a scheduler: it does nothing where the span was trained, it says what it did in one
-line of JSON, and whatever goes wrong, what serves now goes on serving.
+The command is made for a scheduler: it does nothing if the span was trained before, and prints its
+verdict in one line of JSON; after any failure the served version stays.
 """
 
 import contextlib
@@ -32,7 +32,7 @@ from taskroute.schemas.source import Source
 from taskroute.schemas.warm_start import WarmStartRecord
 from taskroute.schemas.whole_files import write_whole
 
-# The file to which a job of GitHub's Actions writes its summary.
+# File of the summary of a GitHub Actions job.
 _SUMMARY_VARIABLE = "GITHUB_STEP_SUMMARY"
 
 _OUTCOMES: dict[int, Outcome] = {
@@ -53,21 +53,21 @@ def retrain(
     verbose: bool = False,
     only_json: bool = False,
 ) -> RetrainVerdict:
-    """Trains on the newest complete span's window, unless that was done, and pushes what passes.
+    """Trains on the newest complete window, unless trained before, and pushes a model that passes.
 
     Args:
-        config: Its source has spans.
-        data_folder: Where relative paths of the config's source start.
+        config: Config whose source has spans.
+        data_folder: Folder in which relative paths of the config's source start.
         root: The pipeline root.
-        span: The window's last span, in place of the newest complete one.
+        span: Last span of the window; the newest complete one by default.
         verbose: Whether to let TensorFlow and Beam print.
-        only_json: Prints the verdict and nothing else.
+        only_json: Whether to print the verdict only.
 
     Returns:
         The verdict, which was also printed and written.
 
     Raises:
-        Exception: What stopped it; its verdict was printed and written, too.
+        Exception: Reason of the stop; its verdict was printed and written, too.
     """
     start = time.perf_counter()
     paths = RunPaths(root.resolve(), config.name)
@@ -96,13 +96,13 @@ def retrain(
     finally:
         if verdict is not None:
             pointer = registry.latest(paths.serving)
-            found = {
+            update = {
                 "first_span": first,
                 "last_span": last,
                 "version": pointer and pointer.version,
                 "seconds": round(time.perf_counter() - start, 1),
             }
-            verdict = verdict.model_copy(update=found)
+            verdict = verdict.model_copy(update=update)
             _write(verdict, paths)
             click.echo(verdict.model_dump_json())
     return verdict
@@ -127,7 +127,7 @@ def _source(config: RecommenderConfig, data_folder: Path, span: str | None) -> S
 def _already_trained(
     config: RecommenderConfig, paths: RunPaths, window: tuple[str | None, str | None]
 ) -> RetrainVerdict | None:
-    """The verdict where a model of this config and window was pushed before."""
+    """Verdict where a model of this config and window was pushed before, else None."""
     model_config = config.part(ModelConfig)
     for version, folder in registry.warm_starts(paths.serving).items():
         record = WarmStartRecord.find(folder)
@@ -170,13 +170,13 @@ def _train(
 
 
 def _metrics(record: RunRecord) -> dict[str, dict[str, dict[str, float | None]]]:
-    """The metrics that gates judge, by task, or else the first that is defined."""
+    """Metrics by task: those that gates judge, or else the first defined one."""
     gates = record.verdict.gates if record.verdict else ()
     metrics: dict[str, dict[str, dict[str, float | None]]] = {}
-    for task, found in record.metrics.items():
-        defined = [name for name, value in found.values.items() if value is not None]
-        judged = [gate.metric for gate in gates if gate.task == task]
-        for name in dict.fromkeys(judged or defined[:1]):
+    for task, candidate in record.metrics.items():
+        defined = [name for name, value in candidate.values.items() if value is not None]
+        gated = [gate.metric for gate in gates if gate.task == task]
+        for name in dict.fromkeys(gated or defined[:1]):
             baseline = next(
                 (
                     gate.baseline
@@ -185,13 +185,13 @@ def _metrics(record: RunRecord) -> dict[str, dict[str, dict[str, float | None]]]
                 ),
                 None,
             )
-            values = {"candidate": found.values.get(name), "baseline": baseline}
+            values = {"candidate": candidate.values.get(name), "baseline": baseline}
             metrics.setdefault(task, {})[name] = values
     return metrics
 
 
 def _write(verdict: RetrainVerdict, paths: RunPaths) -> None:
-    """Adds the verdict to last_run.json, and its text to the summary of a job."""
+    """Adds the verdict to last_run.json, and its Markdown to the summary of a job."""
     try:
         last_run = json.loads(paths.last_run.read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -205,7 +205,7 @@ def _write(verdict: RetrainVerdict, paths: RunPaths) -> None:
 
 
 def _markdown(verdict: RetrainVerdict) -> str:
-    """The verdict for people."""
+    """Verdict as Markdown, for people."""
     window = f", {verdict.first_span} to {verdict.last_span}" if verdict.last_span else ""
     lines = [
         f"### {verdict.name}: {verdict.outcome.replace('_', ' ')}",

@@ -1,4 +1,4 @@
-"""`taskroute rollback`: the version before the one that serves serves again."""
+"""`taskroute rollback`: serves the version before the served one again."""
 
 from pathlib import Path
 
@@ -8,7 +8,7 @@ from taskroute.schemas.recommender import load_config
 
 
 def roll_back(name_or_config: str, root: Path | None) -> str:
-    """Rolls back and says so in one sentence.
+    """Rolls back and returns the outcome in one sentence.
 
     Args:
         name_or_config: Name of a recommender, or the path of its config.

@@ -31,18 +31,18 @@ def run(
     best_aucs: Mapping[str, float] | None = None,
     warm_start: bool = False,
 ) -> RunRecord:
-    """Runs the pipeline and prints a line a stage, a table of tasks, and where the model is.
+    """Runs the pipeline; prints a line for each stage, a table of tasks and the path of the model.
 
     Args:
         config: The config to run.
         data_folder: Folder in which relative paths of the config's source start.
         root: The pipeline root: artifacts, metadata, logs and served models.
         verbose: Whether to let TensorFlow and Beam print.
-        best_aucs: The AUC no model can pass, by task, where it is known.
+        best_aucs: Highest AUC that any model can reach, by task, where it is known.
         warm_start: Whether the training goes on from the served version.
 
     Returns:
-        The record that was also written to `last_run.json`; its `exit_code` is 0, 4 or 5.
+        Record of the run, also written to `last_run.json`; its `exit_code` is 0, 4 or 5.
 
     Raises:
         UserError: The reason that stopped the run; the record is written all the same.
@@ -62,7 +62,7 @@ def run(
     fingerprint = log_fingerprint(source)
     with locked(paths.lock), quiet(log, verbose=verbose) as console:
         start = time.perf_counter()
-        write_alerts(record, None, paths.root)  # those that are there are of an older run
+        write_alerts(record, None, paths.root)  # the existing file is of an older run
         try:
             _run_stages(config, source, fingerprint, paths, record, console, warm_start=warm_start)
         except Exception as error:
@@ -79,7 +79,7 @@ def run(
 
 
 def log_fingerprint(source: Source) -> str:
-    """Changes when a file that `source` reads does."""
+    """Fingerprint of the files that `source` reads: changes when one of them does."""
     files = spans.files_of(source, spans.read_window(source))
     if source.test_path is not None:
         files = [*files, *log_files.list_files(source.test_path)]
@@ -123,7 +123,7 @@ def _run_stages(
 
 
 def _write_page(record: RunRecord, paths: RunPaths, console: Console) -> None:
-    """Whatever goes wrong with the page, the run went as it did."""
+    """Writes the page; a failure does not change the run's outcome."""
     try:
         record.report = str(write_page(record, paths.root))
     except Exception as error:

@@ -1,4 +1,4 @@
-"""The gate's verdict as a person reads it."""
+"""Table of the gate's verdict for the terminal."""
 
 from collections.abc import Sequence
 
@@ -19,11 +19,11 @@ _MARKS = {True: "[green]passed[/green]", False: "[red]failed[/red]", None: "[dim
 
 
 def verdict_lines(gates: Sequence[GateVerdict], most: int = 15) -> list[str]:
-    """A header and a line a rule, the failed ones first, with rich's markup.
+    """Header and a line for each rule, failed ones first, with rich's markup.
 
     Args:
         gates: Verdicts of single rules.
-        most: Rules shown; a last line counts the others.
+        most: Number of rules shown; a last line counts the others.
     """
     if not gates:
         return []
@@ -49,7 +49,7 @@ def verdict_lines(gates: Sequence[GateVerdict], most: int = 15) -> list[str]:
 def _cells(gate: GateVerdict) -> tuple[str, ...]:
     interval = ""
     if gate.low is not None:
-        # Of the difference where that is judged, else of the candidate's value.
+        # Interval of the difference where a rule judges it, else of the candidate's value.
         signed = "+" if gate.rule.startswith("may lose") else ""
         interval = f"{gate.low:{signed}.4f} to {gate.high:{signed}.4f}"
     return (

@@ -1,7 +1,7 @@
 """`taskroute serve`: TensorFlow Serving's two interfaces on a laptop, for clients and tests.
 
 Predict and GetModelMetadata over gRPC, and the REST form. One version, no batching, no reloading:
-for traffic there is TensorFlow Serving itself (docs/serving.md).
+production traffic needs TensorFlow Serving itself (docs/serving.md).
 """
 
 import asyncio
@@ -34,15 +34,15 @@ _MAX_REQUEST_BYTES = 256 << 20
 
 
 class RequestError(Exception):
-    """The request cannot be answered: what is wrong with it, in one sentence."""
+    """Reason in one sentence why a request cannot be answered."""
 
 
 class NotServedError(RequestError):
-    """There is no such model, version or signature here."""
+    """Request for a model, version or signature that is not served."""
 
 
 class LoadedModel:
-    """A SavedModel in memory, called by signature and named arrays."""
+    """SavedModel in memory, called by signature and named arrays."""
 
     def __init__(self, model: ExportedModel):
         self.name, self.version = model.info.name, model.version
@@ -60,14 +60,14 @@ class LoadedModel:
         }
 
     def predict(
-        self, signature: str, arrays: Mapping[str, np.ndarray], wanted: tuple[str, ...] = ()
+        self, signature: str, arrays: Mapping[str, np.ndarray], names: tuple[str, ...] = ()
     ) -> dict[str, np.ndarray]:
         """Runs a signature.
 
         Args:
-            signature: Its name; "" is `serving_default`.
-            arrays: By input name.
-            wanted: Names of outputs; all if empty.
+            signature: Name of the signature; "" is `serving_default`.
+            arrays: Inputs by name.
+            names: Names of outputs; all if empty.
 
         Raises:
             RequestError: If the inputs do not fit the signature, or the model refuses them.
@@ -96,13 +96,13 @@ class LoadedModel:
             raise RequestError(f"signature {signature} cannot parse an input") from error
         except (tf.errors.OpError, ValueError) as error:
             raise RequestError(str(error).splitlines()[0]) from error
-        unknown = [name for name in wanted if name not in values]
+        unknown = [name for name in names if name not in values]
         if unknown:
             raise RequestError(f"there is no output {unknown[0]}; there are {sorted(values)}")
-        return {name: value for name, value in values.items() if not wanted or name in wanted}
+        return {name: value for name, value in values.items() if not names or name in names}
 
     def specs(self, signature: str) -> dict[str, tf.TensorSpec]:
-        """The inputs of a signature by name.
+        """Inputs of a signature by name.
 
         Raises:
             NotServedError: If there is no such signature.
@@ -116,14 +116,14 @@ class LoadedModel:
     def require(self, name: str, version: int | None) -> None:
         """Raises NotServedError if this is another model or version."""
         if name != self.name or version not in (None, self.version):
-            asked = name if version is None else f"{name}, version {version}"
+            model = name if version is None else f"{name}, version {version}"
             raise NotServedError(
-                f"{asked} is not served here; {self.name}, version {self.version}, is"
+                f"{model} is not served here; {self.name}, version {self.version}, is"
             )
 
 
 class PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
-    """The gRPC interface; its other methods answer UNIMPLEMENTED."""
+    """gRPC interface; its other methods answer UNIMPLEMENTED."""
 
     def __init__(self, model: LoadedModel):
         self._model = model
@@ -141,8 +141,8 @@ class PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
                 raise RequestError(f"an input is no tensor: {error}") from error
             response = predict_pb2.PredictResponse()
             signature = request.model_spec.signature_name or "serving_default"
-            wanted = tuple(request.output_filter)
-            for name, value in self._model.predict(signature, arrays, wanted).items():
+            names = tuple(request.output_filter)
+            for name, value in self._model.predict(signature, arrays, names).items():
                 response.outputs[name].CopyFrom(tf.make_tensor_proto(value))
             self._fill(response.model_spec, signature)
             return response
@@ -175,7 +175,7 @@ class PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
 
 
 def metadata(model: LoadedModel) -> get_model_metadata_pb2.GetModelMetadataResponse:
-    """What a client may know of the model."""
+    """Description of the model for clients: name, version and signatures."""
     signatures = get_model_metadata_pb2.SignatureDefMap()
     for name, definition in model.signature_defs.items():
         signatures.signature_def[name].CopyFrom(definition)
@@ -228,11 +228,11 @@ async def serve(
     """Serves until SIGINT or SIGTERM.
 
     Args:
-        model: What is served.
+        model: Model to serve.
         host: Address to listen on.
-        port: Of gRPC; 0 takes a free one.
-        rest_port: Of REST; 0 takes a free one.
-        on_ready: Called with both ports once they answer.
+        port: Port of gRPC; 0 takes a free one.
+        rest_port: Port of REST; 0 takes a free one.
+        on_ready: Callback that gets both ports once they answer.
 
     Raises:
         OSError: If a port is taken.
@@ -283,7 +283,7 @@ def _or_status(answer: Callable[[], Any], context: grpc.ServicerContext) -> Any:
 
 
 def _answer_json(model: LoadedModel, body: bytes) -> dict[str, Any]:
-    """From the body of a `:predict` to its answer, by rows or by columns as the request is."""
+    """Answers the body of a `:predict`, by rows or by columns as the request is."""
     try:
         content = json.loads(body)
     except ValueError as error:
@@ -339,7 +339,7 @@ def _array(name: str, value: Any, specs: Mapping[str, tf.TensorSpec]) -> np.ndar
 
 
 def _texts(value: Any) -> Any:
-    """Text as bytes, however deep; `{"b64": ...}` is bytes already."""
+    """Encodes texts at any depth as bytes; `{"b64": ...}` is bytes already."""
     match value:
         case list():
             return [_texts(part) for part in value]
@@ -351,6 +351,6 @@ def _texts(value: Any) -> Any:
 
 
 def _json_numbers(values: np.ndarray) -> list[Any]:
-    """JSON has no NaN: it is given as text, as TensorFlow Serving does."""
+    """Numbers for JSON, which has no NaN: it becomes text, as in TensorFlow Serving."""
     numbers = values.tolist()
     return [x if math.isfinite(x) else str(x) for x in numbers]

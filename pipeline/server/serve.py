@@ -1,4 +1,4 @@
-"""`taskroute serve`: finds the model, says where it answers, serves."""
+"""`taskroute serve`: finds the model, prints its addresses, serves it."""
 
 import asyncio
 import os

@@ -1,4 +1,4 @@
-"""`taskroute serve-check`: whether an exported model serves, and how fast."""
+"""`taskroute serve-check`: checks whether an exported model serves, and how fast."""
 
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from taskroute.schemas.serving_check import ServingReport
 
 
 def serve_check(folder: Path) -> int:
-    """Tries the model in `folder` and prints what came of it; the exit code is 0 or 5."""
+    """Checks the model in `folder` and prints the results; the exit code is 0 or 5."""
     model = find_model(folder)
     console = Console(highlight=False)
     with console.status(f"trying {model.info.name}, version {model.version}"):

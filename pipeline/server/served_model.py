@@ -10,7 +10,7 @@ from taskroute.schemas.serving import ModelInfo
 
 @dataclass(frozen=True)
 class ExportedModel:
-    """A SavedModel of ours; `version` is the name of its folder, 1 where that is no number."""
+    """SavedModel of taskroute; `version` is the name of its folder, 1 if that is no number."""
 
     folder: Path
     version: int
@@ -18,7 +18,7 @@ class ExportedModel:
 
 
 def find_model(folder: Path) -> ExportedModel:
-    """The model in `folder`: a SavedModel, or a serving folder, of which what it points to.
+    """Finds the model in `folder`: a SavedModel, or the served version of a serving folder.
 
     Raises:
         ConfigError: If there is none, or it was not exported by taskroute.

@@ -62,9 +62,12 @@ def test_the_component_gives_a_model_and_its_run():
 def test_a_training_of_its_own_process_is_told_what_to_call_and_where_its_job_is():
     assert make().exec_properties["run_fn"] == "somewhere.run_fn"
     component = make(separate_process=True)
-    assert component.exec_properties["run_fn"] == "taskroute.components.trainer.apart.run_fn"
+    assert (
+        component.exec_properties["run_fn"]
+        == "taskroute.components.trainer.separate_process.run_fn"
+    )
     job = {"run_fn": "somewhere.run_fn", "job": "root/training/job.json"}
-    assert options(component)["apart"] == job
+    assert options(component)["separate_process"] == job
 
 
 def test_a_warm_start_names_the_serving_folder():

@@ -131,7 +131,7 @@ def test_a_digest_changes_with_a_file_of_the_stage(tmp_path, monkeypatch, stage,
 
 def test_another_strategy_trains_by_the_same_function(tmp_path):
     trainer = make_stages(tmp_path, training={"strategy": "mirrored"})["Trainer"]
-    assert "components.trainer.apart" in trainer.exec_properties["run_fn"]
+    assert "components.trainer.separate_process" in trainer.exec_properties["run_fn"]
     named = dotted_names(str(trainer.exec_properties["custom_config"]))
     assert ROOT / "models/trainer.py" in closure(named).values()
 

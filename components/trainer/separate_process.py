@@ -1,12 +1,12 @@
 """Trains in a process of its own: the chief of a cluster, or one that has the GPUs to itself.
 
 TensorFlow joins a cluster only before it has run anything, so the stages' own process cannot. The
-chief's stage leaves a job, a JSON file that says what is trained from where to where; each of the
-other workers is started by hand, or by what runs the cluster, with its own `TF_CONFIG`:
+chief's stage writes a job, a JSON file with the arguments of the training; each of the other
+workers is started by hand, or by the cluster's scheduler, with its own `TF_CONFIG`:
 
-    python -m taskroute.components.trainer.apart ROOT/training/job.json
+    python -m taskroute.components.trainer.separate_process ROOT/training/job.json
 
-It waits for the job, trains along and ends with it. All of them must see the same files.
+A worker waits for the job, trains along and ends with it. All workers must see the same files.
 """
 
 import importlib
@@ -39,32 +39,33 @@ _FIELDS = (
 
 
 def run_fn(fn_args: "FnArgs") -> None:
-    """In the place of the `run_fn` that `custom_config` names: calls it in another process.
+    """Calls the `run_fn` that `custom_config` names in another process.
 
     Args:
-        fn_args: Its `custom_config` holds `apart`: `run_fn`, a dotted path, and `job`, a file.
+        fn_args: Arguments of the training; `separate_process` in `custom_config` holds `run_fn`, a
+            dotted path, and `job`, a file.
 
     Raises:
-        RuntimeError: If that process fails.
+        RuntimeError: If the other process fails.
     """
-    job = Path(fn_args.custom_config["apart"]["job"])
+    job = Path(fn_args.custom_config["separate_process"]["job"])
     write_whole(job, json.dumps({name: getattr(fn_args, name) for name in _FIELDS}))
     try:
         program = [sys.executable, "-m", __name__, str(job), str(os.getpid())]
-        ended = subprocess.run(program, check=False)
+        code = subprocess.run(program, check=False).returncode
     finally:
         job.unlink()
-    if ended.returncode:
-        raise RuntimeError(f"the training's process ended with {ended.returncode}; see the log")
+    if code:
+        raise RuntimeError(f"the training's process ended with {code}; see the log")
 
 
 def work(job: Path, parent: int | None = None) -> None:
-    """Waits for a job and does it.
+    """Waits for a job and runs its training.
 
     Args:
-        job: The file.
-        parent: The process whose end is the end of this one, too: it would train on and write
-            beside the next run's training.
+        job: File of the job.
+        parent: Process to end with: left alone, this one would train on and write beside the next
+            run's training.
     """
     environment.prepare()
     if parent is not None:
@@ -72,7 +73,7 @@ def work(job: Path, parent: int | None = None) -> None:
     while not job.exists():
         time.sleep(0.5)
     fn_args = SimpleNamespace(**json.loads(job.read_text()))
-    module, _, name = fn_args.custom_config["apart"]["run_fn"].rpartition(".")
+    module, _, name = fn_args.custom_config["separate_process"]["run_fn"].rpartition(".")
     getattr(importlib.import_module(module), name)(fn_args)
 
 

@@ -1,4 +1,4 @@
-"""The process that trains apart from the stages' own."""
+"""Training in a process of its own."""
 
 import json
 import os
@@ -10,15 +10,15 @@ from types import SimpleNamespace
 
 import pytest
 
-from taskroute.components.trainer import apart
+from taskroute.components.trainer import separate_process
 
-# A module whose `run_fn` says what it was told, and whose `stall` ends only by force.
+# A module whose `run_fn` writes its arguments, and whose `stall` ends only by force.
 _TRAINER = """
 import json, pathlib, time
 
 def run_fn(fn_args):
     folder = pathlib.Path(fn_args.model_run_dir)
-    (folder / "told.json").write_text(json.dumps(vars(fn_args)))
+    (folder / "arguments.json").write_text(json.dumps(vars(fn_args)))
 
 def fail(fn_args):
     raise SystemExit(7)
@@ -35,9 +35,9 @@ def fn_args(tmp_path, monkeypatch):
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
 
     def make(function):
-        told = {
+        options = {
             "run_fn": f"trainer_of_a_test.{function}",
-            "job": str(tmp_path / "training" / apart.JOB_FILE),
+            "job": str(tmp_path / "training" / separate_process.JOB_FILE),
         }
         return SimpleNamespace(
             train_files=["a"],
@@ -46,7 +46,7 @@ def fn_args(tmp_path, monkeypatch):
             serving_model_dir="d",
             model_run_dir=str(tmp_path),
             hyperparameters=None,
-            custom_config={"apart": told},
+            custom_config={"separate_process": options},
             something_else=object(),
         )
 
@@ -54,40 +54,40 @@ def fn_args(tmp_path, monkeypatch):
 
 
 def test_the_function_is_called_in_another_process_with_what_it_needs(fn_args, tmp_path):
-    apart.run_fn(fn_args("run_fn"))
-    told = json.loads((tmp_path / "told.json").read_text())
-    assert (told["train_files"], told["transform_graph_path"]) == (["a"], "c")
+    separate_process.run_fn(fn_args("run_fn"))
+    arguments = json.loads((tmp_path / "arguments.json").read_text())
+    assert (arguments["train_files"], arguments["transform_graph_path"]) == (["a"], "c")
     assert not list((tmp_path / "training").iterdir())
 
 
 def test_its_failure_is_the_stages(fn_args, tmp_path):
     with pytest.raises(RuntimeError, match="ended with 7"):
-        apart.run_fn(fn_args("fail"))
+        separate_process.run_fn(fn_args("fail"))
     assert not list((tmp_path / "training").iterdir())
 
 
 def test_a_worker_that_comes_early_waits_for_the_job(fn_args, tmp_path):
-    job = tmp_path / "training" / apart.JOB_FILE
-    worker = subprocess.Popen([sys.executable, "-m", apart.__name__, str(job)])
+    job = tmp_path / "training" / separate_process.JOB_FILE
+    worker = subprocess.Popen([sys.executable, "-m", separate_process.__name__, str(job)])
     time.sleep(1)
     assert worker.poll() is None
     job.parent.mkdir()
     beside = job.with_suffix(".tmp")
-    fields = {name: getattr(fn_args("run_fn"), name) for name in apart._FIELDS}
+    fields = {name: getattr(fn_args("run_fn"), name) for name in separate_process._FIELDS}
     beside.write_text(json.dumps(fields))
     os.replace(beside, job)
     assert worker.wait(timeout=60) == 0
-    assert (tmp_path / "told.json").exists()
+    assert (tmp_path / "arguments.json").exists()
 
 
 def test_it_ends_with_the_process_that_started_it(fn_args, tmp_path):
     job = tmp_path / "job.json"
-    fields = {name: getattr(fn_args("stall"), name) for name in apart._FIELDS}
+    fields = {name: getattr(fn_args("stall"), name) for name in separate_process._FIELDS}
     job.write_text(json.dumps(fields))
     program = f"""
 import os, subprocess, sys
 worker = subprocess.Popen(
-    [sys.executable, "-m", {apart.__name__!r}, {str(job)!r}, str(os.getpid())]
+    [sys.executable, "-m", {separate_process.__name__!r}, {str(job)!r}, str(os.getpid())]
 )
 print(worker.pid, flush=True)
 worker.wait()
