@@ -84,7 +84,7 @@ def main() -> None:
 
 
 def auc(labels: np.ndarray, scores: np.ndarray) -> float:
-    """By ranks; ties are no matter here."""
+    """AUC by ranks; ties do not matter here."""
     ranks = np.empty(len(scores))
     ranks[np.argsort(scores)] = np.arange(1, len(scores) + 1)
     positives = labels.sum()

@@ -42,10 +42,10 @@ TELLING = ("category", "genres", "creator", "country", "user_age", "age_band")
 
 
 def make_variants(num_terms: Mapping[str, int]) -> dict[str, dict[str, Any]]:
-    """By name, what is in the place of fields of the demo's config.
+    """Variants by name: fields that replace those of the demo's config.
 
     Args:
-        num_terms: Of each feature whose ids are compared.
+        num_terms: Number of terms of each feature whose ids are compared.
     """
     few = {name: round(SHARE * count) for name, count in num_terms.items()}
 
@@ -147,7 +147,7 @@ class Timed:
 
 
 def table_megabytes(ranker: MultiTaskRanker) -> float:
-    """Of all tables and their accumulators."""
+    """Bytes of all tables and their accumulators."""
     numbers = sum(table.shape.num_elements() for table in ranker.embedding.tables.values())
     return 8 * numbers / 1e6
 

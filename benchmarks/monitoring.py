@@ -105,7 +105,7 @@ def _clicks_lost(share: float) -> Change:
 
 
 def _watching_comes_late(table: pa.Table, random: np.random.Generator) -> pa.Table:
-    """What was watched in the last six hours of the day is not in the log yet."""
+    """Drops the watch times of the last six hours of the day, as a late log would."""
     return _where(table, "watch_seconds", np.asarray(table["hour"]) >= 18, None)
 
 

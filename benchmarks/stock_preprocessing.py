@@ -1,4 +1,4 @@
-"""What `taskroute.models.preprocessing` does, by TFT's analyzers: the other side of comparisons.
+"""Preprocessing by TFT's analyzers: the reference of `taskroute.models.preprocessing`.
 
 It reads tf.Examples of TFX's CsvExampleGen too: whole numbers as int64, lists as one text.
 """

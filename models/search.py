@@ -152,7 +152,7 @@ class _Search:
     # The weights.
 
     def _train_batches(self) -> Iterator[Batch]:
-        """What is left of this pass."""
+        """Batches that remain of this pass."""
         dataset = self.train(self.progress.train_pass).skip(self.progress.train_batches)
         for batch in dataset:
             self.progress.train_batches += 1
@@ -212,7 +212,7 @@ class _Search:
             )
 
     def _credits(self, samples: np.ndarray, rewards: np.ndarray) -> np.ndarray:
-        """What each block's choice is credited with, less a baseline: (M, K).
+        """Reward of each block's choice, less a baseline: (M, K).
 
         A block is credited with the parts of the reward that it can reach in its sample: the
         other parts do not depend on its choice, and would only add noise.
@@ -237,7 +237,7 @@ class _Search:
         self.progress.baseline = now.tolist()
 
     def _rewards(self, routes: np.ndarray, batch: Batch) -> np.ndarray:
-        """What routes earn on the batch with the present weights, by part: (M, T + 1).
+        """Rewards of routes on the batch with the present weights, by part: (M, T + 1).
 
         The parts, whose sum is the reward, are the tasks and the penalty of the budget.
         """

@@ -1,4 +1,4 @@
-"""What a served model takes and gives, as Markdown tables."""
+"""Inputs and outputs of a served model, as Markdown tables."""
 
 from taskroute.models.export import SERVING_DEFAULT, input_specs
 from taskroute.schemas.columns import feature_columns

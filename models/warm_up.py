@@ -1,4 +1,4 @@
-"""What lies beside the graph of an exported model: warm-up requests and what they must score."""
+"""Files beside the graph of an exported model: warm-up requests and the scores they must get."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -52,7 +52,7 @@ def write_serving_files(
     requests: Mapping[str, Mapping[str, tf.Tensor]],
     scores: Mapping[str, tf.Tensor],
 ) -> None:
-    """Writes, into `assets.extra` of the SavedModel at `path`, what its servers need.
+    """Writes the files that servers need into `assets.extra` of the SavedModel at `path`.
 
     `tf_serving_warmup_requests` holds a request for each signature and batch size. Where there are
     fewer rows than that, they begin anew: row i of a request has the scores of row i modulo their
@@ -61,9 +61,9 @@ def write_serving_files(
 
     Args:
         path: Folder of the SavedModel.
-        info: What the model says of itself.
-        requests: By signature, its inputs by name for the same rows.
-        scores: By output, what the trainer's own ranker gives for them, float32 (rows,).
+        info: Description of the model.
+        requests: Inputs by name, by signature, for the same rows.
+        scores: Scores of the trainer's own ranker by output, float32 (rows,).
     """
     folder = Path(path) / "assets.extra"
     folder.mkdir(exist_ok=True)

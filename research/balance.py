@@ -1,4 +1,4 @@
-"""What each balancer does to two tasks whose gradients conflict, and what its step costs.
+"""Effect of each balancer on two tasks whose gradients conflict, and the cost of its step.
 
 Run: python research/balance.py [--rows N] [--epochs N] [--seeds N] [--kinds a,b].
 A log in memory: `often` is 1 in three rows of ten, `rarely` in three of a hundred, and the two read

@@ -1,4 +1,4 @@
-"""What was measured of task relatedness: its records, and how they read.
+"""Records of the task relatedness experiments, and their tables.
 
 No TensorFlow here: the tables of a finished run take no time.
 """

@@ -45,7 +45,7 @@ def draw_data(family: TaskFamily, num_rows: int, seed: int) -> Data:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a training left at the evaluation with the lowest validation error.
+    """Result of a training at the evaluation with the lowest validation error.
 
     `error` is the squared error against the truth, the mean over tasks; a constant prediction has
     1. `validation` is against noisy labels. `routing` holds the trunk's matrices.

@@ -46,7 +46,7 @@ class Log:
 
     Attributes:
         config: Among the examples.
-        tasks: Of the config; all of them where none is named.
+        tasks: Tasks of the config; all of them where none is named.
         search_batch: Validation rows that judge a route of mtnas.
     """
 

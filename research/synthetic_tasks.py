@@ -19,14 +19,14 @@ _NODES, _NODE_WEIGHTS = np.polynomial.hermite_e.hermegauss(150)
 
 @dataclass(frozen=True)
 class TaskFamily:
-    """What the worlds of a family have in common.
+    """Settings that the worlds of a family share.
 
     Args:
         num_tasks: In all groups together.
         num_groups: Groups of equal size.
         relatedness: Cosine p of the directions of a group's first task and each other one; two
             others have p^2.
-        width: Of the input.
+        width: Width of the input.
         noise: Standard deviation of what is added to a standardised label.
         waves: "drawn": frequencies and phases from N(0, 1), anew for each group, as Tang et al.
             (2020) do; "fixed": 1, 2, ..., 10 and 0, 1, 4, ..., 81 for all, as Maziarz et al. do.

@@ -318,7 +318,7 @@ def measure_routes(results: Results, seeds: Sequence[int]) -> None:
 
 
 def task_routes(routing: Sequence[np.ndarray], config: trunks.Trunk) -> np.ndarray:
-    """Which parts each task uses directly, 0 or 1: (tasks, parts)."""
+    """Parts that each task uses directly, 0 or 1: (tasks, parts)."""
     matrices = routing if config.kind == "gumbel_matrix" else routing[-1:]
     return np.concatenate([matrix > 0 for matrix in matrices], axis=1).astype(float)
 

@@ -56,7 +56,7 @@ def draw(distribution: str, rows: int, seed: int) -> tuple[dict[str, np.ndarray]
 
 
 def measure(distribution: str, seed: int, rows: int, epochs: int) -> dict[str, tuple[float, float]]:
-    """By loss, the bias over all rows and the worst one of a fifth."""
+    """Bias over all rows and the worst one of a fifth, by loss."""
     config = ModelConfig.model_validate(
         {
             "features": [{"name": name, "kind": "dense"} for name in ("x", "z")],

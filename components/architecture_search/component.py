@@ -53,7 +53,7 @@ class ArchitectureSearch(base_component.BaseComponent):
             search_fn: Dotted path of the function that searches: it takes `config`, `train_files`,
                 `validation_files`, `transform_graph_path` and `checkpoint`, and returns a
                 `SearchResult` as JSON.
-            config: What that function needs to know of the model, as JSON.
+            config: Config of the model, as JSON.
             checkpoint_folder: Where a search keeps its progress until it has ended, so that the
                 next run goes on where a killed one stopped.
 

@@ -41,12 +41,12 @@ Shard = tuple[str | None, str, int, str]
 
 @dataclass(frozen=True)
 class CountingPlan:
-    """What is counted, and of which rows: plain data, for any worker.
+    """Plan of a count: rows and quantities, as plain data for any worker.
 
     Attributes:
-        counted: What is counted of them.
-        tasks: Whose labels and predictions are counted, if any.
-        transform_graph: Which labels and weights are made with.
+        counted: Quantities to count.
+        tasks: Tasks whose labels and predictions are counted, if any.
+        transform_graph: Folder of the graph that makes labels and weights.
         served: Folder of the model whose predictions are counted, if any.
         every: One row of so many is counted.
     """

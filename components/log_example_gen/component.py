@@ -43,7 +43,7 @@ class LogExampleGen(base_beam_component.BaseBeamComponent):
     Args:
         source: Where the log is, with absolute paths, and how it is split. Of a log in spans
             without a last one, the newest complete one when the step runs is taken.
-        columns: What an example holds; see `taskroute.schemas.columns.raw_columns`.
+        columns: Columns of an example; see `taskroute.schemas.columns.raw_columns`.
         tasks: Their label columns are all among `columns`. Both classes of a binary task must
             occur in the train split.
 

@@ -1,4 +1,4 @@
-"""What a Beam worker does with one part of the log: counts its seconds, or writes its shards."""
+"""Work of a Beam worker on one part of the log: counting its seconds, or writing its shards."""
 
 import uuid
 from dataclasses import asdict, dataclass

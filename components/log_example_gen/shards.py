@@ -17,7 +17,7 @@ class ShardWriter:
 
     Args:
         folder: Where to.
-        split: What the shards are of.
+        split: Split of the shards.
     """
 
     def __init__(self, folder: Path, split: str):

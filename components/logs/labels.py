@@ -42,7 +42,7 @@ def read_labels(
     Args:
         check: Where the rows come from.
         converted: Their columns as `check.convert` makes them.
-        tasks: Those that are not binary have no entry.
+        tasks: All tasks; only binary ones get an entry.
     """
     for column, minimum in _minima(tasks).items():
         check.read(column, partial(_refuse_below, minimum=minimum), converted[column])
@@ -71,8 +71,8 @@ def check_both_classes(counts: Mapping[str, LabelCounts], rows: str = "train row
     """Refuses a label that teaches nothing.
 
     Args:
-        counts: By task.
-        rows: What was counted, for the message.
+        counts: Label counts by task.
+        rows: Name of the counted rows, for the message.
 
     Raises:
         DataError: If a task has no 0, no 1, or no label at all.

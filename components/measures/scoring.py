@@ -33,10 +33,10 @@ Scores = dict[str, npt.NDArray[np.float32]]
 
 @dataclass(frozen=True)
 class ScoringPlan:
-    """What to score, by which models: plain data, for any worker.
+    """Plan of a scoring: tasks and models, as plain data for any worker.
 
     Attributes:
-        tasks: Whose predictions, labels and weights are wanted.
+        tasks: Tasks whose predictions, labels and weights are made.
         candidate: Folder of its SavedModel.
         baseline: Folder of the served one, if any.
         transform_graph: Output of Transform, with the metadata of the raw examples.
@@ -131,7 +131,7 @@ class TaskRowMaker:
     """Joins scores with labels, weights and units.
 
     Args:
-        tasks: Which to make rows of.
+        tasks: Tasks to make rows of.
         transform_graph: Makes labels and weights.
         group_key: Column of the unit; None makes each row its own.
     """
@@ -169,7 +169,7 @@ class TaskRowMaker:
 
         Args:
             batch: Raw examples.
-            scores: Of each model, by output, (B,); a model need not have every task.
+            scores: Scores of each model by output, (B,); a model need not have every task.
             hashes: (B,), of the rows.
 
         Raises:

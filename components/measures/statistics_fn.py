@@ -34,7 +34,7 @@ class TaskStatistics(beam.CombineFn):
     """Adds rows of one task and slice up and measures them.
 
     Args:
-        confidence: Of the intervals.
+        confidence: Confidence level of the intervals.
     """
 
     def __init__(self, confidence: float):
@@ -106,7 +106,7 @@ def run(
 
     Args:
         pipeline: Where it is run.
-        plan: What to score, by which models.
+        plan: Tasks and models.
         files: Shards, each with the number of its rows to check; see `Scorer.read`.
         confidence: Confidence level of the intervals.
         folder: Gets the results.
@@ -134,7 +134,7 @@ def run(
 
 
 def read_results(folder: Path) -> list[MeasuredKey]:
-    """What `run` measured, in the order of columns and values.
+    """Results of `run`, in the order of columns and values.
 
     Raises:
         DataError: If the rows cannot be measured.

@@ -64,8 +64,8 @@ class TaskEvaluator(base_beam_component.BaseBeamComponent):
             model: `Model` whose SavedModel has one output per task in `raw_features` and
                 `serving_default`.
             transform_graph: `TransformGraph` that makes the labels and the weights.
-            tasks: What the model predicts.
-            evaluation: What to measure, and the gates. Without any gate every model is blessed.
+            tasks: Tasks of the model.
+            evaluation: Slices, groups and gates. Without any gate every model is blessed.
             serving: Folder of the model's versions: what its pointer names when the step runs is
                 the baseline. "" where there is nothing to compare with.
 

@@ -62,7 +62,7 @@ def judge(gates: Sequence[Gate], measurements: Measurements) -> Verdict:
 
     Args:
         gates: Bounds on metrics of tasks that were measured.
-        measurements: Of candidate and baseline, with the confidence to decide at.
+        measurements: Metrics of candidate and baseline, with the confidence to decide at.
     """
     cases = [case for gate in gates for case in _cases(gate, measurements)]
     num_losses = sum(case.rule == "may_lose" and not case.has_too_few for case in cases)

@@ -31,13 +31,13 @@ class Executor(trainer.GenericExecutor):
         """Runs the component.
 
         Args:
-            input_dict: That of TFX's Trainer, and `raw_examples`.
-            output_dict: That of TFX's Trainer.
-            exec_properties: Those of TFX's Trainer. `custom_config`, JSON, gains `raw_examples`.
-                In place of `checkpoint_folder` comes `checkpoint`, a folder in it that only a
-                training of the same custom config and examples goes on from, and that is gone when
-                it has ended. `warm_start`, if it is there, is the serving folder; in its place
-                comes the folder of the version that serves now, or None.
+            input_dict: Inputs of TFX's Trainer, and `raw_examples`.
+            output_dict: Outputs of TFX's Trainer.
+            exec_properties: Properties of TFX's Trainer. `custom_config`, JSON, gains
+                `raw_examples`. `checkpoint` replaces `checkpoint_folder`: a folder in it that only
+                a training of the same custom config and examples resumes from, and that is removed
+                at the end. `warm_start`, the serving folder where it is given, is replaced by the
+                folder of the served version, or None.
         """
         key = standard_component_specs.CUSTOM_CONFIG_KEY
         custom_config = json_utils.loads(exec_properties[key])

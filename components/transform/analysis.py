@@ -146,7 +146,7 @@ def _vocabularies(data: DataConfig) -> dict[str, Vocabulary]:
 def _prune(
     merged: tuple[tuple[str, int], TermCounts], vocabularies: Mapping[str, Vocabulary]
 ) -> tuple[str, pa.Table]:
-    """Of the terms of one part, those that may be in the feature's vocabulary."""
+    """Selects the terms of one partition that qualify for the feature's vocabulary."""
     (name, _), part = merged
     return name, most_frequent(part.table(), vocabularies[name])
 

@@ -54,7 +54,7 @@ class Transform(base_beam_component.BaseBeamComponent):
             schema: Their `Schema`.
             preprocessing_fn: Dotted path of the function that maps columns to transformed features.
                 Its `custom_config` holds `data`, and `analysis`, the folder of an `Analysis`.
-            data: What it makes of which columns.
+            data: Features and tasks.
 
         Raises:
             ValueError: If `preprocessing_fn` is no dotted path.

@@ -24,7 +24,7 @@ def write_graph(
 
     Args:
         preprocessing_fn: Maps sparse columns to transformed features; calls no analyzer of TFT.
-        schema: Of the raw examples.
+        schema: Schema of the raw examples.
         folder: Gets the graph, the vocabularies among its assets, and the schemas.
     """
     metadata = dataset_metadata.DatasetMetadata(schema)

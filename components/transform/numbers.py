@@ -65,7 +65,7 @@ class QuantileSketch:
             self._has_values = True
 
     def boundaries(self, num_buckets: int) -> tuple[float, ...]:
-        """What parts the values into buckets, float32; zeros where there are no values, as TFT."""
+        """Bucket boundaries, float32; zeros where there are no values, as TFT."""
         if not self._has_values:
             return (0.0,) * (num_buckets - 1)
         (found,) = self._sketch.GetQuantiles(num_buckets).to_pylist()

@@ -41,10 +41,12 @@ class TrialResult(Config):
     key: str = Field(description="Changes with all that decides the result.")
     seed: int
     epochs: int = 0
-    best_epoch: int = Field(0, description="By validation loss; its weights were measured.")
+    best_epoch: int = Field(
+        0, description="Epoch with the lowest validation loss; its weights were measured."
+    )
     examples: int = Field(0, description="Rows of train that it read, those of every epoch.")
     seconds: float = 0.0
     metrics: dict[str, dict[str, float | None]] = Field(
-        {}, description="By task; null where a metric is undefined."
+        {}, description="Metrics by task; null where one is undefined."
     )
     problem: str = Field("", description="Why it came to nothing, if it did.")

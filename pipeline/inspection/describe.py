@@ -74,7 +74,7 @@ def _ratio(fit: CalibrationFit) -> str:
 
 
 def signature_table(config: RecommenderConfig) -> str:
-    """What a served model of `config` takes and gives, as Markdown."""
+    """Inputs and outputs of a served model of `config`, as Markdown."""
     with quiet(Path(os.devnull), verbose=False):
         from taskroute.models.signature_table import signature_table as table
 

@@ -45,7 +45,7 @@ class Search:
 
     Args:
         config: With its `tuning`.
-        tuning: That part of it.
+        tuning: Its tuning section.
         digests: Digests of the log and the code.
         bench: Runs the trials.
     """
