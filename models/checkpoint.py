@@ -25,7 +25,7 @@ class Checkpoints:
     Args:
         ranker: Built and compiled. Its weights are saved, and so is its optimizer.
         folder: Folder of this work alone: a caller that gives it again must mean the same code,
-            config and data. Workers of one training must all see it; the chief's files are what is kept.
+            config and data. Workers of one training must all see it; the chief's files are kept.
     """
 
     def __init__(self, ranker: MultiTaskRanker, folder: str):
