@@ -28,7 +28,7 @@ from tfx.dsl.components.base.base_component import BaseComponent
 
 from taskroute.components.logs.examples import read_batches
 from taskroute.components.logs.splits import find_cutoffs
-from taskroute.models.dataset import feature_spec, labels_spec, make_dataset
+from taskroute.models.dataset import feature_spec, label_spec, make_dataset
 from taskroute.pipeline.sample_log.sample_log import SampleLogSpec, make_sample_log
 from taskroute.schemas.columns import raw_columns
 from taskroute.schemas.recommender import DataConfig, RecommenderConfig, load_config
@@ -188,7 +188,7 @@ def _transformed(folder: Path, split: str) -> dict[str, np.ndarray]:
     if files[0].endswith(".parquet"):
         (columns,) = make_dataset(files, data, batch_size=1 << 30)
     else:
-        spec = {**feature_spec(data), **labels_spec(data)}
+        spec = {**feature_spec(data), **label_spec(data)}
         records = tf.data.TFRecordDataset(files, "GZIP").batch(1 << 30)
         columns = tf.io.parse_example(next(iter(records)), spec)
     order = np.argsort(columns[ROW].numpy())

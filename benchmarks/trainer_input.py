@@ -119,7 +119,7 @@ def ways(run: SharedData, config: ModelConfig, scratch: Path) -> dict[str, Way]:
     files, raw = (_expand(patterns) for patterns in (run.files("train"), run.raw_files("train")))
     packed, plain = write_tfrecords(files, scratch)
     size = config.training.batch_size
-    spec = {**dataset.feature_spec(config), **dataset.labels_spec(config)}
+    spec = {**dataset.feature_spec(config), **dataset.label_spec(config)}
     layer, raw_spec = transform.transform_features_layer(), transform.raw_feature_spec()
 
     def parse(rows: tf.Tensor) -> dict[str, tf.Tensor]:

@@ -1,4 +1,4 @@
-"""From the config of a balance to its balancer: the one place that names them all."""
+"""Builder of balancers, the one place that names them all."""
 
 from collections.abc import Sequence
 
@@ -30,5 +30,5 @@ def build_balancer(config: balance.Balance, tasks: Sequence[Task]) -> Balancer:
 
 
 def balance_learning_rate(config: balance.Balance) -> float | None:
-    """Learning rate of what the balancer trains beside the model; None where it trains nothing."""
+    """Learning rate of the balancer's own weights; None where it trains none."""
     return getattr(config, "learning_rate", None)

@@ -1,6 +1,6 @@
 """Corrects the probabilities of binary tasks by rising maps of their logits.
 
-A validation split of any size is reduced to sums by bin of the logit, and all is fitted on these.
+The validation split is reduced to sums by bin of the logit, and maps are fitted on these.
 Shape letters: B rows, N bins, K knots.
 """
 
@@ -19,21 +19,21 @@ _BINS, _LARGEST_LOGIT = 8192, 20.0
 _LEAST_SLOPE = 0.05
 _PRIOR = 50.0
 _MOST_GROUPS = 32
-# Expected variance of a group's sum of labels: its rate is known to about a fifth.
+# Expected variance of a group's sum of labels: the standard error of its rate is about a fifth.
 _GROUP_VARIANCE = 25.0
 _TILT = 0.1
 
 
 @dataclass(frozen=True)
 class LogitMap:
-    """A rising, piecewise linear map from logit to logit.
+    """Rising, piecewise linear map from logit to logit.
 
-    It rises strictly in the reals and never falls in float32, so that it turns no order round.
+    It rises strictly in the reals and never falls in float32, so that it preserves every order.
 
     Args:
-        knots: float32 (K,), rising strictly.
-        values: float32 (K,), rising strictly: what the map gives at the knots.
-        slope: That of the map beyond its outermost knots; positive.
+        knots: Logits, strictly rising: float32 (K,).
+        values: Mapped logits at the knots, strictly rising: float32 (K,).
+        slope: Slope of the map beyond its outermost knots; positive.
     """
 
     knots: np.ndarray
@@ -55,7 +55,7 @@ class LogitMap:
 
 
 class LogitSums:
-    """Sums by bin of the logit: the weight of rows, of positive ones, and their logits."""
+    """Sums by bin of the logit: weights of rows, weights of positive rows, weighted logits."""
 
     def __init__(self) -> None:
         self._sums = np.zeros((3, _BINS))
@@ -70,7 +70,7 @@ class LogitSums:
             total += np.bincount(bins, values, minlength=_BINS)
 
     def points(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Of each bin with rows: its mean logit, its weight and the positive part; (N,) each."""
+        """Mean logit, weight and positive weight of each bin with rows; (N,) each."""
         weights, positives, logits = self._sums[:, self._sums[0] > 0]
         return logits / weights, weights, positives
 
@@ -78,16 +78,16 @@ class LogitSums:
 def fit_calibrations(
     ranker: MultiTaskRanker, validation: tf.data.Dataset, calibration: Calibration
 ) -> dict[str, TaskCalibration]:
-    """Makes `ranker` predict calibrated probabilities.
+    """Fits the calibrations of a ranker's binary tasks.
 
     Args:
-        ranker: Trained; gets a `LogitMap` for each binary task that is to be calibrated.
+        ranker: Trained ranker; gets a `LogitMap` for each calibrated task.
         validation: Batches of features, labels and weights that training did not fit.
-        calibration: Decides how.
+        calibration: Config of the method for each task.
 
     Returns:
-        Corrections by calibrated task. A task of which validation has no row stays as it is and is
-        left out.
+        Corrections by calibrated task. A task without validation rows stays as it is and is left
+        out.
     """
     binary = [task for task in ranker.tasks if task.kind == "binary"]
     tasks = [task for task in binary if calibration.method_of(task.name) != "none"]
@@ -99,7 +99,7 @@ def fit_calibrations(
         for task in tasks:
             columns = (logits[task.name], batch[task.label_key], batch[task.weight_key])
             sums[task.name].add(*(column.numpy() for column in columns))
-    found, maps = {}, {}
+    fits, maps = {}, {}
     for task in tasks:
         points = sums[task.name].points()
         if not len(points[0]):
@@ -107,31 +107,31 @@ def fit_calibrations(
         method = calibration.method_of(task.name)
         rise = fit_platt(*points) if method == "platt" else fit_isotonic(*points)
         maps[task.name] = rise
-        found[task.name] = TaskCalibration(
+        fits[task.name] = TaskCalibration(
             method=method,
             knots=len(rise.knots),
-            before=_fit_of(*points),
-            after=_fit_of(_mapped(rise, points[0]), *points[1:]),
+            before=_measure_fit(*points),
+            after=_measure_fit(_apply(rise, points[0]), *points[1:]),
         )
     ranker.calibrations = maps
-    return found
+    return fits
 
 
 def fit_platt(logits: np.ndarray, weights: np.ndarray, positives: np.ndarray) -> LogitMap:
-    """The line of largest likelihood of the labels, on the logit.
+    """Fits a line on the logit, by maximum likelihood of the labels.
 
-    The model knows the rates from more rows than validation has: slope and value at the mean logit
-    have normal priors around no correction, that weigh as much as rows of a summed variance of 50
-    (docs/serving.md). With thousands of rows they are not felt; with few positives the line stays
-    near the logit. The slope is positive: 0.05 where the fit would have it lower.
+    The model learned the rates from more rows than validation has: slope and value at the mean
+    logit have normal priors around no correction, with the weight of rows of a summed variance of
+    50 (docs/serving.md). With few positives the line stays near the logit; with thousands of rows
+    the priors do not matter. The slope is at least 0.05.
 
     Reference: Platt, "Probabilistic Outputs for Support Vector Machines", 1999, Eq. 1; the priors
     are ours.
 
     Args:
-        logits: (N,) of bins of rows.
-        weights: (N,) of these rows.
-        positives: (N,): the part of it with label 1.
+        logits: Mean logits of bins, (N,).
+        weights: Weights of the bins, (N,).
+        positives: Weights of the rows with label 1, (N,).
     """
     middle = float(np.average(logits, weights=weights))
     inputs = np.stack([logits - middle, np.ones_like(logits)])
@@ -165,51 +165,51 @@ def fit_platt(logits: np.ndarray, weights: np.ndarray, positives: np.ndarray) ->
 
 
 def fit_isotonic(logits: np.ndarray, weights: np.ndarray, positives: np.ndarray) -> LogitMap:
-    """A rising curve through the rates of groups of rows, by pooling adjacent violators.
+    """Fits a rising curve through the rates of groups of rows, by pooling adjacent violators.
 
-    The groups, at most 32, are of equal expected variance, so that the rate of each is equally
-    well known. Pooled groups would tie; a tenth of Platt's line in the curve keeps it rising. Its
-    mean prediction is that of the line, and beyond the outermost groups it goes on with its slope.
+    The groups, at most 32, have equal expected variance, so that their rates are equally certain.
+    Pooled groups would tie; a tenth of Platt's line in the curve keeps it rising. The curve has the
+    mean prediction of the line, and the slope of the line beyond the outermost groups.
 
     Reference: Zadrozny and Elkan, "Transforming Classifier Scores into Accurate Multiclass
     Probability Estimates", KDD 2002, section 3; groups, line and interpolation are ours.
 
     Args:
-        logits: (N,) of bins of rows, rising.
-        weights: (N,) of these rows.
-        positives: (N,): the part of it with label 1.
+        logits: Mean logits of bins, rising, (N,).
+        weights: Weights of the bins, (N,).
+        positives: Weights of the rows with label 1, (N,).
     """
     line = fit_platt(logits, weights, positives)
-    line_rates = expit(_mapped(line, logits))
+    line_rates = expit(_apply(line, logits))
     variances = weights * line_rates * (1 - line_rates)
-    reached = np.cumsum(variances)
-    count = int(np.clip(reached[-1] // _GROUP_VARIANCE, 1, _MOST_GROUPS))
-    groups = np.minimum(((reached - variances / 2) * (count / reached[-1])).astype(int), count - 1)
+    totals = np.cumsum(variances)
+    count = int(np.clip(totals[-1] // _GROUP_VARIANCE, 1, _MOST_GROUPS))
+    groups = np.minimum(((totals - variances / 2) * (count / totals[-1])).astype(int), count - 1)
     group_weights, group_positives, expected = (
         np.bincount(groups, values, minlength=count)
         for values in (weights, positives, weights * line_rates)
     )
-    held = group_weights > 0
+    has_rows = group_weights > 0
     # Not the mean logit: rates are no straight line of it, and groups in the tails are wide.
-    group_values = logit(expected[held] / group_weights[held])
+    group_values = logit(expected[has_rows] / group_weights[has_rows])
     knots = ((group_values - line.values[0]) / line.slope + line.knots[0]).astype(np.float32)
-    group_rates = group_positives[held] / group_weights[held]
-    least = 0.5 / max(group_weights[held].min(), 1.0)
-    rising = isotonic_regression(group_rates, weights=group_weights[held]).x
+    group_rates = group_positives[has_rows] / group_weights[has_rows]
+    least = 0.5 / max(group_weights[has_rows].min(), 1.0)
+    rising = isotonic_regression(group_rates, weights=group_weights[has_rows]).x
     rates = np.clip(rising, least, 1 - least)
     values = (1 - _TILT) * logit(rates) + _TILT * group_values
     rises = np.append(True, (np.diff(knots) > 0) & (np.diff(values.astype(np.float32)) > 0))
     curve = LogitMap(knots[rises], values[rises].astype(np.float32), line.slope)
-    outputs, shift = _mapped(curve, logits), 0.0
+    outputs, shift = _apply(curve, logits), 0.0
     for _ in range(50):
-        found = expit(outputs + shift)
-        step = weights @ (line_rates - found) / (weights @ (found * (1 - found)))
+        rates = expit(outputs + shift)
+        step = weights @ (line_rates - rates) / (weights @ (rates * (1 - rates)))
         shift += np.clip(step, -1, 1)
     return LogitMap(curve.knots, curve.values + np.float32(shift), line.slope)
 
 
-def _fit_of(logits: np.ndarray, weights: np.ndarray, positives: np.ndarray) -> CalibrationFit:
-    """Calibration and log loss of logits; arguments are values of bins."""
+def _measure_fit(logits: np.ndarray, weights: np.ndarray, positives: np.ndarray) -> CalibrationFit:
+    """Measures calibration and log loss of bins."""
     losses = weights * np.logaddexp(0, logits) - positives * logits
     total = positives.sum()
     return CalibrationFit(
@@ -218,10 +218,10 @@ def _fit_of(logits: np.ndarray, weights: np.ndarray, positives: np.ndarray) -> C
     )
 
 
-def _mapped(chosen: LogitMap, logits: np.ndarray) -> np.ndarray:
-    """As `chosen` maps, in float64."""
-    if len(chosen.knots) == 1:
-        return chosen.slope * (logits - chosen.knots[0]) + chosen.values[0]
-    first, last = chosen.knots[[0, -1]]
+def _apply(rise: LogitMap, logits: np.ndarray) -> np.ndarray:
+    """Maps logits in float64."""
+    if len(rise.knots) == 1:
+        return rise.slope * (logits - rise.knots[0]) + rise.values[0]
+    first, last = rise.knots[[0, -1]]
     beyond = np.minimum(logits - first, 0) + np.maximum(logits - last, 0)
-    return np.interp(logits, chosen.knots, chosen.values) + chosen.slope * beyond
+    return np.interp(logits, rise.knots, rise.values) + rise.slope * beyond

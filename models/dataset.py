@@ -1,4 +1,4 @@
-"""Transformed examples in batches, as the ranker reads them."""
+"""Batches of transformed examples for the ranker."""
 
 from collections.abc import Sequence
 
@@ -9,13 +9,13 @@ from taskroute.schemas.features import DenseFeature, ListFeature, missing_key
 from taskroute.schemas.recommender import DataConfig
 from taskroute.schemas.training import NegativeSampling
 
-# Most of them fall away before they make batches.
+# Negative sampling drops most of them before they are batched.
 _SAMPLED_ROWS = 8192
 _PREFETCHED = 4
 
 
 def feature_spec(data: DataConfig) -> dict[str, tf.io.FixedLenFeature | tf.io.RaggedFeature]:
-    """How the transformed features of `data` are parsed."""
+    """Parsing spec of the transformed features of `data`."""
     spec: dict[str, tf.io.FixedLenFeature | tf.io.RaggedFeature] = {}
     for feature in data.features:
         match feature:
@@ -29,8 +29,8 @@ def feature_spec(data: DataConfig) -> dict[str, tf.io.FixedLenFeature | tf.io.Ra
     return spec
 
 
-def labels_spec(data: DataConfig) -> dict[str, tf.io.FixedLenFeature]:
-    """How the labels and weights of `data` are parsed."""
+def label_spec(data: DataConfig) -> dict[str, tf.io.FixedLenFeature]:
+    """Parsing spec of the labels and weights of `data`."""
     keys = [key for task in data.tasks for key in (task.label_key, task.weight_key)]
     return {key: tf.io.FixedLenFeature([], tf.float32) for key in keys}
 
@@ -43,31 +43,29 @@ def make_dataset(
     shuffle_seed: int | None = None,
     negative_sampling: NegativeSampling | None = None,
 ) -> tf.data.Dataset:
-    """Batches of features, labels and weights by key.
+    """Makes batches of features, labels and weights by key.
 
     Args:
         patterns: File patterns of Transform's Parquet files.
-        data: What they hold.
+        data: Config of their columns.
         batch_size: Rows in a batch; the last one may be smaller.
         shuffle_seed: Shuffles files and rows anew in each epoch, repeatably; None keeps the order.
-        negative_sampling: Which rows to leave out, drawn anew in each epoch, repeatably. Those of
-            them that stay weigh as many times more in all other tasks: their losses keep their
-            expectation. A task that is `trained_where` the sampled one is has none of these rows.
+        negative_sampling: Leaves out negative rows of a task, drawn anew in each epoch, repeatably.
+            Rows that stay get a larger weight in all other tasks, so that their losses keep their
+            expectation. A task that is `trained_where` the sampled one is has no such rows.
 
     Returns:
         A dataset of one pass.
     """
     files = sorted(path for pattern in patterns for path in tf.io.gfile.glob(pattern))
-    spec = {**feature_spec(data), **labels_spec(data)}
-    if negative_sampling is None:
-        dataset = read_batches(files, spec, batch_size=batch_size, shuffle_seed=shuffle_seed)
-    else:
-        size = max(batch_size, _SAMPLED_ROWS)
-        dataset = read_batches(files, spec, batch_size=size, shuffle_seed=shuffle_seed)
+    spec = {**feature_spec(data), **label_spec(data)}
+    size = batch_size if negative_sampling is None else max(batch_size, _SAMPLED_ROWS)
+    dataset = read_batches(files, spec, batch_size=size, shuffle_seed=shuffle_seed)
+    if negative_sampling is not None:
         dataset = _sample_negatives(dataset, data, negative_sampling, shuffle_seed or 0)
         dataset = dataset.rebatch(batch_size)
-    # A tuned dataset has a thread that sleeps for 10 ms, 20 ms and so on, and who ends a pass may
-    # have to wait until it wakes: as long again as the pass took. Nothing here gains by tuning.
+    # Autotuning has a thread that sleeps for 10 ms, 20 ms and so on, and the end of a pass may wait
+    # for it as long as the pass took. Nothing here gains by tuning.
     options = tf.data.Options()
     options.autotune.enabled = False
     return dataset.prefetch(_PREFETCHED).with_options(options)
@@ -86,8 +84,8 @@ def _sample_negatives(
         draws = tf.random.stateless_uniform(tf.shape(labels), tf.stack([number, seed]))
         kept = tf.where(~is_negative | (draws < sampling.keep))[:, 0]
         factors = tf.where(is_negative, 1 / sampling.keep, 1.0)
-        weighed = {key: batch[key] * factors for key in others}
-        return {name: tf.gather(values, kept) for name, values in {**batch, **weighed}.items()}
+        reweighted = {key: batch[key] * factors for key in others}
+        return {name: tf.gather(values, kept) for name, values in {**batch, **reweighted}.items()}
 
     return tf.data.Dataset.zip((dataset, seeds)).map(
         sample, num_parallel_calls=2, deterministic=True

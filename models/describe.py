@@ -1,4 +1,4 @@
-"""What a ranker costs: parameters and arithmetic, part by part."""
+"""Costs of a ranker: parameters and arithmetic, part by part."""
 
 from collections.abc import Iterator, Mapping
 
@@ -13,11 +13,11 @@ from taskroute.schemas.training_record import PartCost
 def describe(
     ranker: MultiTaskRanker, trunk: Trunk | CompactTrunk | None = None
 ) -> tuple[PartCost, ...]:
-    """The parts in the order of computation, then their sum as `total`.
+    """Costs of the parts in the order of computation, then their sum as `total`.
 
     Args:
-        ranker: Built.
-        trunk: What is in the place of the ranker's own trunk, such as a compacted one.
+        ranker: Ranker, once built.
+        trunk: Replacement of the ranker's own trunk, such as a compacted one.
     """
     trunk = trunk or ranker.trunk
     interactions = {"interaction": ranker.interaction} if ranker.interaction.macs() else {}

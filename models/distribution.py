@@ -1,8 +1,8 @@
-"""Who trains: one device, all GPUs of a machine, or the workers of a cluster.
+"""Distribution of training: one device, all GPUs of a machine, or the workers of a cluster.
 
-A batch of the config is the batch of all replicas together. Every worker reads all rows, in the
-same order, and keeps its share of each batch: a step then sees the rows that it would see on one
-device, none twice and none left out. Reading is the smaller part of the work.
+The config's batch size is that of all replicas together. Every worker reads all rows, in the same
+order, and keeps its share of each batch: a step sees the same rows as on one device. Reading is the
+smaller part of the work.
 """
 
 import functools
@@ -19,10 +19,10 @@ from taskroute.schemas.training import Training
 
 @contextmanager
 def distributed(training: Training) -> Iterator[tf.distribute.Strategy]:
-    """The scope of the strategy, and the precision, that the config names.
+    """Enters the scope of the config's strategy, with its precision.
 
-    `mirrored` uses every GPU that is visible, or the CPU. `multi_worker` reads `TF_CONFIG` and
-    waits for the other workers; TensorFlow must not have run anything before.
+    `mirrored` uses every visible GPU, or the CPU. `multi_worker` reads `TF_CONFIG` and
+    waits for the other workers; TensorFlow must not have run an op before.
 
     Raises:
         ConfigError: If a batch cannot be shared out evenly.
@@ -53,19 +53,19 @@ def distributed(training: Training) -> Iterator[tf.distribute.Strategy]:
             tf.config.optimizer.set_jit("")
 
 
-def shared_out(dataset: tf.data.Dataset, batch_size: int) -> tf.data.Dataset:
-    """A dataset for `fit` whose batches are dealt out to the replicas.
+def share_batches(dataset: tf.data.Dataset, batch_size: int) -> tf.data.Dataset:
+    """Splits the batches of a dataset between the replicas.
 
     Args:
-        dataset: Batches of `batch_size` rows, the same ones in every worker.
-        batch_size: A multiple of the number of replicas.
+        dataset: Batches of `batch_size` rows, the same in every worker.
+        batch_size: Multiple of the number of replicas.
     """
     strategy = tf.distribute.get_strategy()
     replicas = strategy.num_replicas_in_sync
     if replicas == 1:
         return dataset
 
-    def of_worker(context: tf.distribute.InputContext) -> tf.data.Dataset:
+    def worker_dataset(context: tf.distribute.InputContext) -> tf.data.Dataset:
         first, step = context.input_pipeline_id, context.num_input_pipelines
 
         def share(batch: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
@@ -73,18 +73,18 @@ def shared_out(dataset: tf.data.Dataset, batch_size: int) -> tf.data.Dataset:
 
         return dataset.map(share).rebatch(batch_size // replicas)
 
-    return strategy.distribute_datasets_from_function(of_worker)
+    return strategy.distribute_datasets_from_function(worker_dataset)
 
 
 def replica_mean(value: tf.Tensor) -> tf.Tensor:
-    """The mean of a scalar over the replicas, in each of them."""
+    """Mean of a scalar over the replicas."""
     if tf.distribute.get_strategy().num_replicas_in_sync == 1:
         return value
     return tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.MEAN, value)
 
 
 def is_chief() -> bool:
-    """Whether this process is the one that writes; to be asked within the strategy's scope."""
+    """Whether this process writes the results; call it within the strategy's scope."""
     resolver = tf.distribute.get_strategy().cluster_resolver
     if resolver is None or not resolver.cluster_spec().as_dict():
         return True
@@ -94,7 +94,7 @@ def is_chief() -> bool:
 
 
 def own_folder(folder: str) -> str:
-    """Where this process writes what the chief writes to `folder`: elsewhere, unless it is it.
+    """Folder that this process writes to: `folder` for the chief, else a temporary one.
 
     All workers save together, since a value may be a mean over them.
     """
@@ -103,5 +103,5 @@ def own_folder(folder: str) -> str:
 
 @functools.cache
 def _temporary_folder() -> tempfile.TemporaryDirectory[str]:
-    """Removed when the process ends."""
+    """Temporary folder that is removed when the process ends."""
     return tempfile.TemporaryDirectory(prefix="taskroute-worker-")

@@ -12,7 +12,7 @@ import tensorflow as tf
 import tf_keras as keras
 
 from taskroute.models.checkpoint import Checkpoints
-from taskroute.models.distribution import shared_out
+from taskroute.models.distribution import share_batches
 from taskroute.models.ranker import MultiTaskRanker
 from taskroute.models.step_loop import StepLoop, step_loop
 from taskroute.models.training_log import TrainingLog
@@ -83,11 +83,11 @@ def fit(
         if progress.epochs:
             checkpoints.load(_name(progress.epochs))
         log = stack.enter_context(TrainingLog(log_dir, progress.history))
-        seen = shared_out(validation, validation_batch_size(training))
+        seen = share_batches(validation, validation_batch_size(training))
         steps = step_loop(ranker.train_step), step_loop(ranker.test_step)
         while progress.epochs < training.epochs and not _is_over(progress, training):
             epoch = progress.epochs
-            rows = shared_out(train(epoch), training.batch_size)
+            rows = share_batches(train(epoch), training.batch_size)
             logs = _one_epoch(ranker, steps, (rows, seen), epoch)
             logs |= ranker.end_epoch(logs)
             log.write(epoch, logs)

@@ -1,4 +1,4 @@
-"""From an interaction's config to its layer: the one place that names them all."""
+"""Builder of interaction layers, the one place that names them all."""
 
 from typing import Any
 
@@ -15,10 +15,10 @@ from taskroute.schemas import interactions
 def build_interaction(
     config: interactions.Interaction | None, embedding: FeatureEmbedding
 ) -> Interaction:
-    """Makes the layer that `config` describes, for what `embedding` gives.
+    """Makes the layer that `config` describes, for the output of `embedding`.
 
-    As the embeddings it computes in float32 whatever the precision of the trunk: products need the
-    range, and all of them together are a small part of the arithmetic.
+    It computes in float32, like the embeddings, whatever the precision of the trunk: products need
+    the range, and are a small part of the arithmetic.
     """
     common: dict[str, Any] = {"name": "interaction", "dtype": "float32"}
     match config:

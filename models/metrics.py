@@ -1,4 +1,4 @@
-"""Metrics that run inside the graph, while the ranker is fitted."""
+"""Metrics inside the training graph."""
 
 from typing import Any
 
@@ -12,8 +12,8 @@ _RANGE = 16.0
 class LogitAuc(keras.metrics.Metric):
     """Area under the ROC curve from a histogram of logits.
 
-    8,192 bins of logits in [-16, 16] for each class; ties within a bin count one half. Against
-    `keras.metrics.AUC`, whose thresholds lie on the probability, rare tasks keep their resolution.
+    8,192 bins of logits in [-16, 16] for each class; ties within a bin count one half. Rare tasks
+    keep their resolution, unlike in `keras.metrics.AUC` with its thresholds on the probability.
     The result is 0.5 while one class is absent.
     """
 
@@ -29,8 +29,8 @@ class LogitAuc(keras.metrics.Metric):
         scaled = (logits + _RANGE) * (_NUM_BINS / (2 * _RANGE))
         bins = tf.cast(tf.clip_by_value(scaled, 0, _NUM_BINS - 1), tf.int32)
         added = [
-            tf.math.unsorted_segment_sum(weights * of_class, bins, _NUM_BINS)
-            for of_class in (1 - labels, labels)
+            tf.math.unsorted_segment_sum(weights * is_class, bins, _NUM_BINS)
+            for is_class in (1 - labels, labels)
         ]
         self.counts.assign_add(tf.stack(added))
 

@@ -1,12 +1,12 @@
 """Entry point of Transform: from log columns to ids, numbers, labels and weights.
 
 Feature and label logic exist here and nowhere else: the graph traced from `preprocessing_fn` also
-runs inside the served model. What it needs of the train split has been found before, in one pass
-over all features, and is read here from an `Analysis` and its vocabularies.
+runs inside the served model. Facts of the train split come from an `Analysis` and its vocabularies,
+made before in one pass over all features.
 
-Ids: 0 is a missing value; then the terms or buckets; then the OOV buckets of a vocabulary. Terms of
-a feature that shares another's ids are looked up in the other's vocabulary, or hashed as the other.
-A feature with a table has hashes for ids, and with a vocabulary its OOV buckets come first.
+Ids: 0 is a missing value; then the terms or buckets; then the OOV buckets of a vocabulary. A
+feature that shares another's ids uses the other's vocabulary or hashes. A feature with a table has
+hashes for ids, and with a vocabulary its OOV buckets come first.
 """
 
 import functools
@@ -43,14 +43,14 @@ def preprocessing_fn(
     """Maps raw columns to transformed features. Calls no analyzer of TFT.
 
     Args:
-        inputs: One sparse tensor (B, values) a column: string, or float32 for numbers.
-        custom_config: `data` holds the `DataConfig` as JSON; `analysis` is the folder of an
+        inputs: Sparse tensors (B, values) by column: string, or float32 for numbers.
+        custom_config: Dict of `data`, the `DataConfig` as JSON, and `analysis`, the folder of an
             `Analysis` and its vocabularies.
 
     Returns:
-        By feature name: int64 (B,) ids; sparse int64 ids for features of lists, of which a sequence
-        has the last `max_length`; float32 (B,) numbers, each with its missing flag. By label and
-        weight key of each task: float32 (B,).
+        Features by name: int64 (B,) ids; sparse int64 ids for lists, the last `max_length` ones for
+        sequences; float32 (B,) numbers, each with its missing flag. Labels and weights by key:
+        float32 (B,).
     """
     data = DataConfig.model_validate_json(custom_config["data"])
     folder = custom_config["analysis"]
@@ -88,19 +88,19 @@ def preprocessing_fn(
 
 
 def _at_most_one(values: tf.SparseTensor, default: int | float) -> tf.Tensor:
-    """(B,) from a sparse (B, at most 1); `default` where there is none."""
+    """Dense (B,) from a sparse (B, at most 1); `default` where there is no value."""
     shape = tf.stack([values.dense_shape[0], tf.ones([], tf.int64)])
     one_wide = tf.SparseTensor(values.indices, values.values, shape)
     return tf.reshape(tf.sparse.to_dense(one_wide, default), [-1])
 
 
 def _last(column: tf.SparseTensor, count: int) -> tf.SparseTensor:
-    """The last `count` values of each row, in their order."""
+    """Keeps the last `count` values of each row."""
     return tf.RaggedTensor.from_sparse(column)[:, -count:].to_sparse()
 
 
 def _tables(data: DataConfig, folder: str) -> dict[str, tf.lookup.StaticVocabularyTable]:
-    """The tables of the features that have a vocabulary, by name."""
+    """Lookup tables of the features with a vocabulary, by name."""
     tables = {}
     for feature in data.features:
         vocabulary = vocabulary_of(feature)
@@ -130,13 +130,13 @@ def _term_ids(
 def _hash_known(
     terms: tf.Tensor, table: tf.lookup.StaticVocabularyTable, num_hashed: int, num_oov: int
 ) -> tf.Tensor:
-    """A vocabulary's terms by hash, so that retraining moves none; any other to its OOV bucket."""
+    """Maps known terms to their hash, so that retraining moves none, others to an OOV bucket."""
     oov_bucket = table.lookup(terms) - (table.size() - num_oov)
     return tf.where(oov_bucket < 0, tft.hash_strings(terms, num_hashed), oov_bucket)
 
 
 def _table(file: str, num_oov: int) -> tf.lookup.StaticVocabularyTable:
-    """From a term to its line; from any other term, by its hash, to one of `num_oov` more ids."""
+    """Makes a table from terms to lines, and from other terms by hash to `num_oov` more ids."""
     index = tf.lookup.TextFileIndex
     lines = tf.lookup.TextFileInitializer(
         file, tf.string, index.WHOLE_LINE, tf.int64, index.LINE_NUMBER
@@ -165,13 +165,13 @@ def _number(column: tf.SparseTensor, feature: DenseFeature, analysis: Analysis) 
 
 
 def _z_scores(values: tf.Tensor, moments: Moments) -> tf.Tensor:
-    """Distances from the mean in standard deviations, or as they are where all values are equal."""
+    """Distances from the mean in standard deviations; undivided where all values are equal."""
     deviation = tf.sqrt(tf.constant(moments.variance, tf.float32))
     return (values - moments.mean) / (deviation if moments.variance else 1.0)
 
 
 def _label(inputs: Mapping[str, tf.SparseTensor], task: Task) -> tuple[tf.Tensor, tf.Tensor]:
-    """The label (B,) and whether it is known (B,), both float32."""
+    """Label (B,), and 1 where it is known (B,), both float32."""
     column = inputs[task.label.column]
     value = _at_most_one(column, 0.0)
     known = _at_most_one(tf.sparse.map_values(tf.ones_like, column), 0.0)

@@ -1,6 +1,4 @@
-"""Every use of what TensorFlow Recommenders does not promise to keep; `tests/test_private_apis.py`
-asks whether it is still there.
-"""
+"""Uses of private APIs of TensorFlow Recommenders; `tests/test_private_apis.py` checks them."""
 
 from typing import Any
 
@@ -8,7 +6,7 @@ import tensorflow as tf
 
 
 def optimizer_parts(optimizer: Any) -> list[tuple[Any, list[tf.Variable]]]:
-    """The optimizers of a `CompositeOptimizer`, their state made, each with what it moves."""
+    """Optimizers of a `CompositeOptimizer`, built, each with its variables."""
     parts = [(part, list(variables())) for part, variables in optimizer._optimizers_and_vars]
     for part, variables in parts:
         part.build(variables)

@@ -1,4 +1,4 @@
-"""The parts of a ranker that are served in fewer bits than they were trained in.
+"""Parts of a ranker in fewer bits, for serving.
 
 Shape letters: R rows of a table, V looked-up values, K width.
 """
@@ -18,18 +18,18 @@ from taskroute.models.trunks import build_trunk
 from taskroute.schemas.recommender import ModelConfig
 from taskroute.schemas.serving import Precision
 
-# float16 ends at 65,504, and a number of a log may be anything.
+# float16 ends at 65,504, and numbers of a log have no limit.
 _LARGEST_FLOAT16_INPUT = 1000.0
 
 
 class Int8Tables:
     """Embedding tables with one byte a number and one float32 scale a row.
 
-    A number is its byte times its row's scale, which is the row's largest magnitude over 127:
-    symmetric, so that 0 stays 0. Only rows that are looked up become float32.
+    A number is its byte times its row's scale, the row's largest magnitude over 127: symmetric, so
+    that 0 stays 0. Only looked-up rows become float32.
 
     Args:
-        tables: float32 (R, K) each, by name.
+        tables: Tables by name, float32 (R, K) each.
     """
 
     def __init__(self, tables: Mapping[str, tf.Variable]):
@@ -50,20 +50,20 @@ class Int8Tables:
 
     @property
     def saved_bytes(self) -> int:
-        """How many bytes fewer these are than the tables."""
+        """Bytes saved against float32 tables."""
         numbers = sum(table.shape.num_elements() for table in self._bytes.values())
         return 3 * numbers - 4 * sum(scale.shape.num_elements() for scale in self._scales.values())
 
 
 def quantize_rows(table: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """int8 (R, K) and float32 (R,), whose product is nearest to the table; a row of 0 stays so."""
+    """Quantizes a table to int8 (R, K) and scales, float32 (R,); a row of zeros stays so."""
     scales = (np.abs(table).max(axis=1) / 127).astype(np.float32)
     divisors = np.where(scales > 0, scales, np.float32(1))
     return np.rint(table / divisors[:, np.newaxis]).astype(np.int8), scales
 
 
 def to_precision(inputs: tf.Tensor, precision: Precision) -> tf.Tensor:
-    """What trunk and towers of that precision read; float16 cannot hold all that float32 can."""
+    """Casts the input of trunk and towers; values beyond the range of float16 are clipped."""
     if precision == "float16":
         inputs = tf.clip_by_value(inputs, -_LARGEST_FLOAT16_INPUT, _LARGEST_FLOAT16_INPUT)
     return tf.cast(inputs, precision)
@@ -75,13 +75,13 @@ def parts_in_precision(
     config: ModelConfig,
     precision: Precision,
 ) -> tuple[Trunk | CompactTrunk, dict[str, Mlp]]:
-    """Trunk and towers anew, their weights and products in `precision`, gates in float32.
+    """Copies trunk and towers with weights and products in `precision`, gates in float32.
 
     Args:
-        ranker: Trained.
-        trunk: What is served in its trunk's place, or that trunk.
-        config: What `ranker` was made from.
-        precision: Whatever they were trained in.
+        ranker: Trained ranker.
+        trunk: Trunk to serve: the ranker's, or its compacted form.
+        config: Config of the ranker.
+        precision: Precision of the copies.
     """
     width = ranker.trunk_input_width
     inputs = tf.zeros([1, width], precision)

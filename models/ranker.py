@@ -25,7 +25,7 @@ from taskroute.schemas.tasks import in_funnel_order
 
 Batch = Mapping[str, tf.Tensor | tf.RaggedTensor]
 
-# Weight decay pulls to 0; these are no factors of what they read, or their rest is elsewhere.
+# Weight decay pulls to 0, which is no neutral value of these weights.
 _NOT_DECAYED = ("bias", "alpha_", "query_")
 
 
@@ -33,8 +33,8 @@ class MultiTaskRanker(tfrs.models.Model):
     """Predicts every task of a row from one embedding, one trunk and a tower for each task.
 
     Args:
-        config: Decides the layers.
-        num_ids: Number of ids of each feature that has any, by name.
+        config: Config of the layers.
+        num_ids: Number of ids of each feature with ids, by name.
     """
 
     def __init__(self, config: ModelConfig, num_ids: Mapping[str, int]):
@@ -56,9 +56,9 @@ class MultiTaskRanker(tfrs.models.Model):
         self.balancer = build_balancer(config.training.balance, self.tasks)
         self._embedding_l2 = config.training.embedding_l2
         sampling = config.training.negative_sampling
-        # Odds among the rows kept are 1 / keep times those among all rows.
+        # Odds among the sampled rows are 1 / keep times the odds among all rows.
         self.logit_shifts = {sampling.task: math.log(sampling.keep)} if sampling else {}
-        # Of binary tasks, from logits to calibrated ones; set after training, where asked for.
+        # Maps of binary tasks from logits to calibrated ones; set after training, if configured.
         self.calibrations: Mapping[str, Callable[[tf.Tensor], tf.Tensor]] = {}
         self.loss_mean = keras.metrics.Mean(name="loss")
         self.task_means = {
@@ -72,7 +72,7 @@ class MultiTaskRanker(tfrs.models.Model):
 
     @property
     def trunk_input_width(self) -> int:
-        """Width of what the trunk reads."""
+        """Width of the trunk's input."""
         return self.interaction.output_width(self.embedding.output_width)
 
     def call(self, inputs: Batch, training: bool = False) -> dict[str, tf.Tensor]:
@@ -90,19 +90,20 @@ class MultiTaskRanker(tfrs.models.Model):
         training: bool = False,
         towers: Mapping[str, Mlp] | None = None,
     ) -> dict[str, tf.Tensor]:
-        """Maps what each task receives from the trunk to its logits, as its head gives them.
+        """Maps the trunk's outputs to the logits of each task's head.
 
-        Those of a task with a `funnel` are of both; by its `after_funnel` stand its own.
+        A task with a `funnel` gets the logits of the joint probability; its own logits, after the
+        funnel task, stand at its `after_funnel`.
 
-        While training, those among the rows that negative sampling keeps; else those among all,
-        log(keep) less for its task: King and Zeng, "Logistic Regression in Rare Events Data", 2001,
-        Eq. 7; as a probability p / (p + (1 - p) / keep), He et al., "Practical Lessons from
-        Predicting Clicks on Ads at Facebook", 2014, section 6.3.
+        While training, logits are those among the rows that negative sampling keeps; else log(keep)
+        is added for its task: King and Zeng, "Logistic Regression in Rare Events Data", 2001, Eq.
+        7; as a probability p / (p + (1 - p) / keep), He et al., "Practical Lessons from Predicting
+        Clicks on Ads at Facebook", 2014, section 6.3.
 
         Args:
-            shared: (B, U) each, by task.
+            shared: Trunk outputs by task, (B, U) each.
             training: Whether the logits are for the loss.
-            towers: What is in the place of the ranker's own towers, if anything.
+            towers: Replacements of the ranker's own towers, if any.
         """
         logits = {}
         for task in in_funnel_order(self.tasks):
@@ -111,7 +112,7 @@ class MultiTaskRanker(tfrs.models.Model):
             if not training and task.name in self.logit_shifts:
                 logits[task.name] += self.logit_shifts[task.name]
             if task.funnel is not None and task.after_funnel is not None:
-                # The loss of a joint probability is over all rows: weights make up for the others.
+                # The loss of a joint probability is over all rows: weights undo the sampling.
                 shift = self.logit_shifts.get(task.funnel, 0.0) if training else 0.0
                 logits[task.after_funnel] = logits[task.name]
                 logits[task.name] = joint_logits(
@@ -120,15 +121,15 @@ class MultiTaskRanker(tfrs.models.Model):
         return logits
 
     def predict_values(self, inputs: Batch) -> dict[str, tf.Tensor]:
-        """Maps transformed features to what is served: float32 (B,) a task.
+        """Maps transformed features to predictions: float32 (B,) an output.
 
-        A probability for a binary task, with a second one, by its `after_funnel`, where it has a
-        funnel; the label column's own unit for a regression.
+        A binary task predicts a probability, with a funnel also one at its `after_funnel`; a
+        regression predicts in the unit of the label's column.
         """
         return self.predictions(self(inputs, training=False))
 
     def predictions(self, logits: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
-        """Maps the tasks' logits to what is served, calibrated."""
+        """Maps the tasks' logits to calibrated predictions."""
         calibrated = {name: rise(logits[name]) for name, rise in self.calibrations.items()}
         served = {**logits, **calibrated}
         return {
@@ -138,7 +139,7 @@ class MultiTaskRanker(tfrs.models.Model):
         }
 
     def model_weights(self) -> list[tf.Variable]:
-        """The weights that predictions need: without metrics and optimizer."""
+        """Weights that predictions need: without metrics and optimizer."""
         layers: tuple[keras.layers.Layer, ...] = (
             self.embedding,
             self.interaction,
@@ -149,13 +150,13 @@ class MultiTaskRanker(tfrs.models.Model):
         return [weight for layer in layers for weight in layer.weights]
 
     def compute_loss(self, inputs: Batch, training: bool = False) -> tf.Tensor:
-        """The sum of the tasks' masked losses by their `loss_weight`: a float32 scalar."""
+        """Sum of the tasks' masked losses times their `loss_weight`: a float32 scalar."""
         return sum(
             self._task_losses(self(inputs, training=training), inputs, training), tf.zeros([])
         )
 
     def train_step(self, inputs: Batch) -> dict[str, tf.Tensor]:
-        """One step; losses are divided by the number of replicas, whose gradients are summed."""
+        """Takes a step; losses are divided by the number of replicas, which sum gradients."""
         replicas = tf.distribute.get_strategy().num_replicas_in_sync
         variables = self.trainable_variables
         with tf.GradientTape(persistent=self.balancer.takes_many_gradients) as tape:
@@ -182,19 +183,19 @@ class MultiTaskRanker(tfrs.models.Model):
         return {metric.name: metric.result() for metric in self.train_metrics}
 
     def end_epoch(self, logs: Mapping[str, float]) -> dict[str, float]:
-        """Tells the balancer an epoch's mean losses, and gives what a log should show of it."""
+        """Passes an epoch's mean losses to the balancer, and returns its values to log."""
         self.balancer.end_epoch({task.name: logs[f"{task.name}_loss"] for task in self.tasks})
         return self.balancer.curves()
 
     def test_step(self, inputs: Batch) -> dict[str, tf.Tensor]:
-        """Validation without regularisers: means over all rows, not the last batch's."""
+        """Validates a batch without regularisers; metrics are means over all rows so far."""
         self.compute_loss(inputs, training=False)
         return {metric.name: metric.result() for metric in self.test_metrics}
 
     def _task_losses(
         self, logits: Mapping[str, tf.Tensor], inputs: Batch, training: bool
     ) -> list[tf.Tensor]:
-        """Each task's masked loss by its `loss_weight`, a float32 scalar; counted in metrics."""
+        """Masked loss times `loss_weight` of each task, a float32 scalar; also updates metrics."""
         losses = []
         for task in self.tasks:
             labels, weights = inputs[task.label_key], inputs[task.weight_key]
@@ -210,7 +211,7 @@ class MultiTaskRanker(tfrs.models.Model):
         return losses
 
     def _embedding_penalty(self, embedded: tf.Tensor) -> tf.Tensor:
-        """Squares of what a row reads from the tables, summed, in the mean of the rows."""
+        """Penalty on embeddings: sum of squares of a row's embeddings, averaged over rows."""
         if not self._embedding_l2:
             return tf.zeros([])
         width = self.embedding.output_width - 2 * len(self.embedding.dense)
@@ -219,22 +220,22 @@ class MultiTaskRanker(tfrs.models.Model):
 
     @property
     def train_metrics(self) -> list[keras.metrics.Metric]:
-        """What a training step counts: mean losses."""
+        """Metrics of training steps: mean losses."""
         return [self.loss_mean, *self.task_means.values()]
 
     @property
     def test_metrics(self) -> list[keras.metrics.Metric]:
-        """What a validation step counts: mean losses, and AUCs of binary tasks."""
+        """Metrics of validation steps: mean losses, and AUCs of binary tasks."""
         return [*self.train_metrics, *self.task_aucs.values()]
 
 
 def make_optimizer(ranker: MultiTaskRanker, config: ModelConfig) -> Any:
-    """Adagrad for tables, Adam for dense weights, Adams of their own for routing and balancer.
+    """Makes the optimizers: Adagrad for tables, Adam for dense weights, for routing and balancer.
 
-    Adam keeps moments of every row and updates them all at every step; Adagrad touches the rows of
-    the batch only. Its accumulator starts near zero, because the gradient of a row in a mean over
-    the batch is small: Keras's 0.1 would hold a row still for its first hundreds of updates. The
-    variables must exist: call the ranker once before.
+    Adam updates the moments of every row at every step; Adagrad touches only the rows of the batch.
+    Its accumulator starts near zero, because the gradient of a row in a mean over the batch is
+    small: with Keras's 0.1 a row would hardly move in its first hundreds of updates. The variables
+    must exist: call the ranker once before.
     """
     training = config.training
     tables = list(ranker.embedding.tables.values())

@@ -1,7 +1,7 @@
-"""Values that change from step to step of training.
+"""Schedules: values that change with the training step.
 
-The step is a weight of the layer that needs it, so that a schedule goes on where a checkpoint
-stopped; a count kept in Python or by epoch would start again.
+The step is a weight of the layer that needs it, so that a schedule resumes with a checkpoint; a
+count kept in Python or by epoch would start again.
 """
 
 import math
@@ -16,7 +16,7 @@ def add_step_counter(layer: keras.layers.Layer) -> tf.Variable:
     """Adds an int64 weight, `step`, that counts training calls from 0 and is not trained.
 
     Each replica of a distribution strategy counts for itself, all alike, and the first one's count
-    is saved: no replica waits for another, and the call may sit in a graph of its own.
+    is saved: no replica waits for another, and the call may be in a graph of its own.
     """
     return layer.add_weight(
         name="step",
@@ -30,26 +30,26 @@ def add_step_counter(layer: keras.layers.Layer) -> tf.Variable:
 
 
 def next_step(counter: tf.Variable) -> tf.Tensor:
-    """The number of steps before this one, float32; counts this one."""
+    """Number of steps before this one, float32; counts this one."""
     step = tf.identity(counter)
     counter.assign_add(1)
     return tf.cast(step, tf.float32)
 
 
 def inverse_square_root(step: tf.Tensor, *, start: float, end: float) -> tf.Tensor:
-    """`max(end, start / sqrt(step + 1))`: float32 scalar."""
+    """Falls as `max(end, start / sqrt(step + 1))`: float32 scalar."""
     return tf.maximum(end, start * tf.math.rsqrt(tf.cast(step, tf.float32) + 1.0))
 
 
 def linear_warm_up(step: tf.Tensor, *, steps: int) -> tf.Tensor:
-    """From 0 at the first step to 1 after `steps`, which may be 0: float32 scalar."""
+    """Rises from 0 at the first step to 1 after `steps`, which may be 0: float32 scalar."""
     return tf.minimum(1.0, tf.cast(step, tf.float32) / steps) if steps else tf.ones([])
 
 
 def learning_rate(
     schedule: ConstantSchedule | CosineSchedule, base: float
 ) -> "float | WarmUpAndDecay":
-    """`base` as `schedule` lets it change with the optimizer's own count of steps."""
+    """Learning rate that starts from `base` and follows `schedule` by the optimizer's steps."""
     match schedule:
         case ConstantSchedule(warmup_steps=0):
             return base
@@ -60,15 +60,13 @@ def learning_rate(
 
 
 class WarmUpAndDecay(keras.optimizers.schedules.LearningRateSchedule):
-    """From `base / warmup_steps` linearly to `base`, then along half a cosine to `end * base`.
-
-    The first step is not lost to a rate of 0.
+    """Rises linearly from `base / warmup_steps` to `base`, then falls by a cosine to `end * base`.
 
     Args:
-        base: The highest rate.
-        warmup_steps: May be 0.
+        base: Highest rate.
+        warmup_steps: Steps of the rise; may be 0.
         decay_steps: Steps of the fall; None stays at `base`.
-        end: Share of `base` that is left afterwards.
+        end: Share of `base` after the fall.
     """
 
     def __init__(

@@ -7,7 +7,7 @@ from taskroute.schemas.serving import SCORE, Serving
 
 
 def signature_table(config: ModelConfig, serving: Serving) -> str:
-    """One Markdown table: a line for each input of each signature and for each output."""
+    """Makes Markdown tables with a line for each input of each signature and each output."""
     lines = ["| signature | input | type | shape |", "|---|---|---|---|"]
     for signature, specs in input_specs(config).items():
         for name, spec in specs.items():

@@ -1,7 +1,7 @@
-"""Many steps in one call of TensorFlow.
+"""Loop of many steps in one call of TensorFlow.
 
-Between two calls Python prepares the next, and no core computes: of a step of 8 ms that was up to a
-third, since the thread that reads the rows wants Python, too (docs/LOG.md).
+Python prepares each call while no core computes: up to a third of a step of 8 ms, since the thread
+that reads the rows needs Python, too (docs/LOG.md).
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 
 import tensorflow as tf
 
-# So many take seconds at most: a user's Ctrl-C is heard between calls.
+# A call takes seconds at most: Ctrl-C works between calls.
 _STEPS_PER_CALL = 64
 
 Step: TypeAlias = Callable[[Mapping[str, tf.Tensor | tf.RaggedTensor]], Any]
@@ -17,11 +17,11 @@ StepLoop: TypeAlias = Callable[[Iterator[Any]], None]
 
 
 def step_loop(step: Step) -> StepLoop:
-    """Makes a function that takes a step on every batch that is left.
+    """Makes a function that takes a step on every remaining batch.
 
     Args:
-        step: Works on one batch by its effects, such as on metrics; in each replica of the strategy
-            in whose scope this is called.
+        step: Function of one batch, called for its effects, such as on metrics; runs in each
+            replica of the current strategy.
     """
     strategy = tf.distribute.get_strategy()
     # Workers gather the rows of sparse gradients, of which each call must have one number only.
@@ -29,7 +29,7 @@ def step_loop(step: Step) -> StepLoop:
 
     @tf.autograph.experimental.do_not_convert
     def on_next(batches: Any) -> tf.Tensor:
-        """One step, if there is a batch; whether there was one."""
+        """Takes a step if there is a batch; returns whether there was one."""
         batch = batches.get_next_as_optional()
 
         @tf.autograph.experimental.do_not_convert

@@ -1,4 +1,4 @@
-"""From a task to its head: the one place that names them all."""
+"""Builder of heads, the one place that names them all."""
 
 from taskroute.models.heads.binary import BinaryHead
 from taskroute.models.heads.buckets import BucketsHead

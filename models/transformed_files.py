@@ -1,8 +1,8 @@
-"""Reads Parquet files of transformed examples: whole columns, not rows, all the way to tensors.
+"""Reader of transformed examples: from columns of Parquet files to batches of tensors.
 
-Parsing tf.Examples took most of the input's time: columns are read at two to four times the rate
-and take a third of the room (docs/LOG.md). Python sees the rows of many batches at once, and
-TensorFlow cuts them: what Python did for each batch had slowed the training step beside it.
+Columns are read at two to four times the rate of tf.Examples and take a third of the space
+(docs/LOG.md). Python reads the rows of many batches at once, and TensorFlow cuts them: Python work
+for each batch would slow the training step beside it.
 
 Shape letters: F features of one type, R rows.
 """
@@ -26,11 +26,11 @@ _OPEN_FILES = 8
 def read_batches(
     files: Sequence[str], spec: Spec, *, batch_size: int, shuffle_seed: int | None = None
 ) -> tf.data.Dataset:
-    """Batches of columns by key.
+    """Makes batches of columns by key.
 
     Args:
         files: Parquet files, at least one.
-        spec: Which columns: one value a row, int64 or float32, or a list of int64 a row.
+        spec: Columns to read: one value a row, int64 or float32, or a list of int64 a row.
         batch_size: Rows in a batch; the last one may be smaller.
         shuffle_seed: Shuffles files, and rows among 131,072 of eight files, anew in each pass,
             repeatably; None keeps the order.
@@ -60,7 +60,7 @@ def read_batches(
                 *(array for name in lists for array in _ragged(rows.column(name))),
             )
 
-    # Nothing in it is Python control flow, and looking for some takes seconds.
+    # There is no Python control flow to convert, and looking for some takes seconds.
     @tf.autograph.experimental.do_not_convert
     def cut(ids: tf.Tensor, numbers: tf.Tensor, *ragged: tf.Tensor) -> tf.data.Dataset:
         num_rows = tf.shape(ids, tf.int64)[1]
@@ -68,14 +68,14 @@ def read_batches(
         @tf.autograph.experimental.do_not_convert
         def batch(start: tf.Tensor) -> dict[str, tf.Tensor | tf.RaggedTensor]:
             stop = tf.minimum(start + batch_size, num_rows)
-            found = _by_name(id_names, ids[:, start:stop])
-            found |= _by_name(number_names, numbers[:, start:stop])
+            columns = _by_name(id_names, ids[:, start:stop])
+            columns |= _by_name(number_names, numbers[:, start:stop])
             for name, values, splits in zip(lists, ragged[::2], ragged[1::2], strict=True):
                 own = splits[start : stop + 1]
-                found[name] = tf.RaggedTensor.from_row_splits(
+                columns[name] = tf.RaggedTensor.from_row_splits(
                     values[own[0] : own[-1]], own - own[0], validate=False
                 )
-            return found
+            return columns
 
         return tf.data.Dataset.range(0, num_rows, batch_size).map(batch)
 
@@ -89,12 +89,12 @@ def read_batches(
 
 
 def _by_name(names: Sequence[str], columns: tf.Tensor) -> dict[str, Any]:
-    """The rows of (F, R), by name."""
+    """Splits (F, R) into columns by name."""
     return dict(zip(names, tf.unstack(columns, len(names)), strict=True))
 
 
 def _in_turn(files: Iterable[str], names: list[str], num_open: int) -> Iterator[pa.RecordBatch]:
-    """Batches of all files, one from each of those that are open, in turn."""
+    """Yields batches of all files, one from each open file in turn."""
     waiting = deque(files)
     open_files: deque[Iterator[pa.RecordBatch]] = deque()
     while waiting or open_files:
@@ -120,7 +120,7 @@ def read_file(file: str, names: Sequence[str]) -> Iterator[pa.RecordBatch]:
 def _shuffled(
     batches: Iterable[pa.RecordBatch], random: np.random.Generator
 ) -> Iterator[pa.RecordBatch]:
-    """The rows of many batches at a time, in a random order."""
+    """Shuffles the rows of many batches at a time."""
     pool: list[pa.RecordBatch] = []
     for batch in batches:
         pool.append(batch)
@@ -137,7 +137,7 @@ def _permuted(batches: list[pa.RecordBatch], random: np.random.Generator) -> pa.
 
 
 def _in_whole_batches(batches: Iterable[pa.RecordBatch], size: int) -> Iterator[pa.RecordBatch]:
-    """The same rows in parts that hold a multiple of `size`, the last one also what is left."""
+    """Regroups rows into parts of a multiple of `size`; the last one also holds the rest."""
     rest: list[pa.RecordBatch] = []
     for batch in batches:
         rest.append(batch)
@@ -160,7 +160,7 @@ def _joined(batches: list[pa.RecordBatch]) -> pa.RecordBatch:
 
 
 def _stacked(rows: pa.RecordBatch, names: Sequence[str], dtype: type) -> np.ndarray:
-    """(F, R): the columns, one below the other."""
+    """Stacks columns: (F, R)."""
     stacked: np.ndarray = np.empty((len(names), len(rows)), dtype)
     for place, name in enumerate(names):
         stacked[place] = rows.column(name).to_numpy()
@@ -168,6 +168,6 @@ def _stacked(rows: pa.RecordBatch, names: Sequence[str], dtype: type) -> np.ndar
 
 
 def _ragged(column: pa.ListArray) -> tuple[np.ndarray, np.ndarray]:
-    """Values, and row splits."""
+    """Values and row splits of a list column."""
     splits = column.offsets.to_numpy().astype(np.int64)
     return column.flatten().to_numpy(), splits - splits[0]

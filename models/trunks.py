@@ -1,4 +1,4 @@
-"""From a trunk's config to its layer: the one place that names them all."""
+"""Builder of trunks, the one place that names them all; sizes of trunks."""
 
 from collections.abc import Sequence
 from itertools import pairwise
@@ -24,9 +24,9 @@ def build_trunk(config: trunks.Trunk, task_names: Sequence[str], input_width: in
     """Makes the trunk that `config` describes.
 
     Args:
-        config: Decides the layers.
-        task_names: The keys of what it returns.
-        input_width: Width of what it reads, by which `match_parameters` chooses the units.
+        config: Config of the layers.
+        task_names: Keys of the trunk's result.
+        input_width: Width of the trunk's input, from which `match_parameters` chooses the units.
     """
     config = match_width(config, input_width, len(task_names))
     match config:
@@ -53,15 +53,15 @@ def build_trunk(config: trunks.Trunk, task_names: Sequence[str], input_width: in
 
 
 def routing_learning_rate(config: trunks.Trunk) -> float | None:
-    """Learning rate of the weights that decide the routing; None where there are none."""
+    """Learning rate of the routing weights; None where there are none."""
     return getattr(config, "gate_learning_rate", None)
 
 
 def match_width(config: trunks.Trunk, input_width: int, num_tasks: int) -> trunks.Trunk:
-    """Gives a trunk the widths that bring its parameters nearest to `match_parameters`.
+    """Scales the widths of a trunk so that its parameters come nearest to `match_parameters`.
 
-    All widths are multiplied by one factor and rounded, at least 1. Without `match_parameters` the
-    config is returned as it is; the result has none, so that it says itself what was chosen.
+    All widths are multiplied by one factor and rounded, at least 1. The result has no
+    `match_parameters`; without it the config is returned unchanged.
     """
     target = config.match_parameters
     if target is None:
@@ -83,7 +83,7 @@ def match_width(config: trunks.Trunk, input_width: int, num_tasks: int) -> trunk
 
 
 def parameter_count(config: trunks.Trunk, input_width: int, num_tasks: int) -> int:
-    """The number of trained scalars of the trunk that `config` describes, without building it."""
+    """Number of trained scalars of the trunk that `config` describes, without building it."""
     match config:
         case trunks.SingleTaskTrunk():
             return num_tasks * _mlp(input_width, config.units)
@@ -143,7 +143,7 @@ def _mlp(width: int, units: Sequence[int]) -> int:
 
 
 def _scaled(config: ConfigT, factor: float) -> ConfigT:
-    """`config` with every width times `factor`, however deep it lies."""
+    """Multiplies every width in `config`, at any depth, by `factor`."""
 
     def scale(width: int) -> int:
         return max(1, round(width * factor))

@@ -1,10 +1,10 @@
-"""Goes on from a trained model: its weights by name, its embeddings by vocabulary term.
+"""Warm start from a trained model: restores weights by name, embeddings by vocabulary term.
 
-Ids of terms change with every vocabulary. A row of a table therefore follows its term: a term that
-is new starts afresh, one that is gone is left behind. Ids by hash mean the same for ever. A bucket
-keeps its row where both its ends are what they were. Missing values keep theirs, and so do OOV
-buckets where there are as many as before. A table that features have in common goes on as a whole
-where it has the form it had: which rows a term has follows from the term.
+Ids of terms change with every vocabulary, so a row of a table follows its term: a new term starts
+afresh, a removed one is dropped. Hashed ids never change. A bucket keeps its row if both its ends
+are unchanged. Missing values keep their row, and so do OOV buckets if their number is unchanged. A
+table that features share is restored as a whole if its config is unchanged: the rows of a term
+depend only on the term.
 """
 
 import logging
@@ -36,18 +36,18 @@ from taskroute.schemas.warm_start import VARIABLES_FILE, WarmStartRecord
 
 _LOG = logging.getLogger(__name__)
 
-# In place of an old id: there is none.
+# Old id of an id that had none.
 FRESH = -1
 
 
 @dataclass(frozen=True)
 class Ids:
-    """What the ids of the features mean.
+    """Meaning of the features' ids.
 
     Attributes:
-        number: Of ids, by feature that has any.
-        vocabularies: File of terms in the order of their ids, by feature that has one of its own.
-        boundaries: By bucket feature.
+        number: Number of ids, by feature.
+        vocabularies: Files of terms in the order of their ids, by feature with a vocabulary.
+        boundaries: Boundaries, by bucket feature.
     """
 
     number: Mapping[str, int]
@@ -57,14 +57,14 @@ class Ids:
 
 @dataclass
 class WarmStarted:
-    """How much a warm start took over; the rest is fresh.
+    """Counts of restored rows and weights; all others are fresh.
 
     Attributes:
         rows: Rows of embedding tables.
-        rows_taken: How many of them have the values they had.
+        rows_taken: Rows restored from the old model.
         weights: Weights other than tables.
-        weights_taken: How many of them.
-        reasons: Why not all, by what it is about.
+        weights_taken: Weights restored from the old model.
+        reasons: Reasons why some were not, each with its part.
     """
 
     rows: int = 0
@@ -85,19 +85,19 @@ class WarmStarted:
 def transform_ids(
     data: DataConfig, number: Mapping[str, int], transform: tft.TFTransformOutput
 ) -> Ids:
-    """What the ids mean that a transform graph gives."""
-    found = Analysis()
+    """Meaning of the ids of a transform graph."""
+    analysis = Analysis()
     if any(num_quantiles(feature) for feature in data.features):
         folder = transform.transform_savedmodel_dir.rpartition("/")[0]
         with tf.io.gfile.GFile(f"{folder}/analysis/{ANALYSIS_FILE}") as file:
-            found = Analysis.model_validate_json(file.read())
+            analysis = Analysis.model_validate_json(file.read())
     vocabularies = {
         feature.name: str(transform.vocabulary_file_by_name(vocabulary_name(feature.name)))
         for feature in data.features
         if vocabulary_of(feature) is not None
     }
     boundaries = {
-        feature.name: feature.boundaries or found.boundaries[feature.name]
+        feature.name: feature.boundaries or analysis.boundaries[feature.name]
         for feature in data.features
         if isinstance(feature, BucketFeature)
     }
@@ -107,13 +107,13 @@ def transform_ids(
 def write_warm_start(
     folder: str, ranker: MultiTaskRanker, ids: Ids, record: WarmStartRecord
 ) -> None:
-    """Writes all that a later training needs to go on from this one.
+    """Writes the files from which a later training can start warm.
 
     Args:
-        folder: Made where it lacks.
-        ranker: Trained and not compacted.
-        ids: What its ids mean.
-        record: Written last: a folder without it holds nothing.
+        folder: Folder to write, made where it is missing.
+        ranker: Trained ranker, not compacted.
+        ids: Meaning of its ids.
+        record: Record, written last: a folder without it counts as empty.
     """
     tf.io.gfile.makedirs(folder)
     for name, file in ids.vocabularies.items():
@@ -131,16 +131,16 @@ def write_warm_start(
 def warm_start(
     ranker: MultiTaskRanker, config: ModelConfig, ids: Ids, folder: str | None
 ) -> WarmStarted | None:
-    """Gives a new ranker what `write_warm_start` left in a folder.
+    """Restores weights and optimizer state that `write_warm_start` wrote.
 
     Args:
-        ranker: Built and compiled.
-        config: That of the ranker; `training.warm_start` decides about the optimizers.
-        ids: What its ids mean.
-        folder: Where the old model's are, if there is one.
+        ranker: New ranker, built and compiled.
+        config: Config of the ranker; `training.warm_start` decides about the optimizers.
+        ids: Meaning of its ids.
+        folder: Folder of the old model's files, if there is one.
 
     Returns:
-        What was taken over; None if there is nothing, or nothing that can be understood.
+        Counts of restored weights; None if the folder holds no valid warm start.
     """
     if folder is None:
         return None
@@ -167,17 +167,16 @@ def warm_start(
             values = variable.numpy()
             values[rows] = reader.get_tensor(name)[old_rows]
             variable.assign(values)
-    fresh_parts = _parts_to_leave(config, ids, old, old_ids, started)
-    different: list[str] = []
-    for name, weight in weights.items():
-        if name.startswith("embedding/table_"):
-            continue
-        started.weights += 1
+    fresh_parts = _fresh_parts(config, ids, old, old_ids, started)
+    different: dict[str, None] = {}
+    others = {name: x for name, x in weights.items() if not name.startswith("embedding/table_")}
+    started.weights = len(others)
+    for name, weight in others.items():
         part = name.partition("/")[0]
         if part in fresh_parts:
             continue
         if shapes.get(name) != weight.shape.as_list():
-            different.append(part)
+            different[part] = None
             continue
         started.weights_taken += 1
         weight.assign(reader.get_tensor(name))
@@ -185,8 +184,7 @@ def warm_start(
             if shapes.get(slot) == state.shape.as_list():
                 state.assign(reader.get_tensor(slot))
     if different:
-        parts = ", ".join(dict.fromkeys(different))
-        started.reasons.append(f"{parts}: other shapes than before")
+        started.reasons.append(f"{', '.join(different)}: other shapes than before")
     for name, counter in slots.items():
         if "|" not in name and name in shapes:
             counter.assign(reader.get_tensor(name))
@@ -195,7 +193,7 @@ def warm_start(
 
 
 def weights_by_name(ranker: MultiTaskRanker) -> dict[str, tf.Variable]:
-    """The weights by names that are the same in every process, such as `trunk/kernel.2`."""
+    """Weights by names that are the same in every process, such as `trunk/kernel.2`."""
     parts: dict[str, Any] = {
         "embedding": ranker.embedding,
         "interaction": ranker.interaction,
@@ -206,7 +204,7 @@ def weights_by_name(ranker: MultiTaskRanker) -> dict[str, tf.Variable]:
     named = {}
     for part, layer in parts.items():
         for index, weight in enumerate(layer.weights):
-            # Keras numbers its layers by how many the process has made: only the last name counts.
+            # Keras numbers layers by how many the process has made: only the last part is stable.
             last = weight.name.rpartition("/")[2].removesuffix(":0")
             named[f"{part}/{last}" if layer is ranker.embedding else f"{part}/{last}.{index}"] = (
                 weight
@@ -215,7 +213,7 @@ def weights_by_name(ranker: MultiTaskRanker) -> dict[str, tf.Variable]:
 
 
 def slots_by_name(ranker: MultiTaskRanker) -> dict[str, tf.Variable]:
-    """The optimizers' state: `trunk/kernel.2|Adam.0` of a weight, and a counter of each."""
+    """Optimizer state by name: `trunk/kernel.2|Adam.0` of a weight, and a counter of each."""
     names = {weight.ref(): name for name, weight in weights_by_name(ranker).items()}
     slots = {}
     for index, (optimizer, weights) in enumerate(optimizer_parts(ranker.optimizer)):
@@ -225,20 +223,20 @@ def slots_by_name(ranker: MultiTaskRanker) -> dict[str, tf.Variable]:
         for place, state in enumerate(states):
             weight, number = divmod(place, per_weight)
             name = names.get(weights[weight].ref())
-            # A balancer's weights begin afresh, and their state with them.
+            # A balancer's weights start afresh, and so does their state.
             if name is not None:
                 slots[f"{name}|{type(optimizer).__name__}.{number}"] = state
     return slots
 
 
 def map_ids(feature: Feature, ids: Ids, old_feature: Feature | None, old_ids: Ids) -> np.ndarray:
-    """The old id of each id of a feature that has rows of its own.
+    """Maps each id of a feature with rows of its own to its old id.
 
     Args:
-        feature: As it is now.
-        ids: What its ids mean now.
-        old_feature: The feature of that name as it was, if there was any.
-        old_ids: What its ids meant.
+        feature: Feature of the new config.
+        ids: Meaning of the new ids.
+        old_feature: Feature of that name in the old config, if there was one.
+        old_ids: Meaning of the old ids.
 
     Returns:
         int64 (ids,), `FRESH` where there is none.
@@ -249,8 +247,8 @@ def map_ids(feature: Feature, ids: Ids, old_feature: Feature | None, old_ids: Id
         case IdFeature(), IdFeature() if feature.vocabulary and old_feature.vocabulary:
             terms = read_terms(ids.vocabularies[feature.name])
             old_terms = read_terms(old_ids.vocabularies[feature.name])
-            found = pc.index_in(terms, value_set=old_terms).fill_null(FRESH - 1)
-            mapped[1 : 1 + len(terms)] = found.to_numpy(zero_copy_only=False) + 1
+            places = pc.index_in(terms, value_set=old_terms).fill_null(FRESH - 1)
+            mapped[1 : 1 + len(terms)] = places.to_numpy(zero_copy_only=False) + 1
             num_oov = feature.vocabulary.oov_buckets
             if num_oov == old_feature.vocabulary.oov_buckets:
                 mapped[1 + len(terms) :] = 1 + len(old_terms) + np.arange(num_oov)
@@ -270,14 +268,14 @@ def map_ids(feature: Feature, ids: Ids, old_feature: Feature | None, old_ids: Id
 
 
 def read_terms(path: str) -> pa.Array:
-    """The lines of a file, large_binary."""
+    """Reads the lines of a file, large_binary."""
     with tf.io.gfile.GFile(path, "rb") as file:
         content = file.read()
     raw = np.frombuffer(content, np.uint8)
     newlines = np.flatnonzero(raw == ord("\n"))
     if len(raw) and raw[-1] != ord("\n"):
         newlines = np.append(newlines, len(raw))
-    # Every term with the newline that ends it, since slices of one buffer must touch.
+    # Terms include their newline, since slices of one buffer must be adjacent.
     ends = np.minimum(newlines + 1, len(raw))
     offsets = np.concatenate([[0], ends]).astype(np.int64)
     buffers = [None, pa.py_buffer(offsets), pa.py_buffer(content)]
@@ -295,7 +293,7 @@ def _read_config(text: str) -> ModelConfig | None:
 def _row_moves(
     config: ModelConfig, ids: Ids, old: ModelConfig, old_ids: Ids, started: WarmStarted
 ) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    """By table: rows that go on, and the old table's rows that they go on from."""
+    """Rows to restore and their rows in the old table, by table."""
     rows = table_rows(config.features, ids.number, config.tables)
     old_rows = table_rows(old.features, old_ids.number, old.tables)
     old_features = {feature.name: feature for feature in old.features}
@@ -323,8 +321,7 @@ def _row_moves(
             continue
         started.rows_taken += table.rows
         place, was = _rows_in(table, config, rows), _rows_in(table, old, old_rows)
-        every = np.arange(table.rows)
-        pair = (place.first + every, was.first + every)
+        pair = (place.first + np.arange(table.rows), was.first + np.arange(table.rows))
         moves.setdefault(f"embedding/table_{place.width}", []).append(pair)
     return {
         table: (np.concatenate([to for to, _ in pairs]), np.concatenate([at for _, at in pairs]))
@@ -335,7 +332,7 @@ def _row_moves(
 def _rows_in(
     table: EmbeddingTable, config: ModelConfig, rows: Mapping[str, TableRows]
 ) -> TableRows:
-    """Where a table that features have in common is."""
+    """Rows of a table that features share."""
     return next(
         rows[feature.name]
         for feature in config.features
@@ -344,16 +341,16 @@ def _rows_in(
 
 
 def _has_rows(feature: Feature | None) -> bool:
-    """Whether it has rows of its own in a table."""
+    """Whether a feature has rows of its own in a table."""
     if isinstance(feature, IdFeature):
         return feature.shares is None and feature.table is None
     return isinstance(feature, BucketFeature)
 
 
-def _parts_to_leave(
+def _fresh_parts(
     config: ModelConfig, ids: Ids, old: ModelConfig, old_ids: Ids, started: WarmStarted
 ) -> set[str]:
-    """Parts whose weights would mean something else, even where their shapes agree."""
+    """Parts whose weights would have another meaning, even with equal shapes."""
     if _inputs(config, ids) != _inputs(old, old_ids):
         started.reasons.append("trunk: its inputs are other features, or in another order")
         return {"interaction", "trunk"}
@@ -373,7 +370,7 @@ def _parts_to_leave(
 
 
 def _inputs(config: ModelConfig, ids: Ids) -> list[tuple[Any, ...]]:
-    """What decides which unit of the embedding's output means what."""
+    """Name, kind and width of each feature, which give the embedding's units their meaning."""
     rows = table_rows(config.features, ids.number, config.tables)
     widths = {name: (place.width, place.per_id) for name, place in rows.items()}
     return [(feature.name, feature.kind, widths.get(feature.name)) for feature in config.features]
@@ -384,6 +381,6 @@ def _slots_of(weight: str, slots: Mapping[str, tf.Variable]) -> dict[str, tf.Var
 
 
 def _bucket_ends(boundaries: Sequence[float]) -> np.ndarray:
-    """(buckets, 2): where each begins and ends."""
+    """Ends of each bucket: (buckets, 2)."""
     edges = np.concatenate([[-np.inf], np.asarray(boundaries, np.float32), [np.inf]])
     return np.stack([edges[:-1], edges[1:]], axis=1)

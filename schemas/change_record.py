@@ -1,4 +1,4 @@
-"""The files of monitoring: changes.json, alerts.json and serving_alerts.json."""
+"""Files of monitoring: changes.json, alerts.json and serving_alerts.json."""
 
 from collections.abc import Iterable
 from typing import Any, ClassVar, Literal
@@ -17,8 +17,8 @@ from taskroute.schemas.base import Config
 from taskroute.schemas.monitoring import COLUMN_SIGNALS, Signal
 from taskroute.schemas.record import Record
 
-# share: a part of a whole; its change is a difference. ratio: of two sums; its change is relative.
-# distribution: counts by cell; its change is a distance.
+# share: part of a whole; its change is a difference. ratio: quotient of two sums; its change is
+# relative. distribution: counts by cell; its change is a distance.
 Measure = Literal["share", "ratio", "distribution"]
 
 MEASURES: dict[Signal, Measure] = {
@@ -38,12 +38,13 @@ _MINUS = "\N{MINUS SIGN}"
 
 
 class Histogram(Config):
-    """The cells of a column: of texts its most frequent terms and the rest, of numbers deciles.
+    """Cells of a column: for texts the most frequent terms and the rest, for numbers deciles.
 
     Attributes:
         column: Column of the log.
-        terms: The most frequent texts first; all others share the last cell. None of numbers.
-        boundaries: Bounds of numbers, rising; a cell holds its lower one and not its upper one.
+        terms: Most frequent texts, first the most frequent; all others share the last cell. None
+            for numbers.
+        boundaries: Rising bounds of numbers; a cell includes its lower bound, not its upper one.
     """
 
     column: str
@@ -55,7 +56,7 @@ class Histogram(Config):
         return len(self.boundaries if self.terms is None else self.terms) + 1
 
     def name(self, cell: int) -> str:
-        """The values of a cell, for people."""
+        """Describes the values of a cell, for people."""
         if self.terms is not None:
             return f"'{self.terms[cell]}'" if cell < len(self.terms) else "all other terms"
         ends = self.boundaries
@@ -69,7 +70,7 @@ class Histogram(Config):
 
 
 class Alert(Config):
-    """A change that is told; `column` or `task` names its subject, the other one is left out."""
+    """Alert for a change of a `column` or a `task`; the other field is left out."""
 
     column: str | None = None
     task: str | None = None
@@ -93,24 +94,24 @@ class Alert(Config):
 
 
 class JudgedChange(Config):
-    """A change of a column or task, and whether it is an alert.
+    """Change of a column or task, and whether it is an alert.
 
     Attributes:
         signal: Kind of the change.
         name: Name of the column or task.
-        since: The reference span, or first and last of several.
-        now: The span, or the log, that is compared.
-        before: The share or ratio in the reference; None of a distribution.
-        levels: The share or ratio by span, and of `now`, where it is defined.
-        change: A difference of shares, a relative change of a ratio, or a distance of
-            distributions; None where it is not defined.
-        low: Lower end of its interval; None where there are too few rows for one.
-        high: Its upper end.
-        ordinary: The largest of the same changes among the reference spans.
-        threshold: How much more than ordinary it may be.
-        alert: Whether it is shown to be more.
-        stop: Whether an alert of it ends the run.
-        moved: The values of a column whose share moved most, in words.
+        since: Reference span, or first and last of several.
+        now: Span, or log, that is compared with the reference.
+        before: Share or ratio in the reference; None for a distribution.
+        levels: Share or ratio by span, and of `now`, where it is defined.
+        change: Difference of shares, relative change of a ratio, or distance of distributions; None
+            where it is not defined.
+        low: Lower end of the change's interval; None where there are too few rows.
+        high: Upper end of the interval.
+        ordinary: Largest change among the reference spans.
+        threshold: Allowed change beyond the ordinary one.
+        alert: Whether the interval lies beyond the limit.
+        stop: Whether the alert ends the run.
+        moved: Values of a column whose share moved most, in words.
     """
 
     signal: Signal
@@ -134,65 +135,56 @@ class JudgedChange(Config):
 
     @property
     def signal_name(self) -> str:
-        """Name of the signal for people: `skew` alone could mean that of splits."""
+        """Name of the signal for people: `skew` alone could mean `split_shift`."""
         return "training-serving skew" if self.signal == "skew" else self.signal
 
     @property
     def limit(self) -> float:
-        """The size that a change must be shown to exceed."""
+        """Size beyond which a change alerts."""
         return self.ordinary + self.threshold
 
     @property
     def shown(self) -> float:
-        """The end of the interval that is nearer to no change; 0 where that lies within."""
+        """Distance of the interval from no change; 0 where the interval covers it."""
         if self.low is None or self.high is None:
             return 0.0
         return max(self.low, -self.high, 0.0)
 
     @property
     def sentence(self) -> str:
-        """The change in words."""
-        found, shown, limit = (
-            self.amount(abs(size)) for size in (self.change or 0.0, self.shown, self.limit)
-        )
-        if MEASURES[self.signal] == "distribution":
-            what = f"distance {found}, at least {shown}, told above {limit}"
-        else:
+        """Describes the change in words."""
+        size = self.amount(abs(self.change or 0.0))
+        comparison = f"distance {size}"
+        if MEASURES[self.signal] != "distribution":
+            now, before = self.level(self.levels.get(self.now)), self.level(self.before)
             side = "more" if (self.change or 0.0) > 0 else "less"
-            what = (
-                f"{self.level(self.levels.get(self.now))}, before {self.level(self.before)}: "
-                f"{found} {side}, at least {shown}, told above {limit}"
-            )
+            comparison = f"{now}, before {before}: {size} {side}"
         moved = f"; {self.moved}" if self.moved else ""
         return (
-            f"{self.signal_name} of {self.about} '{self.name}': {what}{moved} ({self.now} against "
-            f"{self.since})"
+            f"{self.signal_name} of {self.about} '{self.name}': {comparison}, at least "
+            f"{self.amount(self.shown)}, told above {self.amount(self.limit)}{moved} ({self.now} "
+            f"against {self.since})"
         )
 
     def level(self, value: float | None) -> str:
-        """A share or a ratio as a person reads it."""
+        """Formats a share or a ratio for people."""
         if value is None:
             return ""
         return f"{value:.1%}" if MEASURES[self.signal] == "share" else f"{value:.4g}"
 
     def amount(self, size: float) -> str:
-        """A change as a person reads it."""
-        match MEASURES[self.signal]:
-            case "share":
-                return f"{100 * size:.1f} points"
-            case "ratio":
-                return f"{size:.0%}"
-            case _:
-                return f"{size:.3f}"
+        """Formats the size of a change for people."""
+        shown = {"share": f"{100 * size:.1f} points", "ratio": f"{size:.0%}"}
+        return shown.get(MEASURES[self.signal], f"{size:.3f}")
 
     def signed(self, size: float) -> str:
-        """The same with its sign, where it has one."""
+        """Formats a change with its sign, where it has one."""
         if MEASURES[self.signal] == "distribution":
             return self.amount(max(size, 0.0))
         return f"{'+' if size >= 0 else _MINUS}{self.amount(abs(size))}"
 
     def as_alert(self) -> Alert:
-        """The change as an alert file holds it."""
+        """Converts the change to the entry of an alert file."""
         fields = ("signal", "since", "now", "before", "change", "low", "high", "ordinary")
         return Alert.model_validate(
             {
@@ -207,26 +199,26 @@ class JudgedChange(Config):
 
 
 def alerts_of(changes: Iterable[JudgedChange]) -> tuple[Alert, ...]:
-    """The changes that are told."""
+    """Alerts among the changes."""
     return tuple(change.as_alert() for change in changes if change.alert)
 
 
 def num_judged(changes: Iterable[JudgedChange]) -> int:
-    """Number of the changes that had rows enough to be judged."""
+    """Number of changes with enough rows to be judged."""
     return sum(change.low is not None for change in changes)
 
 
 class DayChanges(Record):
-    """Changes of the newest span from those before it.
+    """Changes of the newest span from earlier ones.
 
     Attributes:
-        now: The newest span; None where the log has fewer than two, and nothing was compared.
+        now: Newest span; None where the log has fewer than two, and nothing was compared.
         rows: Rows counted, by span, oldest first; under NO_SPAN where the log has none.
-        every: One row in so many was counted.
+        every: Sampling step: one row in this many was counted.
         served_version: Version whose predictions were compared; None where none were.
         note: Reason why something was not compared, in a sentence; "" where there is none.
-        changes: Every change that was judged, alerts first.
-        histograms: Cells of the columns, in which a serving log is counted, too.
+        changes: Changes, alerts first.
+        histograms: Cells of the columns; a serving log is counted in the same cells.
     """
 
     FILE: ClassVar[str] = "changes.json"
@@ -246,11 +238,11 @@ class AlertFile(Record):
 
     Attributes:
         name: Name of the recommender.
-        run: Start of the run that found them, or whose log they compare with.
-        now: The span, or the log, that was compared; None where none was.
+        run: Start of the run that raised them, or of the run whose log is the reference.
+        now: Span, or log, that was compared; None where none was.
         judged: Number of changes that were judged.
         note: Reason why something was not compared; "" where there is none.
-        alerts: The changes that are told, which may be none.
+        alerts: Alerts, which may be none.
     """
 
     FILE: ClassVar[str] = "alerts.json"
@@ -264,11 +256,11 @@ class AlertFile(Record):
 
 
 class ServingAlertFile(AlertFile):
-    """Alerts of a serving log, which `taskroute monitor` compared with the log of a run.
+    """Alerts of a serving log, from `taskroute monitor`, against the log of a run.
 
     Attributes:
         made: Time of the comparison.
-        changes: Every change, alerts first.
+        changes: All changes, alerts first.
     """
 
     FILE: ClassVar[str] = "serving_alerts.json"

@@ -1,4 +1,4 @@
-"""What a table is whose rows many terms share, and how wide the embedding of a feature is."""
+"""Config of a table whose rows many terms share, and widths of embeddings."""
 
 from collections.abc import Iterable
 from typing import Self
@@ -10,19 +10,19 @@ from taskroute.schemas.features import DenseFeature, Feature, IdFeature, ids_own
 
 
 class EmbeddingTable(Config):
-    """Rows that all terms of the features with this `table` share, by hashes of the terms.
+    """Table that all terms of the features with this `table` share, by hashes of the terms.
 
-    A term has `num_hashes` rows, each by a hash of its own that goes by the feature's name, too;
-    put together they are its embedding. A row is part of the embeddings of many terms, but hardly
-    any two terms have all their rows in common.
+    A term has `num_hashes` rows, each by a hash of its own, salted with the feature's name; side
+    by side they are its embedding. A row is part of the embeddings of many terms, but hardly any
+    two terms have all their rows in common.
     """
 
-    name: Name = Field(description="By which features name it as their `table`.")
-    rows: int = Field(gt=0, le=2**31, description="However many terms there are.")
+    name: Name = Field(description="Name of the table, which features give as their `table`.")
+    rows: int = Field(gt=0, le=2**31, description="Number of rows, however many terms there are.")
     embedding_dim: PositiveInt = Field(
-        16, description="Width of a term's embedding: of its rows together."
+        16, description="Width of a term's embedding: all its rows together."
     )
-    num_hashes: PositiveInt = Field(2, description="Rows of a term.")
+    num_hashes: PositiveInt = Field(2, description="Number of rows of a term.")
 
     @model_validator(mode="after")
     def _rows_have_one_width(self) -> Self:
@@ -39,7 +39,7 @@ class EmbeddingTable(Config):
 
 
 def table_named(name: str, tables: Iterable[EmbeddingTable]) -> EmbeddingTable:
-    """The table of that name.
+    """Finds the table of a name.
 
     Raises:
         ValueError: If there is none.
@@ -53,7 +53,7 @@ def table_named(name: str, tables: Iterable[EmbeddingTable]) -> EmbeddingTable:
 def embedded_width(
     feature: Feature, features: Iterable[Feature], tables: Iterable[EmbeddingTable]
 ) -> int:
-    """Width of the embedding that a feature's terms or buckets have; 0 of a number."""
+    """Width of the embedding of a feature's terms or buckets; 0 for a number."""
     if isinstance(feature, DenseFeature):
         return 0
     owner = ids_owner(feature, features) if isinstance(feature, IdFeature) else feature

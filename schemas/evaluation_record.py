@@ -1,4 +1,4 @@
-"""The files of an evaluation: metrics.json and verdict.json."""
+"""Files of an evaluation: metrics.json and verdict.json."""
 
 from typing import Any, ClassVar, Literal
 
@@ -9,7 +9,7 @@ from taskroute.schemas.record import Record
 
 
 class Interval(Config):
-    """Interval of a metric at the evaluation's confidence, and the spread that it comes from."""
+    """Interval of a metric at the evaluation's confidence, and its standard error."""
 
     low: FiniteFloat
     high: FiniteFloat
@@ -25,7 +25,7 @@ class ReliabilityBin(Config):
         actual: Mean label.
         weight: Sum of the weights of the rows.
         low: Lower end of the interval of `actual`; None where it is not known.
-        high: Its upper end.
+        high: Upper end of that interval.
     """
 
     predicted: FiniteFloat
@@ -39,14 +39,14 @@ class TaskMetrics(Config):
     """Metrics of one task on one set of rows.
 
     Attributes:
-        kind: The task's kind, on which the names of the metrics depend.
+        kind: Kind of the task, on which the names of the metrics depend.
         num_examples: Rows that have a label for this task.
         weight: Sum of the weights of those rows.
-        num_invalid: Rows, labelled or not, whose prediction is no number that the task allows.
-        values: Metric to its value; None where it is undefined.
-        undefined: Metric without a value to the reason.
-        intervals: Metric to its interval, where it is known.
-        reliability: Bins of a binary task, by rising prediction; not kept for slices.
+        num_invalid: Rows, labelled or not, whose prediction the task does not allow.
+        values: Values by metric; None where undefined.
+        undefined: Reasons by metric without a value.
+        intervals: Intervals by metric, where known.
+        reliability: Bins of a binary task, by rising prediction; empty for slices.
     """
 
     kind: Literal["binary", "regression"]
@@ -67,24 +67,24 @@ class Difference(Config):
 
 
 class MeasuredTask(Config):
-    """One task on one set of rows; `baseline` is None where there is none that predicts it."""
+    """Metrics of both models for one task; `baseline` is None where it does not predict it."""
 
     candidate: TaskMetrics
     baseline: TaskMetrics | None = None
     differences: dict[str, Difference] = {}
 
-    def of_slice(self) -> "MeasuredTask":
-        """The same without the parts that are kept only for all rows."""
+    def without_bins(self) -> "MeasuredTask":
+        """Copies the metrics without reliability bins, which slices do not store."""
         models = {"candidate": self.candidate, "baseline": self.baseline}
-        kept = {
+        changes = {
             name: metrics and metrics.model_copy(update={"reliability": ()})
             for name, metrics in models.items()
         }
-        return self.model_copy(update=kept)
+        return self.model_copy(update=changes)
 
 
 class MeasuredSlice(Config):
-    """The rows whose `column` holds `value`; "" where it holds nothing."""
+    """Metrics of the rows whose `column` holds `value`; "" for rows without a value."""
 
     column: str
     value: str
@@ -96,7 +96,7 @@ class MeasuredSlice(Config):
 
 
 class Baseline(Config):
-    """The served version that the candidate is compared with."""
+    """Served version that the candidate is compared with."""
 
     version: NonNegativeInt
     path: str
@@ -113,12 +113,12 @@ class Measurements(_EvaluationRecord):
 
     Attributes:
         split: Name of the split.
-        num_examples: Its rows.
-        seconds: From reading to metrics.
+        num_examples: Number of rows in it.
+        seconds: Time from reading to metrics.
         confidence: Confidence level of the intervals.
-        baseline: The served version, if there is one.
-        compared: Both models and their differences on all rows, by task.
-        slices: The same for each slice.
+        baseline: Served version, if there is one.
+        compared: Metrics of both models and their differences on all rows, by task.
+        slices: Metrics of each slice.
     """
 
     FILE: ClassVar[str] = "metrics.json"
@@ -141,7 +141,7 @@ class Measurements(_EvaluationRecord):
 
     @property
     def tasks(self) -> dict[str, TaskMetrics]:
-        """The candidate's metrics on all rows, by task."""
+        """Metrics of the candidate on all rows, by task."""
         return {name: measured.candidate for name, measured in self.compared.items()}
 
 
@@ -149,18 +149,18 @@ class GateVerdict(Config):
     """Verdict of one rule on one slice.
 
     Attributes:
-        task: The task.
-        metric: The metric.
+        task: Name of the task.
+        metric: Name of the metric.
         slice: "column=value", or None for all rows.
-        value: The candidate's; None where it is undefined.
-        baseline: The baseline's, where it has one.
+        value: Value of the candidate; None where undefined.
+        baseline: Value of the baseline, where it has one.
         difference: Candidate minus baseline, where both are defined.
-        low: Lower end of the interval that decided: of `value`, or of `difference`.
-        high: Its upper end.
+        low: Lower end of the deciding interval, around `value` or `difference`.
+        high: Upper end of that interval.
         confidence: Confidence level of that interval.
-        rule: The bound in words.
-        passed: None where there were too few rows to judge this value of a slice.
-        reason: Why.
+        rule: Bound in words.
+        passed: Whether the rule holds; None where the slice has too few rows to judge.
+        reason: Explanation in words.
     """
 
     task: Name

@@ -1,4 +1,4 @@
-"""What an interaction is: products of features, for the trunk to read."""
+"""Configs of interactions: products of features, for the trunk to read."""
 
 from typing import Annotated, Literal
 
@@ -8,20 +8,20 @@ from taskroute.schemas.base import Config
 
 
 class CrossInteraction(Config):
-    """Cross layers of DCN-V2: each multiplies all that the trunk would read by a sum of it.
+    """Cross layers of DCN-V2: each multiplies the embedded features by a linear map of them.
 
     `x_{l+1} = x_0 * (W_l x_l + b_l) + x_l`: after L layers, products of up to L + 1 features.
     """
 
     kind: Literal["cross"] = "cross"
-    layers: int = Field(2, ge=1, le=8, description="One above the other.")
+    layers: int = Field(2, ge=1, le=8, description="Number of cross layers.")
     rank: PositiveInt | None = Field(
-        None, description="Of W: a product of two narrow matrices; without it W is whole."
+        None, description="Rank of W, a product of two narrow matrices; None makes W a full matrix."
     )
 
 
 class DotInteraction(Config):
-    """The dot product of every two embeddings, beside what the trunk would read without it."""
+    """Dot product of every two embeddings, beside the embedded features."""
 
     kind: Literal["dot"] = "dot"
 

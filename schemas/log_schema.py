@@ -1,4 +1,4 @@
-"""The TensorFlow Metadata schema of the log, made from the config and never kept beside it."""
+"""TensorFlow Metadata schema of the log, made from the config."""
 
 from tensorflow_metadata.proto.v0 import schema_pb2
 
@@ -7,7 +7,7 @@ from taskroute.schemas.recommender import DataConfig
 
 
 def make_schema(config: DataConfig) -> schema_pb2.Schema:
-    """Says what a tf.Example of the log holds: bytes or floats, any of which may be missing."""
+    """Makes the schema of the log's tf.Examples: bytes or floats, any of which may be missing."""
     schema = schema_pb2.Schema()
     for column in (*feature_columns(config), *label_columns(config)):
         _add_feature(schema, column)
@@ -23,7 +23,7 @@ def make_schema(config: DataConfig) -> schema_pb2.Schema:
 
 
 def make_request_schema(config: DataConfig) -> schema_pb2.Schema:
-    """The part of the schema that a serving request holds: the features without the labels."""
+    """Makes the schema of a serving request: the features without the labels."""
     schema = schema_pb2.Schema()
     for column in feature_columns(config):
         _add_feature(schema, column)

@@ -18,22 +18,24 @@ Signal = ColumnSignal | TaskSignal
 COLUMN_SIGNALS: tuple[ColumnSignal, ...] = get_args(ColumnSignal)
 _SIGNALS: tuple[Signal, ...] = (*COLUMN_SIGNALS, *get_args(TaskSignal))
 
-# Signals that need no second span: of splits, or of a serving log.
+# Signals that need no second span: they compare splits, or a serving log.
 _WITHOUT_SPANS = ("split_shift", "skew", "missing")
 
 
 class Limit(Config):
-    """Threshold of a change; a number alone is a threshold that alerts and does not stop."""
+    """Threshold of a change; a bare number alerts and does not stop the run."""
 
-    threshold: PositiveFloat = Field(description="A change that is shown to be larger alerts.")
-    stop: bool = Field(False, description="The alert ends the run before it trains: exit code 3.")
+    threshold: PositiveFloat = Field(description="Size above which a change alerts.")
+    stop: bool = Field(
+        False, description="Whether the alert ends the run before training: exit code 3."
+    )
 
 
-def _limit_of(value: Any) -> Any:
+def _as_limit(value: Any) -> Any:
     return value if isinstance(value, Limit | dict) else {"threshold": value}
 
 
-_Limit = Annotated[Limit, BeforeValidator(_limit_of, json_schema_input_type=PositiveFloat | Limit)]
+_Limit = Annotated[Limit, BeforeValidator(_as_limit, json_schema_input_type=PositiveFloat | Limit)]
 
 
 def _alerts_above(threshold: float, description: str) -> Any:
@@ -43,48 +45,51 @@ def _alerts_above(threshold: float, description: str) -> Any:
 class Monitoring(Config):
     """Limits of changes; a change beyond one alerts, and stops the run if the limit says so.
 
-    A change is that of the newest span from those before it in the window, of the test split from
-    the train split, or of a serving log from the window. None watches none. Thresholds come on top
-    of what the spans show among themselves, and of what chance may do: see
+    A change compares the newest span with earlier ones in the window, the test split with the
+    train split, or a serving log with the window. None watches nothing. A threshold is added to
+    the ordinary differences between spans, and to the interval of chance: see
     `taskroute.components.measures.judge`.
     """
 
     drift: _Limit | None = _alerts_above(
         0.02,
-        "Jensen-Shannon divergence of a feature's values, newest span from older ones: 0 to 1.",
+        "Jensen-Shannon divergence of a feature's values, newest span from older ones, 0 to 1.",
     )
     split_shift: _Limit | None = Field(
-        None, description="The same distance, test split from train split."
+        None,
+        description="Jensen-Shannon divergence of a feature's values, test split from train split.",
     )
     skew: _Limit | None = _alerts_above(
-        0.02, "Training-serving skew: the same distance, serving log from the log."
+        0.02, "Training-serving skew: Jensen-Shannon divergence, serving log from the log."
     )
     missing: _Limit | None = _alerts_above(
         0.05, "Difference in the share of rows without a value of the feature."
     )
     oov: _Limit | None = _alerts_above(
-        0.1, "Difference in the share of a feature's terms that the served model does not know."
+        0.1, "Difference in the share of a feature's terms that the served version does not know."
     )
     label_delay: _Limit | None = _alerts_above(
-        0.05, "Difference in the share of rows whose label, or weight, is not there yet."
+        0.05, "Difference in the share of rows whose label, or weight, is still missing."
     )
     label_rate: _Limit | None = _alerts_above(0.2, "Relative change of the mean label.")
     prediction_mean: _Limit | None = _alerts_above(
-        0.2, "Relative change of the served model's mean prediction."
+        0.2, "Relative change of the served version's mean prediction."
     )
     prediction_drift: _Limit | None = _alerts_above(
-        0.02, "Jensen-Shannon divergence of its predictions, 0 to 1."
+        0.02, "Jensen-Shannon divergence of the served version's predictions, 0 to 1."
     )
-    calibration: _Limit | None = _alerts_above(0.1, "Relative change of predicted over actual.")
+    calibration: _Limit | None = _alerts_above(
+        0.1, "Relative change of mean prediction over mean label."
+    )
     columns: dict[Column, dict[ColumnSignal, _Limit]] = Field(
-        default_factory=dict, description="Columns that have limits of their own."
+        default_factory=dict, description="Limits of single columns, which replace those above."
     )
     tasks: dict[Name, dict[TaskSignal, _Limit]] = Field(
-        default_factory=dict, description="Tasks that have limits of their own."
+        default_factory=dict, description="Limits of single tasks, which replace those above."
     )
 
     def limit(self, signal: Signal, name: str) -> Limit | None:
-        """Limit of the changes of `signal` in a column or task; None where none is watched."""
+        """Limit of `signal` in a column or task; None where it is not watched."""
         by_name = self.columns if signal in COLUMN_SIGNALS else self.tasks
         own: Mapping[Any, Limit] = by_name.get(name, {})
         general: Limit | None = getattr(self, signal)
@@ -110,11 +115,11 @@ def check_limits(
     tasks: Sequence[Task],
     window_days: int | None,
 ) -> None:
-    """Refuses limits of what is not in the config, and stops that could never come.
+    """Refuses limits of unknown columns or tasks, and stops that could never happen.
 
     Raises:
-        ValueError: If a column or task is not there, or has no such signal, or if a limit that
-            stops compares spans and the window has no two.
+        ValueError: If a column or task is unknown, or has no such signal, or if a limit that stops
+            compares spans and the window holds fewer than two.
     """
     readers = {feature.column for feature in features}
     with_terms = {

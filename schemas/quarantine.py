@@ -11,9 +11,9 @@ class RowsLeftOut(Config):
     """Rows of the log that could not be used: `{}` before the log is read.
 
     Attributes:
-        rows: Their number.
-        reasons: The same by reason.
-        folder: The quarantine that holds them.
+        rows: Number of rows left out.
+        reasons: Number of rows by reason.
+        folder: Quarantine folder that holds them.
     """
 
     rows: int = 0

@@ -1,4 +1,4 @@
-"""The base of records: JSON files that one stage writes and others read."""
+"""Base of records: JSON files that one stage writes and others read."""
 
 from pathlib import Path
 from typing import ClassVar, Self
@@ -14,9 +14,9 @@ class Record(Config):
     """Base of every record: immutable, and an unknown field is an error.
 
     Attributes:
-        FILE: Name of the file, relative to the folder that holds it.
-        TITLE: Its content in the words of an error, "FILE: is not TITLE".
-        REMEDY: The step that makes the file again, in the same error.
+        FILE: Name of the file, relative to its folder.
+        TITLE: Name of the content in the error "FILE: is not TITLE".
+        REMEDY: Step that makes the file again, in the same error.
     """
 
     FILE: ClassVar[str]
@@ -25,7 +25,7 @@ class Record(Config):
 
     @classmethod
     def path(cls, folder: str | Path) -> Path:
-        """The file in a folder."""
+        """Path of the file in a folder."""
         return Path(folder, cls.FILE)
 
     @classmethod
@@ -45,12 +45,12 @@ class Record(Config):
 
     @classmethod
     def find(cls, folder: str | Path) -> Self | None:
-        """Reads the file in a folder; None where there is none that can be understood."""
+        """Reads the file in a folder; None where it is missing or not such a record."""
         try:
             return cls.read(folder)
         except DataError:
             return None
 
     def write(self, folder: str | Path) -> None:
-        """Writes the file whole into a folder, which is made where it is missing."""
+        """Writes the file whole into a folder, and makes the folder where it is missing."""
         write_whole(self.path(folder), self.model_dump_json(indent=1) + "\n")

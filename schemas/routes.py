@@ -1,4 +1,4 @@
-"""What an architecture search finds: which sub-networks feed which, and how that was decided."""
+"""Share routes, and the result file of an architecture search."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,16 +18,18 @@ from taskroute.schemas.base import Config
 from taskroute.schemas.errors import ConfigError
 from taskroute.schemas.record import Record
 
-# What the gate of a block reads: the trunk's input, or the mean of the sub-networks it selects.
+# Input of a block's gate: the trunk's input, or the mean of the sub-networks it selects.
 Query = Literal["input", "lower"]
 
 
 class BlockRoute(Config):
-    """What one block reads. A sub-network is named by layer and place: `1.2`, counted from 1."""
+    """Route of one block. A sub-network is named by layer and place: `1.2`, counted from 1."""
 
-    block: str = Field(description="A sub-network above the first layer, or a task.")
+    block: str = Field(description="Name of a sub-network above the first layer, or of a task.")
     lower: tuple[str, ...] = Field(min_length=1, description="Sub-networks of the layer below.")
-    query: Query = Field("input", description="Without effect where `lower` is a single one.")
+    query: Query = Field(
+        "input", description="Query of the gate; without effect where `lower` is a single one."
+    )
 
     @model_validator(mode="after")
     def _lower_are_different(self) -> "BlockRoute":
@@ -37,14 +39,16 @@ class BlockRoute(Config):
 
 
 class ShareRoute(Config):
-    """The route of every block. It holds for sub-networks of any width."""
+    """Routes of all blocks, for sub-networks of any width."""
 
-    tasks: tuple[str, ...] = Field(min_length=1, description="In the order of the config.")
+    tasks: tuple[str, ...] = Field(
+        min_length=1, description="Names of the tasks, in the order of the config."
+    )
     sub_networks: tuple[PositiveInt, ...] = Field(
-        min_length=1, description="Their number in each layer, bottom up."
+        min_length=1, description="Number of sub-networks in each layer, bottom up."
     )
     blocks: tuple[BlockRoute, ...] = Field(
-        description="One for each sub-network above the first layer, then one for each task."
+        description="Routes of the sub-networks above the first layer, then of the tasks."
     )
 
     @model_validator(mode="after")
@@ -63,7 +67,7 @@ class ShareRoute(Config):
 
 
 class BlockChoices(Config):
-    """How probable each route of a block was at the end of the search."""
+    """Probability of each route of a block at the end of the search."""
 
     block: str
     choices: tuple[BlockRoute, ...]
@@ -78,17 +82,19 @@ class NetworkCost(Config):
 
 
 class SearchStep(Config):
-    """One policy step: means over the routes that were sampled for it, and since the last one."""
+    """One policy step: means over its sampled routes, and over the weight steps before it."""
 
-    step: NonNegativeInt = Field(description="Weight steps before it.")
+    step: NonNegativeInt = Field(description="Number of weight steps before this policy step.")
     train_loss: FiniteFloat
     reward: FiniteFloat
     baseline: FiniteFloat
-    entropy: NonNegativeFloat = Field(description="Mean over the blocks, 1 for uniform.")
+    entropy: NonNegativeFloat = Field(
+        description="Mean relative entropy of the blocks, 1 for uniform."
+    )
 
 
 class RandomControl(Config):
-    """Random routes judged with the search's own weights, on the rows that judge its route."""
+    """Random routes judged with the supernet's weights, on the same rows as the result."""
 
     num_routes: PositiveInt
     best_reward: FiniteFloat
@@ -97,22 +103,26 @@ class RandomControl(Config):
 
 
 class SearchResult(Record):
-    """Result of a search: the route, and how it was found."""
+    """Result of a search: the route, the policy and the history behind it."""
 
     FILE: ClassVar[str] = "route.json"
 
     route: ShareRoute
     policy: Literal["reinforce", "random"]
-    reward: FiniteFloat = Field(description="Of the route, with the supernet's weights.")
-    control: RandomControl | None = Field(None, description="None where the policy is random.")
-    num_evaluations: NonNegativeInt = Field(description="Routes judged on validation rows.")
+    reward: FiniteFloat = Field(description="Reward of the route, with the supernet's weights.")
+    control: RandomControl | None = Field(
+        None, description="Control; None where the policy is random."
+    )
+    num_evaluations: NonNegativeInt = Field(
+        description="Number of routes judged on validation rows."
+    )
     probabilities: tuple[BlockChoices, ...]
     supernet: NetworkCost
     derived: NetworkCost
     seed: NonNegativeInt
     weight_steps: NonNegativeInt
     stopped_by: Literal["epochs", "max_steps", "max_seconds"]
-    seconds: NonNegativeFloat = Field(description="Wall time, that of broken attempts included.")
+    seconds: NonNegativeFloat = Field(description="Wall time, interrupted attempts included.")
     history: tuple[SearchStep, ...]
 
 
@@ -128,7 +138,7 @@ def block_names(counts: Sequence[int], tasks: Sequence[str]) -> tuple[str, ...]:
 
 
 def load_route(path: str | Path) -> ShareRoute:
-    """Reads a route from a JSON file: what a search wrote, or the route alone.
+    """Reads a route from a JSON file: a search's result, or the route alone.
 
     Raises:
         ConfigError: If the file cannot be read or holds no route.
@@ -155,7 +165,7 @@ def _names(layer: int, count: int) -> tuple[str, ...]:
 
 
 def _names_below(counts: Sequence[int], tasks: Sequence[str]) -> list[tuple[str, ...]]:
-    """For each block, the names of the layer below it."""
+    """Names of the layer below each block."""
     below = []
     for layer, upper in enumerate([*counts[1:], len(tasks)], start=1):
         below += [_names(layer, counts[layer - 1])] * upper

@@ -1,4 +1,4 @@
-"""The file of a run, last_run.json, and the verdict of a retraining in it."""
+"""File of a run, last_run.json, and the verdict of a retraining in it."""
 
 from typing import Any, ClassVar, Literal
 
@@ -28,19 +28,19 @@ class RetrainVerdict(Config):
 
     Attributes:
         name: Name of the config.
-        outcome: The outcome in a word.
+        outcome: Outcome in a word.
         exit_code: Exit code of the command.
-        message: The outcome in a sentence.
-        first_span: First span of the window that was read, where it is known.
-        last_span: Its last one.
-        warm_start: Weights that were taken over from the served version, in a sentence; None where
-            the training started afresh or did not start.
-        version: The served version, if there is one.
+        message: Outcome in a sentence.
+        first_span: First span of the window, where it is known.
+        last_span: Last span of the window.
+        warm_start: Summary of the weights restored from the served version; None where the
+            training started afresh or did not start.
+        version: Served version, if there is one.
         alerts: Changes in the newest span, a sentence each; they change no outcome.
-        metrics: By task, by metric: the candidate's value and the baseline's, where there is one.
+        metrics: Values of the candidate and of the baseline, if any, by task and metric.
         seconds: Time of the whole command.
-        report: The run's page, where there is one.
-        log: The run's log, where there is one.
+        report: Path of the run's page, where there is one.
+        log: Path of the run's log, where there is one.
     """
 
     name: str
@@ -59,7 +59,7 @@ class RetrainVerdict(Config):
 
 
 class Stage(Config):
-    """A finished stage; `rows` is None where it reads none."""
+    """Finished stage; `rows` is None where it reads none."""
 
     name: str
     seconds: float
@@ -68,7 +68,7 @@ class Stage(Config):
 
 
 class SliceMetrics(Config):
-    """The candidate's metrics by task on the rows whose `column` holds `value`."""
+    """Metrics of the candidate by task, on the rows whose `column` holds `value`."""
 
     column: str
     value: str
@@ -76,17 +76,17 @@ class SliceMetrics(Config):
 
 
 class ServingVerdict(ServingFindings):
-    """Findings of the stages that try the model, and their summary in words."""
+    """Findings of the serving check, and their summary in words."""
 
     summary: str
 
 
 class RunRecord(Record):
-    """Record of a run, for scripts and the report page; it is filled while the run goes on.
+    """Record of a run, for scripts and the report page; filled in during the run.
 
     Attributes:
-        artifacts: Folders by `STAGE.OUTPUT`, relative to the pipeline root where they are in it.
-        retrain: Verdict of the retraining that the run was part of; no field where it was none.
+        artifacts: Folders by `STAGE.OUTPUT`, relative to the pipeline root where they lie in it.
+        retrain: Verdict of the retraining that the run was part of; left out of other runs.
     """
 
     model_config = ConfigDict(frozen=False)

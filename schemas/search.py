@@ -8,18 +8,18 @@ from taskroute.schemas.base import Config
 
 
 class SearchConfig(Config):
-    """Search for a share route; all figures are ours, the paper's are not published.
+    """Search for a share route; all defaults are ours, the paper's are not published.
 
-    The supernet's weights learn on train rows, each step with routes that are sampled anew; after
-    every `weight_steps` of them the policy takes `policy_steps` on a batch of validation rows. The
-    test split is not read.
+    The supernet's weights learn on train rows, with newly sampled routes at each step; after every
+    `weight_steps` steps the policy takes `policy_steps` on a batch of validation rows. The test
+    split is not read.
     """
 
     policy: Literal["reinforce", "random"] = Field(
         "reinforce",
         description=(
-            "Policy of the search. random is the control: uniform routes throughout, then as many "
-            "of them judged as reinforce would have judged, and the best one kept."
+            "Policy of the search. random is the control: uniform routes throughout, then the best "
+            "of as many routes as reinforce would have judged."
         ),
     )
     reward: Literal["auc", "loss"] = Field(
@@ -48,7 +48,7 @@ class SearchConfig(Config):
         1e-4, description="Reward for a policy that is still undecided, per nat and block."
     )
     macs_budget: PositiveInt | None = Field(
-        None, description="Multiply-accumulates of a row that the trunk may cost for free."
+        None, description="Multiply-accumulates of a row that the trunk may use without a penalty."
     )
     macs_penalty: PositiveFloat = Field(
         0.1, description="Reward lost by a route that costs twice the budget."

@@ -1,4 +1,4 @@
-"""The file of a serving check, and the contract that a model is checked against."""
+"""File of a serving check, and the contract that a model is checked against."""
 
 from typing import ClassVar, Literal
 
@@ -11,7 +11,7 @@ OutputKind = Literal["binary", "regression", "score"]
 
 
 class Contract(Config):
-    """Outputs, batch sizes and accuracy that a served model must give."""
+    """Outputs, batch sizes and accuracy that a served model must have."""
 
     outputs: dict[str, OutputKind]
     batch_sizes: tuple[int, ...]
@@ -24,7 +24,7 @@ class Contract(Config):
 
 
 class Check(Config):
-    """One thing tried; `detail` says what is wrong where it did not pass."""
+    """Result of one check; `detail` explains a failure."""
 
     name: str
     passed: bool
@@ -32,7 +32,7 @@ class Check(Config):
 
 
 class Latency(Config):
-    """Percentiles of the time of one call in this machine, one call at a time."""
+    """Percentiles of the time of one call on this machine, one call at a time."""
 
     signature: str
     batch_size: int

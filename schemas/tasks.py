@@ -1,4 +1,4 @@
-"""What a task is: one label that the model predicts."""
+"""Config of a task: one label that the model predicts."""
 
 from collections.abc import Sequence
 from typing import Any, Literal
@@ -9,89 +9,89 @@ from taskroute.schemas.base import Column, Config, Name
 
 
 class Label(Config):
-    """Where a task's label comes from. A missing label leaves the row out of the task."""
+    """Source of a task's label. A missing label leaves the row out of the task."""
 
-    column: Column = Field(description="Of the log; no feature may read it.")
+    column: Column = Field(description="Column of the log; no feature may read it.")
     at_least: float | None = Field(
         None,
-        description="Binary tasks: 1 where the column reaches this; else it must hold 0 and 1.",
+        description="Binary tasks: least value of a 1; without it the column must hold 0 and 1.",
     )
     transform: Literal["none", "log1p"] = Field(
-        "none", description="Regression tasks: what the loss sees; predictions are turned back."
+        "none",
+        description="Regression tasks: transform before the loss; predictions are turned back.",
     )
     minimum: float | None = Field(
-        None, description="A row whose label is smaller is bad. With log1p: 0 where none is given."
+        None, description="Least label of a good row; with log1p it is 0 by default."
     )
     maximum: float | None = Field(
-        None, description="Regression tasks: a larger label counts as this, in loss and metrics."
+        None, description="Regression tasks: cap of the label, in loss and metrics."
     )
 
     @property
     def least(self) -> float | None:
-        """The smallest label of a good row; None where anything goes."""
+        """Smallest label of a good row; None where any label is good."""
         return 0.0 if self.minimum is None and self.transform == "log1p" else self.minimum
 
     def is_positive(self, values: Any) -> Any:
-        """Which values of the column are a 1 of a binary task: an array, or a tensor, of bools."""
+        """Mask of the values that are a 1 of a binary task: an array, or a tensor, of bools."""
         return values >= (1.0 if self.at_least is None else self.at_least)
 
     def for_loss(self, values: Any, math: Any) -> Any:
-        """Values of the column as the loss of a regression task sees them.
+        """Caps and transforms values of the column for the loss of a regression task.
 
         Args:
             values: Array or tensor.
-            math: Library of its arithmetic: numpy, or tf.math.
+            math: Library for that type: numpy, or tf.math.
         """
         if self.maximum is not None:
             values = math.minimum(values, self.maximum)
         return math.log1p(math.maximum(values, 0.0)) if self.transform == "log1p" else values
 
     def in_own_unit(self, values: Any, math: Any) -> Any:
-        """The inverse of `for_loss`, of labels and of predictions."""
+        """Inverts the transform of `for_loss`, for labels and predictions."""
         return math.expm1(values) if self.transform == "log1p" else values
 
 
 class Task(Config):
     """One label; its head, loss, metrics, gate, output and report row follow from it."""
 
-    name: Name = Field(description="Of the output that is served, of metrics and gates.")
+    name: Name = Field(description="Name of the served output, in metrics and in gates.")
     kind: Literal["binary", "regression"] = Field(
-        "binary", description="A probability, or a value in the label's own unit."
+        "binary",
+        description="Kind of the prediction: a probability, or a value in the label's own unit.",
     )
     label: Label
     trained_where: Name | None = Field(
-        None, description="A binary task: only rows where it is 1 count, in loss and metrics."
+        None, description="Binary task that must be 1 for a row to count, in loss and metrics."
     )
     funnel: Name | None = Field(
         None,
-        description="Binary tasks: the binary task that comes before this one, without which it "
-        "cannot happen. What is learned and served is the product of its probability and this "
-        "one's after it, over all rows (ESMM).",
+        description="Binary tasks: the binary task that must happen before this one. The model "
+        "learns and serves the product of that task's probability and this one's after it, over "
+        "all rows (ESMM).",
     )
     weight: Column | None = Field(
         None,
-        description="A column of weights >= 0, in loss and metrics; a missing one leaves the row "
-        "out of the task.",
+        description="Column of row weights >= 0, in loss and metrics; a missing weight leaves the "
+        "row out of the task.",
     )
     loss: Literal["mse", "huber", "weighted_logistic", "buckets"] = Field(
         "mse",
-        description="Regression tasks: the last two are for labels >= 0, such as seconds, and "
-        "predict their mean.",
+        description="Loss of regression tasks. The last two are for labels >= 0, such as seconds, "
+        "and predict their mean.",
     )
     huber_delta: PositiveFloat = Field(
-        1.0, description="The error above which `huber` is linear, as the loss sees it."
+        1.0, description="Error above which `huber` is linear, in the unit of the loss."
     )
     num_buckets: int = Field(
-        64, ge=2, le=1024, description="Of `buckets`, chosen on the train split."
+        64, ge=2, le=1024, description="Number of `buckets`, chosen on the train split."
     )
     smearing: bool = Field(
         False,
-        description="A label of log1p: predicts its mean, by one factor found after training; "
-        "else about its median.",
+        description="Labels of log1p: whether to predict the mean, by one factor fitted after "
+        "training; else the prediction is about the median.",
     )
-    loss_weight: PositiveFloat = Field(
-        1.0, description="What the task is worth in the sum of losses."
-    )
+    loss_weight: PositiveFloat = Field(1.0, description="Weight of the task in the sum of losses.")
 
     @model_validator(mode="after")
     def _label_fits_kind(self) -> "Task":
@@ -126,7 +126,7 @@ class Task(Config):
 
     @property
     def is_squared(self) -> bool:
-        """Whether the loss is a squared error, or Huber's, which is one near 0."""
+        """Whether the loss is a squared error, or Huber's."""
         return self.kind == "regression" and self.loss in ("mse", "huber")
 
     @property
@@ -136,22 +136,22 @@ class Task(Config):
 
     @property
     def weight_key(self) -> str:
-        """Transformed feature with the row's weight in this task, float32; 0 leaves it out."""
+        """Transformed feature that holds the row's weight, float32; 0 leaves the row out."""
         return f"weight/{self.name}"
 
     @property
     def after_funnel(self) -> str | None:
-        """Output with the probability after the `funnel` task has happened; None without one."""
+        """Name of the output for the probability given the `funnel` task; None without a funnel."""
         return None if self.funnel is None else f"{self.name}_after_{self.funnel}"
 
     @property
     def outputs(self) -> tuple[str, ...]:
-        """Names of what is served of this task, its own first."""
+        """Names of the task's served outputs, its own first."""
         return (self.name,) if self.after_funnel is None else (self.name, self.after_funnel)
 
 
 def check_conditions(tasks: Sequence[Task]) -> None:
-    """Refuses conditions that are not tasks of the config.
+    """Refuses `trained_where` and `funnel` that name no suitable task.
 
     Raises:
         ValueError: If `trained_where` or `funnel` is not another binary task, a task comes before
@@ -181,7 +181,7 @@ def check_conditions(tasks: Sequence[Task]) -> None:
 
 
 def in_funnel_order(tasks: Sequence[Task]) -> tuple[Task, ...]:
-    """The tasks, each after the one that its `funnel` names.
+    """Orders tasks so that each follows the one that its `funnel` names.
 
     Raises:
         ValueError: If a task comes before itself.

@@ -1,4 +1,4 @@
-"""The file of a training: training.json."""
+"""File of a training: training.json."""
 
 from typing import ClassVar
 
@@ -10,7 +10,7 @@ from taskroute.schemas.serving import ScoreDifference
 
 
 class _Measured(Config):
-    """Base of figures that a training which diverged makes no finite numbers of."""
+    """Base of models whose floats may be infinite or NaN after a diverged training."""
 
     model_config = ConfigDict(allow_inf_nan=True, ser_json_inf_nan="constants")
 
@@ -19,9 +19,9 @@ class PartCost(Config):
     """Cost of one part of a ranker.
 
     Attributes:
-        part: Its name, such as `tower click`; `total` is the sum of all.
-        parameters: Trained scalars.
-        macs: Multiply-accumulates of its products for one row at inference. A lookup is no product.
+        part: Name, such as `tower click`; `total` is the sum of all.
+        parameters: Number of trained scalars.
+        macs: Multiply-accumulates for one row at inference; lookups do not count.
     """
 
     part: str
@@ -33,9 +33,9 @@ class RoutingTable(_Measured):
     """One routing matrix of a trunk, at inference.
 
     Attributes:
-        name: Its name.
-        upper: Names of its rows: tasks, or lower parts of the next matrix.
-        lower: Names of its columns.
+        name: Name of the matrix.
+        upper: Names of the rows: tasks, or lower parts of the next matrix.
+        lower: Names of the columns.
         values: Openness of each route, in [0, 1]; 0 is a closed route.
     """
 
@@ -73,13 +73,13 @@ class TrainingRecord(Record, _Measured):
     """Learning curves, costs and routes of a trained ranker.
 
     Attributes:
-        epochs: Epochs that were trained.
-        best_epoch: The one whose weights were kept, from 1.
+        epochs: Number of epochs trained.
+        best_epoch: Epoch whose weights were kept, from 1.
         history: Losses and counts after each epoch, by name; a loss may be no finite number.
         cost: Costs by part as trained, the total last.
         served_cost: Costs by part as served.
         routing: Routing matrices, bottom up.
-        guarded_tasks: Tasks all of whose routes closed, and that keep the strongest by a guard.
+        guarded_tasks: Tasks with all routes closed, which keep the strongest one by a guard.
         calibration: Corrections by binary task.
         score_differences: Differences of the served scores from the trained ranker's, by output.
         saved_bytes: Bytes that int8 embedding tables save.

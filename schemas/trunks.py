@@ -1,4 +1,4 @@
-"""What a trunk is: all layers between the embeddings and the towers, and how tasks share them.
+"""Configs of trunks: all layers between the embeddings and the towers, shared between tasks.
 
 Sizes and penalties without a source are ours; every other default is its paper's.
 """
@@ -32,7 +32,7 @@ Units = Annotated[
 
 class _Trunk(Config):
     activation: Literal["relu", "gelu", "swish", "tanh"] = Field(
-        "relu", description="Of every layer; all the papers' trunks use ReLU."
+        "relu", description="Activation of every layer; all the papers' trunks use ReLU."
     )
     dropout: float = Field(0.0, ge=0, lt=1, description="Share of units dropped after each layer.")
     match_parameters: PositiveInt | None = Field(
@@ -45,7 +45,7 @@ class _Trunk(Config):
 
     @property
     def needs_search(self) -> bool:
-        """Whether the trunk can be trained only with a route that a search has yet to find."""
+        """Whether a search must find a route before the trunk can be trained."""
         return False
 
 
@@ -73,19 +73,20 @@ class CrossStitchTrunk(_Trunk):
         ge=0,
         le=1,
         description=(
-            "Factor of a task's own network at the start, the rest in equal parts from the others."
+            "Starting factor of a task's own network; the other networks share the rest equally."
         ),
     )
     gate_learning_rate: PositiveFloat = Field(
-        0.1, description="Of the factors; the paper takes 100 to 1000 times that of the weights."
+        0.1,
+        description="Learning rate of the factors; the paper takes 100 to 1000 times the weights'.",
     )
 
 
 class ExpertLayer(Config):
     """Parallel experts of equal shape; `units` are the widths within each."""
 
-    experts: PositiveInt = Field(8, description="How many stand side by side.")
-    units: Units = Field((64,), description="Widths of the layers within each, bottom up.")
+    experts: PositiveInt = Field(8, description="Number of experts side by side.")
+    units: Units = Field((64,), description="Widths of an expert's layers, bottom up.")
 
 
 class MmoeTrunk(_Trunk):
@@ -97,16 +98,18 @@ class MmoeTrunk(_Trunk):
 
     kind: Literal["mmoe"] = "mmoe"
     layers: tuple[ExpertLayer, ...] = Field(
-        (ExpertLayer(),), min_length=1, description="Bottom up; both papers use 8 experts."
+        (ExpertLayer(),), min_length=1, description="Layers, bottom up; both papers use 8 experts."
     )
 
 
 class PleLevel(Config):
-    """Experts of each task, and experts of all."""
+    """One level: experts of each task, and experts that all tasks share."""
 
-    task_experts: PositiveInt = Field(2, description="Of each task.")
-    shared_experts: PositiveInt = Field(2, description="Of all tasks.")
-    units: Units = Field((64,), description="Widths of the layers within each, bottom up.")
+    task_experts: PositiveInt = Field(
+        2, description="Number of experts that each task has for itself."
+    )
+    shared_experts: PositiveInt = Field(2, description="Number of experts that all tasks share.")
+    units: Units = Field((64,), description="Widths of an expert's layers, bottom up.")
 
 
 class PleTrunk(_Trunk):
@@ -114,53 +117,56 @@ class PleTrunk(_Trunk):
 
     kind: Literal["ple"] = "ple"
     levels: tuple[PleLevel, ...] = Field(
-        (PleLevel(), PleLevel()), min_length=1, description="Bottom up."
+        (PleLevel(), PleLevel()), min_length=1, description="Levels, bottom up."
     )
 
 
 class SubNetworkLayer(Config):
     """A row of parallel sub-networks of equal width."""
 
-    sub_networks: PositiveInt = Field(4, description="How many stand side by side.")
-    units: PositiveInt = Field(32, description="Width of each.")
+    sub_networks: PositiveInt = Field(4, description="Number of sub-networks side by side.")
+    units: PositiveInt = Field(32, description="Width of each sub-network.")
 
 
 class _SnrTrunk(_Trunk):
     layers: tuple[SubNetworkLayer, ...] = Field(
-        (SubNetworkLayer(), SubNetworkLayer()), min_length=1, description="Bottom up."
+        (SubNetworkLayer(), SubNetworkLayer()), min_length=1, description="Layers, bottom up."
     )
     l0_penalty: NonNegativeFloat = Field(
         0.5,
         description=(
-            "What it costs to keep every connection open, as a multiple of the loss of a model "
-            "that predicts base rates; one connection costs this divided by their number, which "
-            "is the paper's lambda. Ours: the paper's 1e-3 to 1e-5 mean something beside its own "
-            "loss only. Raise it by factors of 2 until open routes fall, and stop where a task's "
-            "validation loss rises (docs/trunks.md); 0 keeps all open and only the noise of the "
-            "gates is left."
+            "Penalty for keeping every connection open, as a multiple of the loss of a model that "
+            "predicts base rates; one connection costs this divided by their number, which is the "
+            "paper's lambda. The default is ours: the paper's 1e-3 to 1e-5 fit its own loss only. "
+            "Raise it by factors of 2 until open routes fall, and stop where a task's validation "
+            "loss rises (docs/trunks.md). With 0 all connections stay open, and gates add noise "
+            "only."
         ),
     )
     l0_warmup_steps: NonNegativeInt = Field(
         100,
         description=(
-            "Steps over which the penalty grows from 0, so that connections are judged after the "
-            "weights have learned something; ours. Keep it below an epoch: validation may stop a "
-            "training after a few."
+            "Steps over which the penalty grows from 0, so that the weights learn something before "
+            "connections close; ours. Keep it below an epoch: early stopping may end a training "
+            "after a few."
         ),
     )
-    temperature: float = Field(2 / 3, gt=0, lt=1, description="Beta; the paper tries 0.5 to 0.9.")
+    temperature: float = Field(
+        2 / 3, gt=0, lt=1, description="Temperature of the gates, beta; the paper tries 0.5 to 0.9."
+    )
     stretch: tuple[float, float] = Field(
         (-0.1, 1.1),
-        description="Gamma and zeta; the paper tries -1 to -0.1 and 1.1 to 2.",
+        description="Stretch of gates, gamma and zeta; the paper tries -1 to -0.1 and 1.1 to 2.",
     )
     log_alpha_start: float = Field(
-        2.0, description="Ours: the paper does not say; 2 is 0.95 open at inference."
+        2.0, description="First value of every log-alpha; ours. 2 is a gate of 0.95 at inference."
     )
     gate_learning_rate: PositiveFloat = Field(
         0.05,
         description=(
-            "Of log-alpha; ours: the paper does not set it apart. A connection can close in about "
-            "100 steps; at 0.01 it takes 500, and early stopping may return to weights of before."
+            "Learning rate of log-alpha; ours: the paper has no rate of its own for it. A "
+            "connection can close in about 100 steps; at 0.01 it takes 500, and early stopping may "
+            "restore earlier weights."
         ),
     )
 
@@ -177,7 +183,7 @@ class SnrTransTrunk(_SnrTrunk):
 
     kind: Literal["snr_trans"] = "snr_trans"
     task_units: PositiveInt | None = Field(
-        None, description="Width of what a task receives; the last layer's `units` by default."
+        None, description="Width of each task's tower input; the last layer's `units` by default."
     )
 
     @property
@@ -186,7 +192,7 @@ class SnrTransTrunk(_SnrTrunk):
 
 
 class SnrAverTrunk(_SnrTrunk):
-    """Sub-network routing that sums what its open connections bring (Ma et al., AAAI 2019)."""
+    """Sub-network routing that sums the inputs of open connections (Ma et al., AAAI 2019)."""
 
     kind: Literal["snr_aver"] = "snr_aver"
 
@@ -194,20 +200,23 @@ class SnrAverTrunk(_SnrTrunk):
 class GumbelMatrixTrunk(_Trunk):
     """Experts allocated to tasks by a learned binary matrix (Maziarz et al., 2019).
 
-    The defaults of the start probability and the temperatures are those of the authors' code.
+    Start probability and temperatures default to the values of the authors' code.
     """
 
     kind: Literal["gumbel_matrix"] = "gumbel_matrix"
     layers: tuple[ExpertLayer, ...] = Field(
-        (ExpertLayer(), ExpertLayer()), min_length=1, description="Bottom up."
+        (ExpertLayer(), ExpertLayer()), min_length=1, description="Layers, bottom up."
     )
     start_probability: float = Field(
-        0.5, gt=0, lt=1, description="That a task uses an expert; 0.97 in the paper's Omniglot."
+        0.5,
+        gt=0,
+        lt=1,
+        description="First probability that a task uses an expert; 0.97 in the paper's Omniglot.",
     )
     temperature_start: PositiveFloat = Field(
-        50.0, description="Of the Gumbel softmax at the first step; it falls as 1 / sqrt(step)."
+        50.0, description="Gumbel softmax temperature at the first step; falls as 1 / sqrt(step)."
     )
-    temperature_end: PositiveFloat = Field(0.5, description="Below which it does not fall.")
+    temperature_end: PositiveFloat = Field(0.5, description="Lowest temperature.")
     budget: float | None = Field(
         None,
         gt=0,
@@ -218,10 +227,10 @@ class GumbelMatrixTrunk(_Trunk):
         ),
     )
     budget_penalty: PositiveFloat = Field(
-        1.0, description="Loss added for a task that uses every expert beyond a budget of none."
+        1.0, description="Loss added per task, times the share of experts beyond the budget."
     )
     gate_learning_rate: PositiveFloat = Field(
-        0.02, description="Of the logits; the authors take 20 times that of the weights."
+        0.02, description="Learning rate of the logits; the authors take 20 times the weights'."
     )
 
     @model_validator(mode="after")
@@ -232,25 +241,25 @@ class GumbelMatrixTrunk(_Trunk):
 
 
 class MtnasTrunk(_Trunk):
-    """Sub-networks whose sharing is searched, then trained anew (after Chen et al., WWW 2021).
+    """Sub-networks with a searched share route, trained anew (after Chen et al., WWW 2021).
 
-    `layers` are those of the supernet. `match_parameters` is for the network that a route leaves.
+    `layers` describes the supernet, `match_parameters` the network that is derived from a route.
     """
 
     kind: Literal["mtnas"] = "mtnas"
     layers: tuple[SubNetworkLayer, ...] = Field(
-        (SubNetworkLayer(), SubNetworkLayer()), min_length=1, description="Bottom up."
+        (SubNetworkLayer(), SubNetworkLayer()), min_length=1, description="Layers, bottom up."
     )
     queries: tuple[Query, ...] = Field(
         ("input", "lower"),
         min_length=1,
-        description="What a block's gate may read: the trunk's input, the mean of what it selects.",
+        description="Queries of gates: the trunk's input, or the mean of the selected ones.",
     )
     route: ShareRoute | None = Field(
         None,
         description=(
-            "No search, only training. A config file names the JSON file that holds the route, by "
-            "a path that starts at the config's folder."
+            "Share route to train without a search. A config file gives the path of the route's "
+            "JSON file, relative to the config's folder."
         ),
     )
     search: SearchConfig = SearchConfig()

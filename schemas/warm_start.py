@@ -1,4 +1,4 @@
-"""The files of a warm start: the state that a later training goes on from, and what it took."""
+"""Files of a warm start: the state of a trained model, and the outcome of restoring it."""
 
 from typing import ClassVar
 
@@ -16,23 +16,23 @@ VARIABLES_FILE = "variables"
 
 
 class WarmStartRecord(Record):
-    """Record of the model; beside it lie the vocabularies and a TensorFlow checkpoint, variables.
+    """Record of the model, stored beside its vocabularies and a checkpoint of its variables.
 
-    Texts, because a config of another version of this program may be no config of this one.
+    Configs are texts, because a config of another version may not be valid in this one.
     """
 
     FILE: ClassVar[str] = "record.json"
     REMEDY: ClassVar[str] = "train again"
 
-    config: str = Field(description="The ModelConfig that was given, as JSON.")
-    trained: str = Field(description="The same, with the route that was found for its trunk.")
-    serving: str = Field(description="The Serving that it was exported with, as JSON.")
+    config: str = Field(description="ModelConfig of the run, as JSON.")
+    trained: str = Field(description="ModelConfig with the route from the search, as JSON.")
+    serving: str = Field(description="Serving config of the export, as JSON.")
     data_span: tuple[str, str] | None = Field(description="First and last span of the log.")
-    num_ids: dict[Name, int] = Field(description="By feature that has ids.")
-    boundaries: dict[Name, tuple[float, ...]] = Field(description="By bucket feature.")
+    num_ids: dict[Name, int] = Field(description="Number of ids, by feature.")
+    boundaries: dict[Name, tuple[float, ...]] = Field(description="Bucket boundaries, by feature.")
 
-    def is_of(self, config: ModelConfig, serving: Serving) -> bool:
-        """Whether the model was trained with these settings, in the words of any version."""
+    def matches(self, config: ModelConfig, serving: Serving) -> bool:
+        """Whether the model was trained with these settings, written by any version."""
         try:
             given = ModelConfig.model_validate_json(self.config)
             return (given, Serving.model_validate_json(self.serving)) == (config, serving)
@@ -41,15 +41,15 @@ class WarmStartRecord(Record):
 
 
 class WarmStartOutcome(Record):
-    """Parts that a warm start took over, in the training's own folder; the rest is fresh.
+    """Counts of a warm start, stored in the training's folder; all other weights are fresh.
 
     Attributes:
         rows: Rows of embedding tables.
-        rows_taken: Number of them that have the values they had.
+        rows_taken: Number of rows restored from the old model.
         weights: Weights other than tables.
-        weights_taken: Number of them that were taken over.
-        reasons: Reasons why not all.
-        sentence: All of it in a sentence.
+        weights_taken: Number of weights restored from the old model.
+        reasons: Reasons why some were not.
+        sentence: Summary in a sentence.
     """
 
     FILE: ClassVar[str] = "warm_start.json"

@@ -147,7 +147,7 @@ def _gather(
             MeasuredSlice(
                 column=column,
                 value=value,
-                tasks={task.name: by_task[task.name].measured.of_slice() for task in tasks},
+                tasks={task.name: by_task[task.name].measured.without_bins() for task in tasks},
             )
             for (column, value), by_task in slices.items()
         ),

@@ -1,1 +1,1 @@
-"""How the tasks' losses become one step of the weights."""
+"""Balancers: from the tasks' losses to one step of the weights."""

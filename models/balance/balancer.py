@@ -1,4 +1,4 @@
-"""The contract that every balancer keeps, so that the ranker needs to know none of them.
+"""Base class of balancers, all that the ranker knows of them.
 
 Shape letters: T tasks.
 """
@@ -15,25 +15,26 @@ import tf_keras as keras
 from taskroute.schemas.balance import Balance
 from taskroute.schemas.tasks import Task
 
-# What a tape gives for one source: None where the target does not depend on it.
+# Gradient of one source; None where the target does not depend on it.
 Gradient: TypeAlias = tf.Tensor | tf.IndexedSlices | None
 
 
 @dataclass(frozen=True)
 class Step:
-    """One training step, as far as it is when gradients are wanted.
+    """Inputs of a balancer's gradients in one training step.
 
     Attributes:
-        tape: Has seen everything from the embeddings on; persistent where the balancer asks for it.
+        tape: Tape of everything from the embeddings on; persistent where the balancer asks for it.
         losses: One float32 scalar a task, times its `loss_weight`; 0 where the batch has no row.
-            As the next two divided by the number of replicas, whose gradients are summed.
-        penalty: Of regularisers: float32 scalar.
-        objective: What `Balancer.objective` made of the losses, plus the penalty.
-        variables: Everything that is trained.
-        shared: Dense weights that the tasks have in common: those of the trunk without its routing.
-        last_shared: Those of them that are nearest to the tasks.
+            Losses, penalty and objective are divided by the number of replicas, whose gradients
+            are summed.
+        penalty: Sum of the regularisers: float32 scalar.
+        objective: `Balancer.objective` of the losses, plus the penalty.
+        variables: All trained variables.
+        shared: Dense weights that the tasks share: the trunk's without its routing weights.
+        last_shared: Shared weights nearest to the tasks.
         below: Variables under the trunk: the embedding tables.
-        embedded: What the trunk reads, (B, D).
+        embedded: Embedded features, (B, D).
     """
 
     tape: tf.GradientTape
@@ -50,12 +51,12 @@ class Step:
 class Balancer(keras.layers.Layer, abc.ABC):
     """Decides how far each task's loss moves the weights that the tasks share.
 
-    What it learns and remembers is in its weights, so that a checkpoint holds it. Whatever it does
-    multiplies `loss_weight`, which stays the user's word on what a task is worth.
+    Its state is in weights, so that a checkpoint holds it. Its factors multiply `loss_weight`,
+    which stays the user's own weight of a task.
 
     Args:
-        config: Its own checks have passed.
-        tasks: In the order of the losses.
+        config: Config that has passed its own checks.
+        tasks: Tasks in the order of the losses.
 
     Attributes:
         takes_many_gradients: Whether the tape must be persistent.
@@ -74,32 +75,32 @@ class Balancer(keras.layers.Layer, abc.ABC):
         self.build(())
 
     def start(self, losses: Mapping[str, float]) -> None:
-        """Is told, before the first step, each task's loss at its base rate."""
+        """Receives each task's loss at its base rate, before the first step."""
 
     def objective(self, losses: Sequence[tf.Tensor], known: tf.Tensor) -> tf.Tensor:
-        """What every weight descends: a float32 scalar, differentiable.
+        """Loss that all weights descend: a float32 scalar, differentiable.
 
         Args:
             losses: One float32 scalar a task, times its `loss_weight`.
-            known: float32 (T,): 1 where the batch has a row of the task, else 0.
+            known: 1 where the batch has a row of the task, else 0: float32 (T,).
         """
         del known
         return sum(losses, tf.zeros([]))
 
     def gradients(self, step: Step) -> list[Gradient]:
-        """The gradient of each of `step.variables`; may update the balancer's own state."""
+        """Gradients of `step.variables`; may update the balancer's own state."""
         gradients: list[Gradient] = step.tape.gradient(step.objective, step.variables)
         return gradients
 
     def end_epoch(self, losses: Mapping[str, float]) -> None:
-        """Is told each task's mean training loss over the epoch."""
+        """Receives each task's mean training loss over the epoch."""
 
     def task_weights(self) -> tf.Tensor:
-        """What the tasks' losses are multiplied by now, beside `loss_weight`: float32 (T,)."""
+        """Current factors of the tasks' losses, beside `loss_weight`: float32 (T,)."""
         return tf.ones([len(self.tasks)])
 
     def curves(self) -> dict[str, float]:
-        """What a log should show after an epoch, by name."""
+        """Values to log after an epoch, by name."""
         if not self.weighs:
             return {}
         weights = self.task_weights().numpy().tolist()
@@ -107,11 +108,11 @@ class Balancer(keras.layers.Layer, abc.ABC):
 
 
 class Fixed(Balancer):
-    """The sum of the losses: `sum_t loss_weight_t L_t`."""
+    """Sum of the losses: `sum_t loss_weight_t L_t`."""
 
 
 class ConstantFactors(Balancer):
-    """Multiplies the losses by factors that no gradient moves: `sum_t w_t L_t`."""
+    """Multiplies the losses by factors that get no gradient: `sum_t w_t L_t`."""
 
     weighs = True
     factors: tf.Variable

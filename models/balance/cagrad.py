@@ -1,4 +1,4 @@
-"""A step towards what helps the task worst off, near the mean of the gradients."""
+"""Conflict-averse step: towards the task worst off, near the mean of the gradients."""
 
 import tensorflow as tf
 
@@ -16,12 +16,12 @@ class CaGrad(GradientSurgery):
 
     Reference: Liu, Liu, Jin, Stone, Liu, "Conflict-Averse Gradient Descent for Multi-task
     Learning", NeurIPS 2021, Algorithm 1, without its final division by 1 + c^2. Ours: the dual is
-    solved by 64 steps of exponentiated gradients on the (T, T) products, which no host call
-    interrupts; the step is T d, so that c = 0 is the sum of the gradients.
+    solved by 64 steps of exponentiated gradients on the (T, T) products, within the graph; the
+    step is T d, so that c = 0 is the sum of the gradients.
 
     Args:
-        config: `radius` is c.
-        tasks: In the order of the losses.
+        config: Config, whose `radius` is c.
+        tasks: Tasks in the order of the losses.
     """
 
     config: CaGradBalance
@@ -35,7 +35,7 @@ class CaGrad(GradientSurgery):
         radius = self.config.radius * tf.sqrt(tf.maximum(tf.reduce_mean(mean), 0.0))
 
         def mixture(logits: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-            """The weights, each gradient's product with their mixture, and the mixture's length."""
+            """Weights, products of the gradients with their mixture, and the mixture's length."""
             weights = tf.nn.softmax(logits)
             products = tf.linalg.matvec(gram, weights)
             return weights, products, tf.sqrt(tf.maximum(tf.reduce_sum(weights * products), 0.0))

@@ -1,4 +1,4 @@
-"""Weights from how fast each task's loss falls."""
+"""Weights from the rate at which each task's loss falls."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -11,7 +11,7 @@ from taskroute.schemas.balance import DwaBalance
 
 
 class DynamicWeightAverage(ConstantFactors):
-    """`w_t = T exp(r_t / temperature) / sum_i exp(r_i / temperature)`.
+    """Dynamic weight average: `w_t = T exp(r_t / temperature) / sum_i exp(r_i / temperature)`.
 
     r_t is a task's mean training loss over the last epoch, divided by that over the epoch before:
     a task whose loss falls slowly gets more. All weights are 1 in the first two epochs. A task
@@ -21,8 +21,8 @@ class DynamicWeightAverage(ConstantFactors):
     Eq. 7.
 
     Args:
-        config: `temperature`: the higher, the more equal the weights.
-        tasks: In the order of the losses.
+        config: Config, whose higher `temperature` makes the weights more equal.
+        tasks: Tasks in the order of the losses.
     """
 
     config: DwaBalance

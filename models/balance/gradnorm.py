@@ -1,4 +1,4 @@
-"""Weights that bring the norms of the tasks' gradients to one height."""
+"""Weights that equalise the norms of the tasks' gradients."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -11,23 +11,23 @@ from taskroute.schemas.balance import GradNormBalance
 
 
 class GradNorm(ConstantFactors):
-    """Holds `w_t |dL_t/dW|` at `mean_i(w_i |dL_i/dW|) r_t^alpha`, W the last shared weights.
+    """GradNorm: keeps `w_t |dL_t/dW|` at `mean_i(w_i |dL_i/dW|) r_t^alpha`.
 
-    r_t is the loss left of the task, as a share of its first loss, over the mean of these shares:
-    a task that learns slowly gets more. After each step the weights are moved down the gradient of
-    the L1 distance from there, the goal held constant, and scaled to the sum T.
+    W are the last shared weights. r_t is the task's loss as a share of its first loss, over the
+    mean of these shares: a task that learns slowly gets more. After each step the weights descend
+    the L1 distance from that goal, held constant, and are scaled to the sum T.
 
     Reference: Chen, Badrinarayanan, Lee, Rabinovich, "GradNorm: Gradient Normalization for Adaptive
     Loss Balancing in Deep Multitask Networks", ICML 2018, Eqs. 1 and 2 and Algorithm 1. Ours: the
-    first loss is that of a model that predicts base rates, not the noisy one of the first batch;
+    first loss is at the base rates, not the noisy one of the first batch;
     the descent is in the weights' logarithms and divided by the mean norm, so that weights stay
     positive and a step is a few per cent, however far apart the scales of the losses; a task
     without a row in the batch keeps its share; `loss_weight` multiplies what comes out and is not
     balanced away.
 
     Args:
-        config: `alpha`, and the learning rate of the weights.
-        tasks: In the order of the losses.
+        config: Config with `alpha` and the learning rate of the weights.
+        tasks: Tasks in the order of the losses.
     """
 
     takes_many_gradients = True
@@ -57,19 +57,19 @@ class GradNorm(ConstantFactors):
         return gradients
 
     def _update(self, losses: tf.Tensor, norms: tf.Tensor) -> None:
-        """Moves the weights, given each task's loss and its gradient's norm, both unweighted."""
+        """Updates the weights from each task's loss and gradient norm, both unweighted."""
         factors = tf.convert_to_tensor(self.factors)
-        weighed = factors * norms
+        weighted = factors * norms
         # Without a row in the batch, or where nothing is shared, a task has no say.
         known = tf.cast((norms > 0) & tf.math.is_finite(norms), tf.float32)
         count = tf.reduce_sum(known)
-        weighed = tf.where(known > 0, weighed, 0.0)
+        weighted = tf.where(known > 0, weighted, 0.0)
         left = known * losses / tf.convert_to_tensor(self.first_losses)
-        mean_norm = tf.math.divide_no_nan(tf.reduce_sum(weighed), count)
+        mean_norm = tf.math.divide_no_nan(tf.reduce_sum(weighted), count)
         mean_left = tf.math.divide_no_nan(tf.reduce_sum(left), count)
         rate = tf.math.divide_no_nan(left, mean_left)
         goal = mean_norm * tf.pow(rate, self.config.alpha)
-        descent = tf.math.divide_no_nan(tf.sign(weighed - goal) * weighed, mean_norm)
+        descent = tf.math.divide_no_nan(tf.sign(weighted - goal) * weighted, mean_norm)
         moved = factors * tf.exp(-self.config.learning_rate * known * descent)
         moved *= len(self.tasks) / tf.reduce_sum(moved)
         self.factors.assign(tf.where(tf.math.is_finite(moved), moved, factors))

@@ -1,4 +1,4 @@
-"""Gradients without what goes against another task's."""
+"""Gradients without their conflicts with other tasks' gradients."""
 
 from typing import Any
 
@@ -11,15 +11,15 @@ from taskroute.models.layers.noise import add_noise, next_seed
 class PcGrad(GradientSurgery):
     """Projecting conflicting gradients: where `g_i . g_j < 0`, `g_i -= (g_i . g_j / |g_j|^2) g_j`.
 
-    Each task's gradient meets the others' original ones in an order drawn anew at each step, by the
-    seed of the training; the results are summed.
+    Each task's gradient is projected against the others' original ones in an order drawn anew at
+    each step, by the seed of the training; the results are summed.
 
     Reference: Yu, Kumar, Gupta, Levine, Hausman, Finn, "Gradient Surgery for Multi-Task Learning",
     NeurIPS 2020, Algorithm 1.
 
     Args:
-        config: Without options.
-        tasks: In the order of the losses.
+        config: Config without options.
+        tasks: Tasks in the order of the losses.
     """
 
     def build(self, input_shape: Any) -> None:

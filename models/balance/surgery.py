@@ -14,21 +14,20 @@ from taskroute.models.balance.balancer import Balancer, Gradient, Step
 class GradientSurgery(Balancer, abc.ABC):
     """Replaces the sum of the tasks' gradients by another combination of them.
 
-    Only in the trunk's dense weights: routing weights, towers, heads and embedding tables get the
-    plain sum, the tables because rows of a batch are others than those of the next, and because
-    what one table holds is a million weights that no task shares with another row. Regularisers
+    The combination applies to the trunk's dense weights. Routing weights, towers, heads and
+    embedding tables get the plain sum; the tables because each batch reads other rows. Regularisers
     are added afterwards.
 
-    A combination of the gradients is T numbers, and all that projections and angles need of them is
-    their products, a (T, T) matrix. The way back runs from each task's loss to the trunk's input,
-    and once for all from there to the tables.
+    Projections and angles depend only on the products of the gradients, a (T, T) matrix, and the
+    combination is T numbers. Backpropagation runs from each task's loss to the trunk's input, and
+    once for all tasks from there to the tables.
     """
 
     takes_many_gradients = True
 
     @abc.abstractmethod
     def coefficients(self, gram: tf.Tensor) -> tf.Tensor:
-        """What each task's gradient is multiplied by: float32 (T,); all ones is the plain sum.
+        """Factors of the tasks' gradients: float32 (T,); all ones is the plain sum.
 
         Args:
             gram: Products of the tasks' gradients; a row of zeros for a task without one.
@@ -43,25 +42,25 @@ class GradientSurgery(Balancer, abc.ABC):
             variable.ref(): _add(gradients)
             for variable, gradients in zip(dense, zip(*by_task, strict=True), strict=True)
         }
-        total |= self._of_shared(step, dense, by_task)
+        total |= self._shared_gradients(step, dense, by_task)
         cotangent = _add(cotangents)
         if cotangent is not None and step.below:
-            of_below = step.tape.gradient(step.embedded, step.below, output_gradients=cotangent)
-            total |= {v.ref(): gradient for v, gradient in zip(step.below, of_below, strict=True)}
-        of_penalty = step.tape.gradient(step.penalty, step.variables)
+            tables = step.tape.gradient(step.embedded, step.below, output_gradients=cotangent)
+            total |= {v.ref(): gradient for v, gradient in zip(step.below, tables, strict=True)}
+        penalties = step.tape.gradient(step.penalty, step.variables)
         return [
             _add([total.get(variable.ref()), gradient])
-            for variable, gradient in zip(step.variables, of_penalty, strict=True)
+            for variable, gradient in zip(step.variables, penalties, strict=True)
         ]
 
-    def _of_shared(
+    def _shared_gradients(
         self, step: Step, dense: Sequence[tf.Variable], by_task: Sequence[list[Gradient]]
     ) -> dict[object, Gradient]:
-        """By reference of each shared variable, the combination of its tasks' gradients."""
+        """Combined gradient of each shared variable, by its reference."""
         place = {variable.ref(): index for index, variable in enumerate(dense)}
         places = [place[variable.ref()] for variable in step.shared]
         own = [[gradients[index] for index in places] for gradients in by_task]
-        stacks = stacked(own, step.shared)
+        stacks = stack_gradients(own, step.shared)
         replicas = tf.distribute.get_strategy().num_replicas_in_sync
         stacks = [stack / replicas for stack in sum_over_replicas(stacks)]
         coefficients = tf.stop_gradient(self.coefficients(_gram(stacks, len(self.tasks))))
@@ -77,16 +76,16 @@ def gram_matrix(
     """Products of the tasks' gradients, each taken as one vector over all variables: (T, T).
 
     Args:
-        by_task: For each task, the gradient of each variable; on several replicas, its share.
-        variables: What the gradients are of.
+        by_task: Gradients by task, then by variable; on several replicas, their shares.
+        variables: Variables of the gradients.
     """
-    return _gram(sum_over_replicas(stacked(by_task, variables)), len(by_task))
+    return _gram(sum_over_replicas(stack_gradients(by_task, variables)), len(by_task))
 
 
-def stacked(
+def stack_gradients(
     by_task: Sequence[Sequence[Gradient]], variables: Sequence[tf.Variable]
 ) -> list[tf.Tensor]:
-    """For each variable, its gradients task by task, float32 (T, ...); 0 where there is none."""
+    """Stacks the tasks' gradients of each variable, float32 (T, ...); 0 where there is none."""
     return [
         tf.stack(
             [
@@ -99,7 +98,7 @@ def stacked(
 
 
 def sum_over_replicas(tensors: list[tf.Tensor]) -> list[tf.Tensor]:
-    """Sums of what the replicas of a distribution strategy hold; alone, the tensors themselves."""
+    """Sums tensors over the replicas of a distribution strategy."""
     if tf.distribute.get_strategy().num_replicas_in_sync == 1 or not tensors:
         return tensors
     context = tf.distribute.get_replica_context()
@@ -116,14 +115,14 @@ def _gram(stacks: Sequence[tf.Tensor], num_tasks: int) -> tf.Tensor:
 
 
 def _add(gradients: Sequence[Gradient]) -> Gradient:
-    """The sum of those that are there; None where none is."""
-    there = [gradient for gradient in gradients if gradient is not None]
-    if len(there) < 2:
-        return there[0] if there else None
-    if all(isinstance(gradient, tf.IndexedSlices) for gradient in there):
+    """Sums gradients, leaving out None; None where all are."""
+    terms = [gradient for gradient in gradients if gradient is not None]
+    if len(terms) < 2:
+        return terms[0] if terms else None
+    if all(isinstance(gradient, tf.IndexedSlices) for gradient in terms):
         return tf.IndexedSlices(
-            tf.concat([gradient.values for gradient in there], axis=0),
-            tf.concat([gradient.indices for gradient in there], axis=0),
-            there[0].dense_shape,
+            tf.concat([gradient.values for gradient in terms], axis=0),
+            tf.concat([gradient.indices for gradient in terms], axis=0),
+            terms[0].dense_shape,
         )
-    return tf.add_n([tf.convert_to_tensor(gradient) for gradient in there])
+    return tf.add_n([tf.convert_to_tensor(gradient) for gradient in terms])

@@ -27,8 +27,8 @@ class Uncertainty(Balancer):
     the batch leaves its s as it is.
 
     Args:
-        config: Without effect here: its learning rate is the optimizer's.
-        tasks: In the order of the losses.
+        config: Config; its learning rate goes to the optimizer.
+        tasks: Tasks in the order of the losses.
     """
 
     weighs = True
@@ -46,8 +46,8 @@ class Uncertainty(Balancer):
 
     def objective(self, losses: Sequence[tf.Tensor], known: tf.Tensor) -> tf.Tensor:
         s = tf.clip_by_value(self.log_variances, -_LARGEST, _LARGEST)
-        weighed = self.kind_factors * tf.exp(-s) * tf.stack(losses)
-        return tf.reduce_sum(weighed + known * self.loss_weights * s / 2)
+        weighted = self.kind_factors * tf.exp(-s) * tf.stack(losses)
+        return tf.reduce_sum(weighted + known * self.loss_weights * s / 2)
 
     def task_weights(self) -> tf.Tensor:
         s = tf.clip_by_value(tf.convert_to_tensor(self.log_variances), -_LARGEST, _LARGEST)

@@ -1,1 +1,1 @@
-"""A tower's last layer: from its units to one task's logits, and what these mean."""
+"""Heads: from a tower's units to one task's logits, loss and prediction."""

@@ -1,4 +1,4 @@
-"""Whether something happens, alone or after what must happen first."""
+"""Probability of an event, alone or in a funnel."""
 
 import numpy as np
 import tensorflow as tf
@@ -23,17 +23,17 @@ class BinaryHead(Head):
 
 
 def joint_logits(first: tf.Tensor, after: tf.Tensor) -> tf.Tensor:
-    """The logit of both: of `sigmoid(first) * sigmoid(after)`, without ever leaving logits.
+    """Logit of `sigmoid(first) * sigmoid(after)`, computed on logits.
 
     With `p = 1 / ((1 + e^-a)(1 + e^-b))` the odds are `1 / (e^-a + e^-b + e^-(a+b))`: no
     probability is rounded to 0 or 1 on the way.
 
     Reference: Ma et al., "Entire Space Multi-Task Model: An Effective Approach for Estimating
     Post-Click Conversion Rate", SIGIR 2018, Eq. 2: a conversion is learned over all impressions as
-    click and conversion at once, which the rows that were clicked alone would bias.
+    click and conversion at once; learned on clicked rows alone it would be biased.
 
     Args:
-        first: float32 (B,), logits of what comes first.
-        after: float32 (B,), logits of what may follow, once the first has happened.
+        first: Logits of the first event: float32 (B,).
+        after: Logits of the second event, given the first: float32 (B,).
     """
     return -tf.reduce_logsumexp(tf.stack([-first, -after, -first - after]), axis=0)

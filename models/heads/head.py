@@ -1,4 +1,4 @@
-"""The contract that every head keeps, so that nothing else needs to know a task's loss.
+"""Base class of heads, which hide a task's loss from all other code.
 
 Shape letters: B rows, K logits of a row.
 """
@@ -17,11 +17,11 @@ Floats = npt.NDArray[np.float64]
 
 
 class Head(keras.layers.Dense, abc.ABC):
-    """A tower's last layer: call (B, U) -> logits, float32 (B,), or (B, K) where K > 1.
+    """Last layer of a tower: call (B, U) -> logits, float32 (B,), or (B, K) where K > 1.
 
     Args:
-        task: Decides the loss and what is served.
-        num_logits: K.
+        task: Task, which decides the loss and the prediction.
+        num_logits: Number of logits, K.
     """
 
     def __init__(self, task: Task, num_logits: int = 1):
@@ -34,34 +34,34 @@ class Head(keras.layers.Dense, abc.ABC):
 
     @abc.abstractmethod
     def row_losses(self, logits: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
-        """The loss of each row: float32 (B,), finite for every finite logit and allowed label."""
+        """Loss of each row: float32 (B,), finite for every finite logit and allowed label."""
 
     @abc.abstractmethod
     def value(self, logits: tf.Tensor) -> tf.Tensor:
-        """What is served: float32 (B,), in the unit of the label's column."""
+        """Prediction: float32 (B,), in the unit of the label's column."""
 
     @abc.abstractmethod
     def start(self, labels: Floats, weights: Floats) -> float:
-        """Sets the bias to the best constant for a sample of rows, and gives its loss there.
+        """Sets the bias to the best constant for a sample of rows, and returns its loss.
 
         Args:
-            labels: (N,), as the loss sees them.
-            weights: (N,), 0 for rows left out; they may all be.
+            labels: Labels in the unit of the loss, (N,).
+            weights: Weights, 0 for rows left out, (N,); all may be 0.
         """
 
     def finish(self, logits: tf.Tensor, labels: tf.Tensor, weights: tf.Tensor) -> None:
-        """Is shown, after training, what the head gives for a sample of train rows."""
+        """Adjusts the head after training, by its logits for a sample of train rows."""
 
     def loss(self, logits: tf.Tensor, labels: tf.Tensor, weights: tf.Tensor) -> tf.Tensor:
-        """Mean loss by weight: a float32 scalar, 0 for a batch without a row that counts.
+        """Weighted mean loss: a float32 scalar, 0 for a batch without a row of the task.
 
         The sum is divided by the sum of the weights, so that a rare task does not fade. Where
         replicas share a batch, the mean of their results is that of the whole batch.
 
         Args:
-            logits: float32, as `call` gives them.
-            labels: float32 (B,).
-            weights: float32 (B,), 0 for rows left out.
+            logits: Logits of `call`, float32.
+            labels: Labels, float32 (B,).
+            weights: Weights, float32 (B,), 0 for rows left out.
         """
         total = replica_mean(tf.reduce_sum(weights))
         return tf.math.divide_no_nan(

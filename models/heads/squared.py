@@ -10,16 +10,16 @@ _LARGEST_LOGIT = 60.0
 
 
 class SquaredHead(Head):
-    """`(f - y)^2`: the mean of the label as the loss sees it.
+    """Squared error `(f - y)^2`: predicts the mean of the label in the unit of the loss.
 
-    Of a label of log1p this is the mean of the logarithm, and `expm1` of that is about the median,
-    for a log-normal label exactly: below the mean, by half or more where tails are heavy. With
+    For a label of log1p this is the mean of the logarithm, and `expm1` of that is about the median
+    (exactly, for a log-normal label): half the mean or less where tails are heavy. With
     `smearing` the prediction is `exp(f) S - 1`, S = mean of `exp(log1p(y) - f)` over train rows.
 
     Reference: Duan, "Smearing Estimate: A Nonparametric Retransformation Method", JASA 1983. It
-    wants errors that are distributed alike for all rows; ours is the ratio of the sums,
-    `S = sum (1 + y) / sum exp(f)`, to which one row with a small f matters less, and by which the
-    mean prediction of the train rows is the mean of their labels.
+    assumes the same distribution of errors for all rows; ours is the ratio of the sums,
+    `S = sum (1 + y) / sum exp(f)`, which depends less on single rows with a small f, and makes the
+    mean prediction of the train rows equal the mean of their labels.
     """
 
     def build(self, input_shape: tf.TensorShape) -> None:
@@ -56,10 +56,10 @@ class SquaredHead(Head):
 
 
 class HuberHead(SquaredHead):
-    """`e^2` up to an error of d, `2 d |e| - d^2` above: a few huge labels do not lead the rest.
+    """Huber's loss: `e^2` up to an error of d, `2 d |e| - d^2` above, so that outliers count less.
 
-    Twice Huber's loss (1964), so that both are alike near 0. What it estimates lies between mean
-    and median: of a skewed label in its own unit it is too low.
+    Twice Huber's loss (1964), to equal the squared error near 0. The prediction lies between mean
+    and median: too low for a skewed label in its own unit.
     """
 
     def row_losses(self, logits: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:

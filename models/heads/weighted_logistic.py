@@ -12,13 +12,13 @@ _SMALLEST_MEAN = 1e-6
 class WeightedLogisticHead(Head):
     """Logistic regression whose odds are the mean of the label: `y log(1 + e^-f) + log(1 + e^f)`.
 
-    Each row is a negative of weight 1 and, where it was watched, a positive of weight y; `e^f` is
-    served. The loss is least in expectation at `e^f = E[y | x]`, whatever the distribution, and its
-    gradient grows linearly with y, where that of a squared error in logarithms bends it.
+    Each row is a negative of weight 1 and, where it was watched, a positive of weight y; the
+    prediction is `e^f`. The expected loss is least at `e^f = E[y | x]`, for any distribution, and
+    its gradient grows linearly with y.
 
     Reference: Covington, Adams, Sargin, "Deep Neural Networks for YouTube Recommendations",
     RecSys 2016, section 4.2. There a watched row is a positive only, and the odds are
-    `E[y] / (1 - p)` for a share p of watched rows: 10 % too high where a tenth is watched, endless
+    `E[y] / (1 - p)` for a share p of watched rows: 10 % too high where a tenth is watched, infinite
     where all are. Ours counts every row as a negative, which has no such bias and may be trained on
     watched rows alone.
     """

@@ -1,4 +1,4 @@
-"""A trunk as it is served: products and sums of what is in use, and nothing else."""
+"""Served form of a trunk: products and sums of its open parts only."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ class _Weights:
 
 @dataclass(frozen=True)
 class _Product:
-    """A value times a kernel, split into values again."""
+    """Product of a value and a kernel, split into values again."""
 
     source: int
     weights: int
@@ -27,7 +27,7 @@ class _Product:
 
 @dataclass(frozen=True)
 class _Joint:
-    """What several products give for the same units, added up: then bias and activation."""
+    """Sum of several products for the same units, then bias and activation."""
 
     inputs: tuple[int, ...]
     weights: int
@@ -43,14 +43,14 @@ _Step = _Product | _Joint | _Sum
 
 
 class CompactTrunk:
-    """A short program over values (B, U), for inference only.
+    """Short program over values (B, U), for inference only.
 
-    Value 0 is the trunk's input. Each method that adds a step returns the numbers of the values
-    that the step makes; `finish` says which of them the tasks receive. The same step is added once,
-    and weights may serve several products. Then: call (B, D) -> {task: (B, U)}.
+    Value 0 is the trunk's input. Each method that adds a step returns the numbers of the step's
+    values; `finish` names the values of the tasks. Equal steps are added once, and several products
+    may share weights. Then: call (B, D) -> {task: (B, U)}.
 
     Args:
-        input_width: D.
+        input_width: Width of the input, D.
     """
 
     def __init__(self, input_width: int):
@@ -65,9 +65,9 @@ class CompactTrunk:
         bias: np.ndarray | None = None,
         activation: str = "linear",
     ) -> int:
-        """Keeps a kernel (inputs, outputs) and its bias, and returns their number.
+        """Adds a kernel (inputs, outputs) and its bias, and returns their number.
 
-        It is for `product`, or, where there is no kernel, for `joint`.
+        The number is for `product`, or for `joint` if there is no kernel.
         """
         name = f"weights_{len(self._weights)}"
         bias_variable = None if bias is None else _variable(bias, f"{name}/bias")
@@ -76,23 +76,23 @@ class CompactTrunk:
         return len(self._weights) - 1
 
     def product(self, source: int, weights: int, widths: Sequence[int]) -> tuple[int, ...]:
-        """`activation(source @ kernel + bias)`, split into values of `widths`."""
+        """Adds `activation(source @ kernel + bias)`, split into values of `widths`."""
         macs = self._widths[source] * sum(widths)
         return self._add(_Product(source, weights, tuple(widths), macs), widths)
 
     def joint(self, inputs: Sequence[int], weights: int) -> int:
-        """`activation(sum of values + bias)`: of what products without either gave."""
+        """Adds `activation(sum of values + bias)`, for values of products without either."""
         return self._add(_Joint(tuple(inputs), weights), [self._widths[inputs[0]]])[0]
 
     def sum(self, inputs: Sequence[int], factors: Sequence[float]) -> int:
-        """The sum of values of one width, each times its factor."""
+        """Adds the sum of values of one width, each times its factor."""
         if len(inputs) == 1 and factors[0] == 1:
             return inputs[0]
         step = _Sum(tuple(inputs), tuple(float(factor) for factor in factors))
         return self._add(step, [self._widths[inputs[0]]])[0]
 
     def finish(self, outputs: Mapping[str, int]) -> None:
-        """Names the value that each task receives."""
+        """Sets the value of each task."""
         self._outputs = dict(outputs)
 
     @tf.autograph.experimental.do_not_convert
@@ -117,7 +117,7 @@ class CompactTrunk:
         return {task: values[number] for task, number in self._outputs.items()}
 
     def cast(self, dtype: str) -> "CompactTrunk":
-        """The same program with weights, and so values, of another floating type."""
+        """Copies the program with weights, and so values, of another floating type."""
         copy = CompactTrunk(self._widths[0])
         copy._widths, copy._steps, copy._outputs = self._widths, self._steps, self._outputs
         copy._weights = [
@@ -149,7 +149,7 @@ class CompactTrunk:
                 case _Sum():
                     total += len(step.inputs) * self._widths[made[0]]
                 case _Joint():
-                    pass  # its additions are those that its products count
+                    pass  # its additions are counted with its products
         return total
 
     def _add(self, step: _Step, widths: Sequence[int]) -> tuple[int, ...]:

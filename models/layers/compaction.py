@@ -1,8 +1,8 @@
-"""Compaction: from a trained trunk to one that holds only what a task uses.
+"""Compaction: from a trained trunk to one without unused parts.
 
-What is closed, or reached by no task, is gone with its weights. Gates and means are folded into
-weights, except where several streams share the weights or nothing but a sum reads the values: there
-they are factors of the sum. Parts that read the same and are read by the same are one wide part.
+Closed connections, and parts that no task reaches, are removed with their weights. Gates and means
+are folded into weights, except where several streams share the weights or only a sum reads the
+values: there they are factors of the sum. Parts with equal inputs and readers become one wide part.
 
 Shape letters: I lower sub-networks, O upper ones or tasks, D units of an input, U units in or of a
 part, V units out, C experts, E experts of a layer, G groups of them that read the same input.
@@ -24,16 +24,16 @@ KeyT = TypeVar("KeyT", bound=Hashable)
 
 
 def compact(trunk: Trunk) -> Trunk | CompactTrunk:
-    """The trunk as it is served, for the weights that it has now.
+    """Compacts a trunk for serving, for its present weights.
 
     Args:
-        trunk: Built.
+        trunk: Trunk, once built.
 
     Returns:
-        What gives the same results at inference; `trunk` itself where each row uses all of it. So
-        does the network that an MTNAS route leaves: its mixtures multiply by the zeros of closed
-        connections, some hundredths of its arithmetic, and without them took 1.1 to 1.7 times as
-        long (docs/LOG.md).
+        A trunk with the same results at inference; `trunk` itself where each row uses all of it. A
+        network derived from an MTNAS route is returned as it is: its closed connections are zeros
+        in the mixtures, some hundredths of its arithmetic, and it took 1.1 to 1.7 times as long
+        without them (docs/LOG.md).
     """
     match trunk:
         case SnrTrans():
@@ -47,7 +47,7 @@ def compact(trunk: Trunk) -> Trunk | CompactTrunk:
 
 @dataclass
 class _Part:
-    """Sub-networks of one layer that read the same and are read by the same: one wide one."""
+    """Sub-networks of one layer with equal inputs and readers, joined into a wide one."""
 
     members: list[int]
     sources: tuple[int, ...]  # members of the layer below
@@ -55,8 +55,8 @@ class _Part:
 
 def _snr_trans(trunk: SnrTrans) -> CompactTrunk:
     codings = [connection.gate(None).numpy() for connection in trunk.connections]
-    kept = _reached(codings)
-    layers = _parts(codings, kept)
+    members = _reachable(codings)
+    layers = _parts(codings, members)
     units = trunk.config.layers[0].units
     bias_IU = trunk.first.bias.numpy().reshape(-1, units)
     kernel_DIU = trunk.first.kernel.numpy().reshape(-1, *bias_IU.shape)
@@ -85,15 +85,15 @@ def _snr_trans(trunk: SnrTrans) -> CompactTrunk:
     return compacted
 
 
-def _parts(codings: Sequence[np.ndarray], kept: Sequence[Sequence[int]]) -> list[list[_Part]]:
-    """The parts of each layer, bottom up; in the last, each task is one."""
+def _parts(codings: Sequence[np.ndarray], members: Sequence[Sequence[int]]) -> list[list[_Part]]:
+    """Parts of each layer, bottom up; in the last, each task is one."""
     layers = []
-    for layer, members in enumerate(kept):
+    for layer, places in enumerate(members):
         keys = []
-        for member in members:
+        for member in places:
             sources = _open(codings[layer - 1][member]) if layer else ()
             is_task = layer == len(codings)
-            readers = codings[layer][kept[layer + 1], member] > 0 if not is_task else [member]
+            readers = codings[layer][members[layer + 1], member] > 0 if not is_task else [member]
             keys.append((member, (sources, tuple(readers))))
         layers.append([_Part(same, key[0]) for key, same in _grouped(keys).items()])
     return layers
@@ -108,17 +108,17 @@ def _connect(
     values: Sequence[int],
     activation: str,
 ) -> list[int]:
-    """The values of the parts `above`: one product for each part below and all that read it.
+    """Adds one product for each part below and all its readers; returns the values `above`.
 
-    Where a part reads several, what their products give for it is added up. The other way round,
-    side by side and then one product for each part above, copies every value once for each reader:
-    measured, it gave up what closed routes save.
+    Products for the same part are added up. The alternative, one product for each part above of its
+    inputs side by side, copies every value once for each reader, which was measured to cost what
+    closed routes save.
     """
     width = blocks_IUOV.shape[3]
     sources = [[h for h, lower in enumerate(below) if lower.members[0] in x.sources] for x in above]
-    given: dict[int, list[int]] = {place: [] for place in range(len(above))}
+    products: dict[int, list[int]] = {place: [] for place in range(len(above))}
     for h, (lower, value) in enumerate(zip(below, values, strict=True)):
-        readers = [place for place in given if h in sources[place]]
+        readers = [place for place in products if h in sources[place]]
         for is_only in (True, False):
             places = [place for place in readers if (len(sources[place]) == 1) == is_only]
             if not places:
@@ -132,33 +132,33 @@ def _connect(
             )
             widths = [len(above[place].members) * width for place in places]
             for place, made in zip(places, compacted.product(value, weights, widths), strict=True):
-                given[place].append(made)
+                products[place].append(made)
     results = []
     for place, upper in enumerate(above):
         if len(sources[place]) == 1:
-            results += given[place]
+            results += products[place]
             continue
         weights = compacted.add_weights(None, bias_OV[upper.members].reshape(-1), activation)
-        results.append(compacted.joint(given[place], weights))
+        results.append(compacted.joint(products[place], weights))
     return results
 
 
 def _snr_aver(trunk: SnrAver) -> CompactTrunk:
     codings = [connection.gate(None).numpy() for connection in trunk.connections]
-    kept = _reached(codings)
+    members = _reachable(codings)
     kernel_IDU, bias_IU = _expert_layers(trunk.sub_networks[0])[0]
     compacted = CompactTrunk(kernel_IDU.shape[1])
-    values = _products(compacted, 0, kernel_IDU, bias_IU, kept[0], trunk.config.activation)
+    values = _products(compacted, 0, kernel_IDU, bias_IU, members[0], trunk.config.activation)
     for layer, coding_OI in enumerate(codings[:-1], start=1):
         kernel_OUV, bias_OV = _expert_layers(trunk.sub_networks[layer])[0]
         below, values = values, {}
-        reads = ((o, _proportions(coding_OI[o])) for o in kept[layer])
-        for key, members in _grouped(reads).items():
+        reads = ((o, _proportions(coding_OI[o])) for o in members[layer])
+        for key, places in _grouped(reads).items():
             source = compacted.sum([below[place] for place, _ in key], [f for _, f in key])
             # The sum is in units of its first gate, which the kernel holds.
             scaled_OUV = kernel_OUV * coding_OI[:, key[0][0], np.newaxis, np.newaxis]
             values |= _products(
-                compacted, source, scaled_OUV, bias_OV, members, trunk.config.activation
+                compacted, source, scaled_OUV, bias_OV, places, trunk.config.activation
             )
     outputs = {}
     for task, coding_I in zip(trunk.task_names, codings[-1], strict=True):
@@ -170,15 +170,15 @@ def _snr_aver(trunk: SnrAver) -> CompactTrunk:
 
 
 def _gumbel_matrix(trunk: GumbelMatrix) -> CompactTrunk:
-    """Tasks that chose alike so far are one stream: an expert runs once for each stream."""
-    chosen = [[_open(row) for row in gate(None).numpy()] for gate in trunk.gates]
+    """Compacts a Gumbel-Matrix: tasks with equal choices so far form one stream for an expert."""
+    choices = [[_open(row) for row in gate(None).numpy()] for gate in trunk.gates]
     compacted = CompactTrunk(trunk.experts[0].kernels[0].shape[1])
     # A stream is the values whose mean its tasks read.
     streams: list[tuple[int, ...]] = [(0,)] * len(trunk.task_names)
-    for experts, choices in zip(trunk.experts, chosen, strict=True):
+    for experts, task_places in zip(trunk.experts, choices, strict=True):
         layers = _expert_layers(experts)
         readers: dict[int, dict[tuple[int, ...], None]] = {}
-        for stream, places in zip(streams, choices, strict=True):
+        for stream, places in zip(streams, task_places, strict=True):
             for place in places:
                 readers.setdefault(place, {})[stream] = None
         made: dict[tuple[tuple[int, ...], int], int] = {}
@@ -187,7 +187,7 @@ def _gumbel_matrix(trunk: GumbelMatrix) -> CompactTrunk:
             made |= _run_experts(compacted, layers, sources, members, experts.activation)
         streams = [
             tuple(made[stream, place] for place in places)
-            for stream, places in zip(streams, choices, strict=True)
+            for stream, places in zip(streams, task_places, strict=True)
         ]
     outputs = {}
     for task, stream in zip(trunk.task_names, streams, strict=True):
@@ -203,10 +203,10 @@ def _run_experts(
     members: Sequence[int],
     activation: str,
 ) -> dict[tuple[tuple[int, ...], int], int]:
-    """Runs the experts `members` on each of the streams `sources`; values by stream and expert."""
+    """Adds the experts `members` for each of the streams `sources`; values by stream, expert."""
     (kernel_CDU, bias_CU), *above = layers
     counts = {len(stream) for stream in sources}
-    # Weights that all streams share can hold the divisor of their means only if it is the same.
+    # Shared weights can include the divisor of the streams' means only if it is the same.
     divisor = counts.pop() if len(counts) == 1 else 1
     kernel_DCU = kernel_CDU[members].transpose(1, 0, 2) / divisor
     width = kernel_DCU.shape[2]
@@ -237,9 +237,9 @@ def _products(
     members: Iterable[int],
     activation: str,
 ) -> dict[int, int]:
-    """The sub-networks `members`, which all read `source`; their values by place.
+    """Adds the sub-networks `members`, which all read `source`; their values by place.
 
-    A product for each: one for all would be split again, which is to copy it.
+    Each has its own product: a common one would be split again, which copies it.
     """
     values = {}
     for place in members:
@@ -248,12 +248,12 @@ def _products(
     return values
 
 
-def _reached(codings: Sequence[np.ndarray]) -> list[list[int]]:
-    """Places of the parts that tasks reach, a list a layer, bottom up; the last are the tasks."""
-    kept = [list(range(len(codings[-1])))]
+def _reachable(codings: Sequence[np.ndarray]) -> list[list[int]]:
+    """Places of the parts that tasks reach, by layer, bottom up; the last are the tasks."""
+    members = [list(range(len(codings[-1])))]
     for coding_OI in reversed(codings):
-        kept.append(list(_open(coding_OI[kept[-1]].max(axis=0))))
-    return kept[::-1]
+        members.append(list(_open(coding_OI[members[-1]].max(axis=0))))
+    return members[::-1]
 
 
 def _open(coding_I: np.ndarray) -> tuple[int, ...]:
@@ -261,16 +261,16 @@ def _open(coding_I: np.ndarray) -> tuple[int, ...]:
 
 
 def _proportions(coding_I: np.ndarray) -> tuple[tuple[int, float], ...]:
-    """The open places, each with its gate in units of the first one's."""
+    """Open places, each with its gate in units of the first one's."""
     places = _open(coding_I)
     return tuple((place, float(coding_I[place] / coding_I[places[0]])) for place in places)
 
 
 def _grouped(reads: Iterable[tuple[int, KeyT]]) -> dict[KeyT, list[int]]:
-    """The parts that read the same."""
+    """Groups parts by key."""
     groups: dict[KeyT, list[int]] = {}
-    for part, what in reads:
-        groups.setdefault(what, []).append(part)
+    for part, key in reads:
+        groups.setdefault(key, []).append(part)
     return groups
 
 

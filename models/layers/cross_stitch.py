@@ -22,12 +22,12 @@ class CrossStitch(Trunk):
     paper has two tasks, and mixes convolutional features by one factor for all positions; here any
     number of tasks, and one factor for all units. A factor may become negative.
 
-    At the start alpha_tt is `own_start`, and the others share 1 - own_start, so that magnitudes are
-    kept, as the paper advises.
+    At the start alpha_tt is `own_start`, and the others share 1 - own_start, which preserves
+    magnitudes, as the paper advises.
 
     Args:
-        config: Widths, activation (before mixing), dropout and `own_start`.
-        task_names: The keys of the result.
+        config: Config of widths, activation (before mixing), dropout and `own_start`.
+        task_names: Keys of the result.
 
     Call arguments:
         inputs: float tensor (B, D).
@@ -68,7 +68,7 @@ class CrossStitch(Trunk):
         return self._by_task(inputs, axis=0)
 
     def routing(self) -> tuple[RoutingMatrix, ...]:
-        """Each task's shares of the sum of its factors' magnitudes."""
+        """Shares of each factor in the sum of its task's magnitudes."""
         matrices = []
         for networks, alpha_TS in zip(self.networks, self.alphas, strict=True):
             size_TS = tf.abs(alpha_TS)

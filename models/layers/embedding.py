@@ -1,7 +1,7 @@
-"""From transformed features to one vector a row.
+"""Embedding layer: from transformed features to one vector a row.
 
-Shape letters: B batch, V values of all rows together, H rows of a table that a value has, K width
-of such a row, W of an embedding: H rows together.
+Shape letters: B batch, V values of all rows together, H table rows of a value, K width of a table
+row, W = H * K width of an embedding.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -27,16 +27,16 @@ from taskroute.schemas.features import (
 
 @dataclass(frozen=True)
 class TableRows:
-    """Where a feature's embeddings are in the table of their width.
+    """Rows of a feature's embeddings in the table of their width.
 
-    Id i is row `first + i`. With salts it is as many rows, each `first` and a hash of i by one of
-    the salts (`hashing.hashed_rows`), and its embedding is these rows one after the other.
+    Id i is row `first + i`. With salts it has one row for each: `first` plus a hash of i by the
+    salt (`hashing.hashed_rows`); its embedding is these rows one after the other.
 
     Attributes:
-        width: K of the table, whose weight is `table_<width>`.
-        first: Row of id 0, which is the missing value; with salts, the first of all rows.
-        number: Of rows; without salts, of ids.
-        salts: One for each row of an id.
+        width: Width of the table's rows, K; its weight is `table_<width>`.
+        first: Row of id 0, the missing value; with salts, the first of all rows.
+        number: Number of rows; without salts also that of ids.
+        salts: Salts, one for each row of an id.
     """
 
     width: int
@@ -46,16 +46,16 @@ class TableRows:
 
     @property
     def per_id(self) -> int:
-        """H: rows of an id."""
+        """Number of rows of an id, H."""
         return len(self.salts) or 1
 
     @property
     def embedded_width(self) -> int:
-        """W of an embedding."""
+        """Width of an embedding, W."""
         return self.width * self.per_id
 
     def find(self, ids: tf.Tensor) -> tf.Tensor:
-        """The rows (V, H) of the table that int64 (V,) ids have."""
+        """Finds the table rows (V, H) of int64 (V,) ids."""
         if self.salts:
             return hashed_rows(ids, self.salts, self.number) + self.first
         return ids[:, tf.newaxis] + self.first
@@ -64,20 +64,19 @@ class TableRows:
 def table_rows(
     features: Sequence[Feature], num_ids: Mapping[str, int], tables: Sequence[EmbeddingTable] = ()
 ) -> dict[str, TableRows]:
-    """The rows of each feature with ids, by its name.
+    """Assigns table rows to each feature with ids, by its name.
 
-    A table of the model holds all rows of one width, one feature after the other in their order;
-    those of a table that features have in common stand where the first of these features does. A
-    feature that shares another's ids has the other's rows.
+    A weight holds all rows of one width, feature after feature; a table that features share stands
+    at the first of these features. A feature that shares another's ids has the other's rows.
 
     Args:
-        features: Of one model.
-        num_ids: Number of ids of each feature that has any, by name.
-        tables: Those that features name as theirs.
+        features: Features of one model.
+        num_ids: Number of ids of each feature with ids, by name.
+        tables: Tables that features name.
 
     Raises:
-        ValueError: If a feature with ids is not in `num_ids`, or one that is shared not there, or
-            the table of one.
+        ValueError: If a feature with ids is not in `num_ids`, or a shared feature or a named table
+            is missing.
     """
     rows: dict[str, TableRows] = {}
     heights: dict[int, int] = {}
@@ -106,36 +105,35 @@ def table_rows(
 
 
 def _stack(heights: dict[int, int], width: int, number: int) -> int:
-    """Puts as many more rows into the table of a width, and returns the first of them."""
+    """Adds rows to the table of a width, and returns the first of them."""
     first = heights.get(width, 0)
     heights[width] = first + number
     return first
 
 
 class FeatureEmbedding(keras.layers.Layer):
-    """Embeds ids, pools lists of them, and puts numbers beside them.
+    """Embeds ids, pools lists of them, and appends numbers.
 
-    Rows of equal width are in one table, each feature's at their place (`table_rows`), so that a
-    batch costs one gather and one sparse update a width, however many features and hashes.
+    Rows of equal width are in one table (`table_rows`), so that a batch costs one gather and one
+    sparse update a width, however many features and hashes.
 
     Args:
-        features: What the rows hold.
-        num_ids: Number of ids of each feature that has any, by name.
-        tables: Those that features name as theirs.
+        features: Features of the model.
+        num_ids: Number of ids of each feature with ids, by name.
+        tables: Tables that features name.
 
     Call arguments:
-        inputs: By feature name: int64 (B,) ids; for features of lists a ragged int64 (B, values),
-            or a dense one filled up with 0; float32 (B,) for numbers and for their missing flags.
-        lookup: From a key of `tables` and int64 (V,) rows to (V, K), in the place of the tables.
+        inputs: Features by name: int64 (B,) ids; for lists a ragged int64 (B, values), or a dense
+            one padded with 0; float32 (B,) for numbers and for their missing flags.
+        lookup: Replacement of the tables: from a key of `tables` and int64 (V,) rows to (V, K).
 
     Returns:
-        (B, D): the embeddings by width of their rows, in each those of features of one term before
-        those of lists (`pooling.pool`), each in the features' order; then the numbers and their
-        flags.
+        (B, D): embeddings by width of their rows, for each width first single ids, then lists
+        (`pooling.pool`), in the features' order; then numbers and their flags.
 
     Raises:
-        ValueError: If a feature with ids is not in `num_ids`, or one that is shared not there, or
-            the table of one.
+        ValueError: If a feature with ids is not in `num_ids`, or a shared feature or a named table
+            is missing.
     """
 
     def __init__(
@@ -158,12 +156,12 @@ class FeatureEmbedding(keras.layers.Layer):
 
     @property
     def output_width(self) -> int:
-        """D, which follows from the features alone."""
+        """Width of the output, D."""
         return sum(self.embedded_widths) + 2 * len(self.dense)
 
     @property
     def embedded_widths(self) -> list[int]:
-        """W of each feature that has embeddings; they come before the numbers."""
+        """Widths W of the features' embeddings, which come before the numbers."""
         return [
             self.rows[feature.name].embedded_width
             for features in self._by_width.values()
@@ -171,7 +169,7 @@ class FeatureEmbedding(keras.layers.Layer):
         ]
 
     def macs(self) -> int:
-        """Multiply-accumulates for one row at most: those of attention; a lookup has none."""
+        """Multiply-accumulates of a row at most: attention only, since a lookup has none."""
         return sum(
             2 * feature.max_length * self.rows[feature.name].embedded_width
             for feature in self.features
@@ -226,8 +224,8 @@ class FeatureEmbedding(keras.layers.Layer):
         lists = [feature for feature in features if isinstance(feature, ListFeature)]
         flat = [tf.reshape(self.rows[f.name].find(_values(inputs[f.name])), [-1]) for f in lists]
         if single:
-            found = [self.rows[f.name].find(inputs[f.name]) for f in single]
-            flat.insert(0, tf.reshape(tf.concat(found, axis=1), [-1]))
+            single_rows = [self.rows[f.name].find(inputs[f.name]) for f in single]
+            flat.insert(0, tf.reshape(tf.concat(single_rows, axis=1), [-1]))
         rows_VK = lookup(str(width), tf.concat(flat, axis=0))
         sizes = [tf.shape(values)[0] for values in flat]
         split = tf.split(rows_VK, sizes) if len(sizes) > 1 else [rows_VK]
@@ -259,7 +257,7 @@ def _attends(feature: Feature) -> TypeGuard[SequenceFeature]:
 
 
 def _values(ids: tf.Tensor | tf.RaggedTensor) -> tf.Tensor:
-    """(V,), of a padded list with what fills it up."""
+    """Values of a list, (V,), with the padding of a dense one."""
     return ids.values if isinstance(ids, tf.RaggedTensor) else tf.reshape(ids, [-1])
 
 

@@ -15,19 +15,19 @@ from taskroute.models.layers.noise import Dropout
 
 
 class Experts(keras.layers.Layer):
-    """Parallel MLPs: one weight tensor and one product a layer, however many there are.
+    """Parallel MLPs with one weight tensor and one product a layer.
 
-    Experts that read the same input are columns of one wide product, which is as fast as a dense
-    layer; others are one batched product. Weights start as those of separate dense layers do:
-    Glorot's limits are taken from each expert's own widths, not from the wide tensor's.
+    Experts with a common input are columns of one wide product, which is as fast as a dense layer;
+    others are one batched product. Weights start as in separate dense layers: Glorot's limits
+    follow each expert's own widths, not the wide tensor's.
 
     Args:
         num_experts: Number of MLPs, E.
         units: Width of each layer within an expert, bottom up.
         num_inputs: Number of inputs, G. The first E / G experts read the first one, and so on.
-        experts_first: Whether the result has the experts on its first axis, which is how sums over
-            experts with common factors, and further experts, want it, or on its second, which is
-            how sums with factors that differ from example to example do.
+        experts_first: Whether the result has the experts on its first axis, which suits further
+            experts and sums with common factors, or on its second, which suits sums with factors
+            that differ from example to example.
         activation: Name of the activation after each layer.
         dropout: Share of units dropped after each layer while training.
 
@@ -40,7 +40,7 @@ class Experts(keras.layers.Layer):
 
     Raises:
         ValueError: If a size is not positive, `num_inputs` does not divide `num_experts`, or the
-            input has not its shape.
+            input has another shape.
     """
 
     def __init__(
@@ -107,7 +107,7 @@ class Experts(keras.layers.Layer):
         return tf.reshape(join_groups(outputs), [-1, self.num_experts, self.units[-1]])
 
     def last_weights(self) -> list[tf.Variable]:
-        """Those of the last layer, once built."""
+        """Weights of the last layer, once built."""
         return [self.kernels[-1], self.biases[-1]]
 
     def macs(self) -> int:
@@ -116,17 +116,17 @@ class Experts(keras.layers.Layer):
 
 
 def glorot_uniform(fan_in: int, fan_out: int) -> keras.initializers.Initializer:
-    """Glorot's uniform start for blocks of `fan_in` by `fan_out` within a larger tensor."""
+    """Glorot's uniform initializer for blocks of `fan_in` by `fan_out` in a larger tensor."""
     limit = math.sqrt(6 / (fan_in + fan_out))
     return keras.initializers.RandomUniform(-limit, limit)
 
 
-# A single group is kept as two axes (B, C), several as (G, B, C): TensorFlow fuses a product with
+# A single group has two axes (B, C), several have three (G, B, C): TensorFlow fuses a product with
 # its bias and activation only where it has two axes.
 
 
 def regroup(outputs: tf.Tensor, groups: int, parts: int) -> tf.Tensor:
-    """From (G, B, N * U), or (B, N * U) for one group, to (E, B, U), E = `parts`."""
+    """Reshapes (G, B, N * U), or (B, N * U) for one group, to (E, B, U), E = `parts`."""
     if groups == parts:
         return outputs
     each = parts // groups
@@ -138,7 +138,7 @@ def regroup(outputs: tf.Tensor, groups: int, parts: int) -> tf.Tensor:
 
 
 def join_groups(outputs: tf.Tensor) -> tf.Tensor:
-    """From (G, B, C), or (B, C) for one group, to (B, G * C)."""
+    """Reshapes (G, B, C), or (B, C) for one group, to (B, G * C)."""
     if outputs.shape.rank == 2:
         return outputs
     groups, _, columns = outputs.shape
@@ -148,7 +148,7 @@ def join_groups(outputs: tf.Tensor) -> tf.Tensor:
 def grouped_product(
     inputs: tf.Tensor, kernel_GDC: tf.Tensor, bias_GC: tf.Tensor | None = None
 ) -> tf.Tensor:
-    """Each group's inputs times its kernel, plus its bias: (G, B, C), or (B, C) for one group."""
+    """Multiplies each group by its kernel, adds its bias: (G, B, C), or (B, C) for one group."""
     groups, width, columns = kernel_GDC.shape
     if groups == 1:
         # A reshape costs nothing; a slice of the kernel would cost a copy on the way back.
@@ -162,7 +162,7 @@ def grouped_product(
 
 
 def mix(weights_OI: tf.Tensor, inputs_IBU: tf.Tensor) -> tf.Tensor:
-    """(O, B, U): sums of the inputs with factors that all examples share."""
+    """Sums inputs with factors that all examples share: (O, B, U)."""
     lower, _, units = inputs_IBU.shape
     mixed = tf.matmul(weights_OI, tf.reshape(inputs_IBU, [lower, -1]))
     return tf.reshape(mixed, [weights_OI.shape[0], -1, units])

@@ -1,6 +1,6 @@
-"""Gates: how much an upper part takes from a lower one.
+"""Gates: weights of the connections from lower parts to upper ones.
 
-They are float32 under every precision policy: their sums and clips need it.
+Gates are float32 under every precision policy: their sums and clips need it.
 
 Shape letters: B batch, G groups that read the same input, O upper parts, I lower parts, T tasks,
 C experts.
@@ -24,7 +24,7 @@ _USAGE_MOMENTUM = 0.99
 
 
 class HardConcreteGate(keras.layers.Layer):
-    """A matrix of gates in [0, 1] that can reach exactly 0 and exactly 1.
+    """Matrix of gates in [0, 1] that can reach exactly 0 and exactly 1.
 
     A gate is a stretched, clipped, noisy sigmoid whose location `log_alpha` is learned:
 
@@ -42,13 +42,13 @@ class HardConcreteGate(keras.layers.Layer):
     Args:
         shape: Shape of the gate matrix, `(num_upper, num_lower)`.
         temperature: Sharpness of the sigmoid, in (0, 1).
-        stretch: `(left, right)` with `left < 0` and `right > 1`, or no gate can close or open.
-        log_alpha_start: Where `log_alpha` starts; 0 gives gates of one half. Ours: neither paper
+        stretch: Limits `(left, right)` with `left < 0` and `right > 1`, or no gate can close or
+            open.
+        log_alpha_start: First value of `log_alpha`; 0 gives gates of one half. Ours: neither paper
             states it.
-        keep_one: Whether a row whose every gate is closed at inference keeps its strongest, fully
-            open. Ours: without it a penalty that is too large cuts a task off from its input. The
-            kept gate is not penalised, or it would sink below the next one and they would take
-            turns.
+        keep_one: Whether a row with all gates closed at inference keeps its strongest one, fully
+            open. Ours: else too large a penalty cuts a task off from its input. The guarded gate is
+            not penalised, or it would sink below the next one and they would alternate.
 
     Call arguments:
         training: Whether to draw the noise.
@@ -82,11 +82,8 @@ class HardConcreteGate(keras.layers.Layer):
                 f"`stretch` must start below 0 and end above 1. Received: stretch={stretch}"
             )
         super().__init__(dtype="float32", **kwargs)
-        self.shape = tuple(shape)
-        self.temperature = temperature
-        self.stretch = (left, right)
-        self.log_alpha_start = log_alpha_start
-        self.keep_one = keep_one
+        self.shape, self.temperature, self.stretch = tuple(shape), temperature, (left, right)
+        self.log_alpha_start, self.keep_one = log_alpha_start, keep_one
 
     def build(self, input_shape: Any = None) -> None:
         self.log_alpha = self.add_weight(
@@ -106,10 +103,10 @@ class HardConcreteGate(keras.layers.Layer):
             noise = tf.math.log(uniform) - tf.math.log1p(-uniform)
             logits = (logits + noise) / self.temperature
         gates = self._stretched(logits)
-        return tf.where(self.kept(), 1.0, gates) if self.keep_one else gates
+        return tf.where(self.guard(), 1.0, gates) if self.keep_one else gates
 
-    def kept(self) -> tf.Tensor:
-        """Which gates are open only because their row would have none: bool, of shape `shape`."""
+    def guard(self) -> tf.Tensor:
+        """Mask of gates that are open only because their row has no other: bool, `shape`."""
         closed_O1 = tf.reduce_all(self._stretched(self.log_alpha) <= 0, axis=-1, keepdims=True)
         return closed_O1 & _strongest(self.log_alpha)
 
@@ -123,7 +120,7 @@ class HardConcreteGate(keras.layers.Layer):
         shift = self.temperature * math.log(-left / right)
         probabilities = tf.sigmoid(self.log_alpha - shift)
         if self.keep_one:
-            probabilities = tf.where(self.kept(), 1.0, probabilities)
+            probabilities = tf.where(self.guard(), 1.0, probabilities)
         return tf.reduce_sum(probabilities)
 
     def _stretched(self, logits: tf.Tensor) -> tf.Tensor:
@@ -132,7 +129,7 @@ class HardConcreteGate(keras.layers.Layer):
 
 
 class GumbelMatrixGate(keras.layers.Layer):
-    """A binary matrix that allocates experts to tasks, drawn anew for every mini-batch.
+    """Binary matrix that allocates experts to tasks, drawn anew for every mini-batch.
 
     A cell has two logits, on and off, that start at `log p, log(1 - p)`. While training, with
     Gumbel noise g of its own for each logit:
@@ -146,8 +143,8 @@ class GumbelMatrixGate(keras.layers.Layer):
 
     Ours: there a mini-batch holds one task and its row is drawn; here all tasks share the examples,
     so the whole matrix is drawn once a mini-batch. And a task that would have no expert at
-    inference keeps the one it most likely uses, while training too. (A draw that happens to be
-    empty gives zeros, as theirs does.)
+    inference keeps its most likely one, while training too. (An empty draw gives zeros, as theirs
+    does.)
 
     Args:
         num_tasks: Number of rows.
@@ -155,7 +152,7 @@ class GumbelMatrixGate(keras.layers.Layer):
         start_probability: Probability of a cell to be on at the start, p.
 
     Call arguments:
-        temperature: float32 scalar; without effect at inference.
+        temperature: Temperature, float32 scalar; without effect at inference.
         training: Whether to draw.
 
     Returns:
@@ -198,7 +195,7 @@ class GumbelMatrixGate(keras.layers.Layer):
         return matrix_TC / tf.maximum(tf.reduce_sum(matrix_TC, axis=1, keepdims=True), 1.0)
 
     def allocation(self, temperature: tf.Tensor, training: bool = False) -> tf.Tensor:
-        """The binary matrix, float32 (T, C), with the gradient of `soft` while training."""
+        """Binary matrix, float32 (T, C), with the gradient of `soft` while training."""
         logits_TC2 = self.logits
         if training:
             # Gumbel noise -log(-log u): u is never 0, where it would be infinite.
@@ -207,37 +204,36 @@ class GumbelMatrixGate(keras.layers.Layer):
             )
             logits_TC2 = logits_TC2 - tf.math.log(-tf.math.log(uniform_TC2))
         lead_TC = logits_TC2[..., 0] - logits_TC2[..., 1]
-        hard_TC = tf.cast((lead_TC >= 0) | self.kept(), tf.float32)
+        hard_TC = tf.cast((lead_TC >= 0) | self.guard(), tf.float32)
         if not training:
             return hard_TC
         soft_TC = tf.sigmoid(lead_TC / temperature)
         return hard_TC + (soft_TC - tf.stop_gradient(soft_TC))
 
     def probabilities(self) -> tf.Tensor:
-        """P(on), float32 (T, C): how often a cell is on while training."""
+        """Probabilities P(on) of the cells while training, float32 (T, C)."""
         return tf.nn.softmax(self.logits)[..., 0]
 
-    def kept(self) -> tf.Tensor:
-        """Which cells are on only because their task would have no expert: bool (T, C)."""
+    def guard(self) -> tf.Tensor:
+        """Mask of cells that are on only because their task has no other: bool (T, C)."""
         lead_TC = self.logits[..., 0] - self.logits[..., 1]
         return tf.reduce_all(lead_TC < 0, axis=1, keepdims=True) & _strongest(lead_TC)
 
 
 class SoftmaxGate(keras.layers.Layer):
-    """For each example, how each upper part mixes the lower ones: `softmax(W x)`.
+    """Softmax gates of upper parts over lower ones, for each example: `softmax(W x)`.
 
-    Ma et al., KDD 2018, Eq. 8: linear, without a bias. Ours: the mean over recent training batches
-    is kept as a weight that is not trained, `usage`, so that a model can say what it uses without
-    being shown examples.
+    Ma et al., KDD 2018, Eq. 8: linear, without a bias. Ours: `usage`, a weight that is not trained,
+    holds the mean over recent training batches, so that routing can be reported without examples.
 
     Args:
         num_upper: Number of softmaxes, O.
-        num_lower: Number of parts that each mixes, I.
-        num_inputs: Number of inputs, G: 1 that all read, or one for each.
+        num_lower: Number of lower parts, I.
+        num_inputs: Number of inputs, G: 1 for all softmaxes, or one for each.
 
     Call arguments:
         inputs: float tensor (G, B, D), or (B, D) for one input.
-        training: Whether to keep account of the usage.
+        training: Whether to update the usage.
 
     Returns:
         float32 (B, O, I), summing to 1 over the last axis.
@@ -279,7 +275,7 @@ class SoftmaxGate(keras.layers.Layer):
 
 
 def add_usage(layer: keras.layers.Layer, start: np.ndarray) -> tf.Variable:
-    """Adds a weight that is not trained, `usage`: the gates' mean over recent training batches."""
+    """Adds an untrained weight, `usage`: the gates' mean over recent training batches."""
     return layer.add_weight(
         name="usage",
         shape=start.shape,
@@ -292,11 +288,11 @@ def add_usage(layer: keras.layers.Layer, start: np.ndarray) -> tf.Variable:
 
 
 def count_usage(usage: tf.Variable, gates_BOI: tf.Tensor) -> None:
-    """Moves the mean towards that of a batch."""
+    """Moves the mean towards the batch's mean."""
     change = tf.stop_gradient(tf.reduce_mean(gates_BOI, axis=0)) - usage
     usage.assign_add((1 - _USAGE_MOMENTUM) * change)
 
 
 def _strongest(logits: tf.Tensor) -> tf.Tensor:
-    """The largest of each row: bool, of the same shape."""
+    """Mask of the largest value of each row: bool, of the same shape."""
     return tf.one_hot(tf.argmax(logits, axis=-1), logits.shape[-1], on_value=True, off_value=False)

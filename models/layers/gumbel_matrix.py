@@ -17,11 +17,11 @@ from taskroute.schemas import trunks
 
 
 class RoutedExperts(Experts):
-    """Experts that all run on each task's own input, and what each task takes of them.
+    """Experts that run on each task's own input, and their weighted sum for each task.
 
     Tasks are folded into the batch, so that one product serves all. Experts of one ReLU layer have
-    a gradient of their own, equal to TensorFlow's, that needs no pass over each row's features for
-    the matrix.
+    a custom gradient, equal to TensorFlow's, that needs no pass over each row's features for the
+    matrix.
 
     Args:
         num_experts: Number of experts, C.
@@ -30,11 +30,11 @@ class RoutedExperts(Experts):
         dropout: Share of units dropped after each layer while training.
 
     Call arguments:
-        inputs: The tasks' inputs, float (T, B, D), and their weights of the experts, (T, C).
+        inputs: Inputs of the tasks, float (T, B, D), and weights of the experts, (T, C).
         training: Whether to drop units.
 
     Returns:
-        (T, B, units[-1]): each task's weighted sum of its experts.
+        (T, B, units[-1]): weighted sum of each task's experts.
 
     Raises:
         ValueError: If a size is not positive.
@@ -54,7 +54,7 @@ class RoutedExperts(Experts):
 
 
 def _mix_rows(matrix_TC: tf.Tensor, features_RCU: tf.Tensor) -> tf.Tensor:
-    """(T, B, U): each row's features summed by its task's row of the matrix."""
+    """Sums each row's features with its task's row of the matrix: (T, B, U)."""
     tasks, experts = matrix_TC.shape
     batch = tf.shape(features_RCU)[0] // tasks
     matrix_TBC = tf.tile(matrix_TC[:, tf.newaxis], [1, batch, 1])
@@ -66,7 +66,7 @@ def _mix_rows(matrix_TC: tf.Tensor, features_RCU: tf.Tensor) -> tf.Tensor:
 def _mix_relu_experts(
     inputs_TBD: tf.Tensor, kernel_DK: tf.Tensor, bias_K: tf.Tensor, matrix_TC: tf.Tensor
 ) -> tuple[tf.Tensor, Any]:
-    """(T, B, U): sums of experts `relu(x W_c + b_c)`, each weighted by `matrix_TC[t, c]`."""
+    """Sums experts `relu(x W_c + b_c)`, each weighted by `matrix_TC[t, c]`: (T, B, U)."""
     tasks, experts = matrix_TC.shape
     width, columns = kernel_DK.shape
     products_RK = tf.matmul(tf.reshape(inputs_TBD, [-1, width]), kernel_DK)
@@ -74,9 +74,9 @@ def _mix_relu_experts(
     features_RCU = tf.reshape(features_RK, [-1, experts, columns // experts])
 
     def gradient(signals_TBU: tf.Tensor) -> tuple[tf.Tensor, ...]:
-        # A ReLU is its input where it is open, so the sum over rows of signal times feature, which
-        # the matrix needs, is the product of each kernel and bias with its own gradient before the
-        # matrix scales it. Those are small, while the features are the largest tensor here.
+        # A ReLU is its input where it is open, so the matrix's gradient, the sum over rows of
+        # signal times feature, equals the product of each kernel and bias with its own gradient
+        # before the matrix scales it. These are small; the features are the largest tensor here.
         signals_RK = tf.tile(tf.reshape(signals_TBU, [-1, columns // experts]), [1, experts])
         opened_RK = tf.raw_ops.ReluGrad(gradients=signals_RK, features=features_RK)
         opened_TBK = tf.reshape(opened_RK, [tasks, -1, columns])
@@ -99,22 +99,22 @@ class GumbelMatrix(Trunk):
 
     Reference: Maziarz, Kokiopoulou, Gesmundo, Sbaiz, Bartok, Berent, "Flexible Multi-task Networks
     by Learning Parameter Allocation" (first "Gumbel-Matrix Routing for Flexible Multi-task
-    Learning"), arXiv 1910.04915, and the authors' code; how the matrix is drawn, and what is ours
-    in it, is told by `GumbelMatrixGate`. The paper says *component* for expert.
+    Learning"), arXiv 1910.04915, and the authors' code; `GumbelMatrixGate` explains the draw of the
+    matrix and what is ours in it. The paper says *component* for expert.
 
     All tasks read the same input, so an expert of the first layer runs once; above it a task reads
-    what it took from below, and every expert runs on every task's input, unused ones too, because
-    their gradient tells whether to use them. The temperature falls with training steps as
-    `max(temperature_end, temperature_start / sqrt(step + 1))`, a step being a mini-batch; theirs
-    counts one for every task in turn, so that there it falls T times sooner.
+    its own mean from the layer below, and every expert runs on every task's input, unused ones too,
+    because their gradient decides whether to use them. The temperature falls with training steps as
+    `max(temperature_end, temperature_start / sqrt(step + 1))`, a step being a mini-batch; the paper
+    counts a step for every task in turn, so that it falls T times sooner.
 
     A budget adds `budget_penalty * sum_t max(0, mean over all experts of P(on)_t - budget)` to the
     loss once a step.
 
     Args:
-        config: Layers of experts, activation and dropout, how the matrix starts and its temperature
-            falls, and the budget.
-        task_names: The keys of the result.
+        config: Config of the layers of experts, activation and dropout, the matrix, its temperature
+            and the budget.
+        task_names: Keys of the result.
 
     Call arguments:
         inputs: float tensor (B, D).
@@ -172,7 +172,7 @@ class GumbelMatrix(Trunk):
         return self._by_task(outputs_TBU, axis=0)
 
     def probabilities(self) -> tf.Tensor:
-        """P(on) of all layers' experts side by side: float32 (T, total of C)."""
+        """Probabilities P(on) of all layers' experts side by side: float32 (T, total of C)."""
         return tf.concat([gate.probabilities() for gate in self.gates], axis=1)
 
     def _temperature(self, step: tf.Tensor) -> tf.Tensor:
@@ -180,12 +180,12 @@ class GumbelMatrix(Trunk):
         return inverse_square_root(step, start=start, end=end)
 
     def schedule(self) -> dict[str, tf.Tensor]:
-        """The temperature of the next step, and how far the matrix is decided."""
+        """Temperature of the next step, and confidence of the matrix."""
         confidence = tf.reduce_mean(tf.abs(2 * self.probabilities() - 1))
         return {"temperature": self._temperature(self.step), "confidence": confidence}
 
     def routing(self) -> tuple[RoutingMatrix, ...]:
-        """For each layer, the weight of each expert in a task's mean at inference."""
+        """Weights of each layer's experts in a task's mean at inference."""
         return tuple(
             RoutingMatrix(
                 f"layer_{index}", self.task_names, part_names(index, gate.num_experts), gate(None)
@@ -194,8 +194,8 @@ class GumbelMatrix(Trunk):
         )
 
     def guarded_tasks(self) -> tuple[str, ...]:
-        kept_TC = tf.concat([gate.kept() for gate in self.gates], axis=1)
-        return self._tasks_where(tf.reduce_any(kept_TC, axis=1))
+        guard_TC = tf.concat([gate.guard() for gate in self.gates], axis=1)
+        return self._tasks_where(tf.reduce_any(guard_TC, axis=1))
 
     @property
     def routing_variables(self) -> list[tf.Variable]:

@@ -1,6 +1,6 @@
-"""From an id to the rows of a table that holds more ids than it has rows.
+"""Hashes of ids to the rows of a table with more ids than rows.
 
-Whole numbers alone, so that a served graph does this on any device: no text, no table of seeds.
+Only integers are used, so that a served graph can hash on any device.
 """
 
 import hashlib
@@ -9,31 +9,31 @@ from collections.abc import Sequence
 import numpy as np
 import tensorflow as tf
 
-# Multipliers of MurmurHash3's 64-bit finalizer (Appleby 2011): each bit of what goes in changes
-# each bit of what comes out with a chance of about one half.
+# Multipliers of MurmurHash3's 64-bit finalizer (Appleby 2011): each bit of the input
+# changes each bit of the output with a probability of about one half.
 _FIRST, _SECOND = 0xFF51AFD7ED558CCD, 0xC4CEB9FE1A85EC53
 
 
 def make_salt(feature: str, place: int) -> int:
-    """64 bits of their own for each row of a feature's terms.
+    """Makes 64 bits for one row of a feature's terms.
 
-    They follow from the name alone: a feature keeps its rows whatever stands beside it.
+    Salts depend on the name alone: a feature keeps its rows whatever other features there are.
     """
     return int.from_bytes(hashlib.sha256(f"{feature}/{place}".encode()).digest()[:8], "little")
 
 
 def hashed_rows(ids: tf.Tensor, salts: Sequence[int], num_rows: int) -> tf.Tensor:
-    """The rows of each id, one by each salt.
+    """Hashes each id to one row for each salt.
 
     Args:
-        ids: int64, of any shape, and not negative.
-        salts: 64 bits each, of `make_salt`.
-        num_rows: Of the table, at most 2^31.
+        ids: Ids, int64 of any shape, not negative.
+        salts: Salts of `make_salt`, 64 bits each.
+        num_rows: Rows of the table, at most 2^31.
 
     Returns:
-        int64, of one more axis, in [0, num_rows).
+        int64, with one more axis, in [0, num_rows).
     """
-    # By NumPy: a graph's constants of large and small integers would else be rounded as floats are.
+    # NumPy makes the constant: TensorFlow would round large integers beside small ones as floats.
     bits = tf.cast(ids, tf.uint64)[..., tf.newaxis]
     bits = tf.bitwise.bitwise_xor(bits, tf.constant(np.array(salts, np.uint64)))
     for multiplier in (_FIRST, _SECOND):

@@ -1,7 +1,7 @@
 """Products of features, between the embeddings and the trunk.
 
-Shape letters: B batch, D width of the embedded features, E width of what the trunk reads, F number
-of features that have embeddings, W width of each of these.
+Shape letters: B batch, D width of the embedded features, E width of the trunk's input, F number of
+embeddings, W width of each of these.
 """
 
 import abc
@@ -13,7 +13,7 @@ import tf_keras as keras
 
 from taskroute.schemas import interactions
 
-# A number of a log may be anything, and products of such numbers would be infinite.
+# Numbers of a log have no limit, and their products would become infinite.
 _LARGEST_FACTOR = 1000.0
 
 
@@ -21,7 +21,7 @@ class Interaction(keras.layers.Layer, abc.ABC):
     """Multiplies features with one another: call (B, D) -> (B, E)."""
 
     def output_width(self, input_width: int) -> int:
-        """E for a D."""
+        """Width of the output, E, for an input of width D."""
         return input_width
 
     @abc.abstractmethod
@@ -30,16 +30,16 @@ class Interaction(keras.layers.Layer, abc.ABC):
 
 
 class NoInteraction(Interaction):
-    """The trunk reads the embedded features as they are.
+    """Passes the embedded features to the trunk unchanged.
 
     Args:
-        **kwargs: Of every Keras layer.
+        **kwargs: Arguments of every Keras layer.
 
     Call arguments:
         inputs: float tensor (B, D).
 
     Returns:
-        The same.
+        The inputs.
 
     Raises:
         ValueError: Never.
@@ -53,15 +53,15 @@ class NoInteraction(Interaction):
 
 
 class CrossNetwork(Interaction):
-    """Cross layers of DCN-V2, one on the other, each `x_{l+1} = x_0 * (W_l x_l + b_l) + x_l`.
+    """Stacked cross layers of DCN-V2, each `x_{l+1} = x_0 * (W_l x_l + b_l) + x_l`.
 
     Reference: Wang et al., "DCN V2", WWW 2021, Eq. 1, and Eq. 2 with a rank, where W is a product
     of (D, rank) and (rank, D) matrices. https://arxiv.org/abs/2008.13535. The layers are those of
     TensorFlow Recommenders. Where we differ: inputs beyond 1,000, which no scaled number reaches,
-    count as 1,000, or one of them would make a score NaN.
+    are clipped to 1,000, or one of them could make a score NaN.
 
     Args:
-        config: Number of layers, and the rank of W; None: W is one (D, D) matrix.
+        config: Config of the number of layers and the rank of W; without a rank, W is (D, D).
 
     Call arguments:
         inputs: float tensor (B, D).
@@ -92,16 +92,16 @@ class CrossNetwork(Interaction):
 
 
 class DotProducts(Interaction):
-    """The dot product of every two embeddings, after all that was there before.
+    """Dot products of every two embeddings, appended to the embedded features.
 
     Reference: Naumov et al., "Deep Learning Recommendation Model for Personalization and
     Recommendation Systems", 2019, section 2.1.3. https://arxiv.org/abs/1906.00091. The products are
     those of TensorFlow Recommenders. Where we differ: the embeddings themselves stay beside them,
-    as numbers do, which are in no product.
+    and so do numbers, which are in no product.
 
     Args:
-        num_embeddings: F, at least 2; they are the first F * W units of the input.
-        width: W.
+        num_embeddings: Number of embeddings, F, at least 2: the first F * W units of the input.
+        width: Width of each embedding, W.
 
     Call arguments:
         inputs: float tensor (B, D).
@@ -121,8 +121,8 @@ class DotProducts(Interaction):
             )
         super().__init__(**kwargs)
         self.num_embeddings, self.width = num_embeddings, width
-        # All F * F of them, of which half are 0, and then those that are not: to choose among them
-        # by a mask, as it else does, has no shape that XLA could know.
+        # The layer makes all F * F products, half of them 0, and `_pairs` selects the others: its
+        # own selection by a mask has no shape that XLA could know.
         self._products = tfrs.layers.feature_interaction.DotInteraction(
             skip_gather=True, dtype=self.dtype_policy
         )

@@ -1,4 +1,4 @@
-"""A stack of dense layers."""
+"""Stack of dense layers."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -10,10 +10,10 @@ from taskroute.models.layers.noise import Dropout
 
 
 class Mlp(keras.layers.Layer):
-    """Dense layers, each followed by an activation and by dropout where asked.
+    """Dense layers, each followed by an activation and by dropout.
 
     Args:
-        units: Width of each layer, bottom up; empty passes the input through.
+        units: Width of each layer, bottom up; without any, the input passes through.
         activation: Name of the activation.
         dropout: Share of units dropped after each layer while training, in [0, 1).
 
@@ -50,7 +50,7 @@ class Mlp(keras.layers.Layer):
         return inputs
 
     def last_weights(self) -> list[tf.Variable]:
-        """Those of the last layer, once built."""
+        """Weights of the last layer, once built."""
         return list(self._layers[-1].trainable_weights) if self._layers else []
 
     def macs(self) -> int:

@@ -22,12 +22,12 @@ class Mmoe(Trunk):
     layers read the input of the trunk. A single expert a layer is a shared bottom.
 
     Args:
-        config: Layers of experts, their activation and dropout.
-        task_names: The keys of the result.
+        config: Config of the layers of experts, their activation and dropout.
+        task_names: Keys of the result.
 
     Call arguments:
         inputs: float tensor (B, D).
-        training: Whether to drop units and keep account of the gates.
+        training: Whether to drop units and update the gates' usage.
 
     Returns:
         {task: (B, U)}, U the last width.
@@ -60,7 +60,7 @@ class Mmoe(Trunk):
         return self._by_task(mixed_BOU, axis=1)
 
     def routing(self) -> tuple[RoutingMatrix, ...]:
-        """The gates' means over recent training batches; they differ from example to example."""
+        """Mean gates over recent training batches; gates differ from example to example."""
         lower = all_part_names([gate.num_lower for gate in self.gates])
         return self._matrices(lower, [tf.convert_to_tensor(gate.usage) for gate in self.gates])
 

@@ -1,10 +1,10 @@
-"""MTNAS-style share routing: a supernet to search in, and the network that a route leaves of it.
+"""MTNAS-style share routing: a supernet to search in, and the network derived from a route.
 
 Reference: Chen, Gu, Fu, "Boosting Share Routing for Multi-task Learning", WWW 2021 companion, arXiv
-2009.00387. Neither its full text nor code of it could be had. From its abstract and Fig. 2: layers
+2009.00387; neither its full text nor its code was available. From its abstract and Fig. 2: layers
 of sub-networks; a block's local route is a combination of lower sub-networks, softly gated, with a
-choice of the gate's query; typical ways of sharing are sub-graphs. All else is ours: the gate's
-form, which queries there are, and that a task's block has no sub-network of its own.
+choice of the gate's query; typical ways of sharing are sub-graphs. All else is ours: the form of
+the gate, the queries, and that a task's block has no sub-network of its own.
 
 Shape letters: B batch, D width of the input, I lower sub-networks, O upper blocks, U units,
 M routes of the whole network, K blocks, T tasks.
@@ -26,10 +26,10 @@ from taskroute.schemas.routes import BlockRoute, NetworkCost, ShareRoute
 
 
 class _Mtnas(Trunk):
-    """The common part of both: rows of sub-networks, and blocks that choose among each row.
+    """Base class of both networks: rows of sub-networks, and blocks that mix each row.
 
     Attributes:
-        layer_sizes: `(sub_networks, units)` of each row, bottom up.
+        layer_sizes: Sizes `(sub_networks, units)` of each row, bottom up.
     """
 
     config: trunks.MtnasTrunk
@@ -53,7 +53,7 @@ class _Mtnas(Trunk):
         return self.cost(self._width).macs
 
     def cost(self, width: int) -> NetworkCost:
-        """The network's cost with an input of `width`; it need not be built."""
+        """Cost of the network with an input of `width`, also before it is built."""
         blocks = [
             blocks.cost(width, units)
             for blocks, (_, units) in zip(self.blocks, self.layer_sizes, strict=True)
@@ -62,17 +62,18 @@ class _Mtnas(Trunk):
 
 
 class MtnasSupernet(_Mtnas):
-    """The network that holds every share route: layers of search blocks, then one block a task.
+    """Supernet of all share routes: layers of search blocks, then one block a task.
 
     A block selects lower sub-networks, mixes them by a gate and passes the mixture through its own
     sub-network, a dense layer; a task's block passes it to the task's tower. The first layer reads
-    the input unrouted. `SearchBlocks` tells the gate. One block a layer is a shared bottom;
-    everything selected with the input as query is an MMoE; routes are what SNR-Aver's coding is.
+    the input unrouted. `SearchBlocks` defines the gate. One block a layer is a shared bottom;
+    everything selected with the input as query is an MMoE; a route corresponds to SNR-Aver's
+    coding matrix.
 
     Args:
-        config: Sub-networks of each layer, their activation and dropout, and the queries that a
-            gate may have.
-        task_names: The keys of the result.
+        config: Config of the sub-networks of each layer, their activation and dropout, and the
+            gates' queries.
+        task_names: Keys of the result.
 
     Call arguments:
         inputs: float tensor (B, D).
@@ -101,24 +102,24 @@ class MtnasSupernet(_Mtnas):
 
     @property
     def num_routes(self) -> tuple[int, ...]:
-        """How many routes each block has: bottom up, then the tasks."""
+        """Number of routes of each block: bottom up, then the tasks."""
         return tuple(len(blocks.routes) for blocks in self.blocks for _ in range(blocks.num_upper))
 
     def set_route(self, indices: np.ndarray | tf.Tensor) -> None:
-        """Gives each block one of its routes: int64 (K,), in the order of `num_routes`."""
+        """Sets the route of each block by index: int64 (K,), in the order of `num_routes`."""
         start = 0
         for blocks in self.blocks:
             blocks.route.assign(indices[start : start + blocks.num_upper])
             start += blocks.num_upper
 
     def served_tasks(self, indices: np.ndarray) -> np.ndarray:
-        """Which tasks a block's output reaches, for M routes of the network at once.
+        """Mask of the tasks that each block's output reaches, for M routes of the network at once.
 
         Args:
-            indices: int (M, K): the routes that the blocks take, in the order of `num_routes`.
+            indices: Indices of the blocks' routes, in the order of `num_routes`: int (M, K).
 
         Returns:
-            bool (M, K, T). It does not depend on what the block itself takes.
+            bool (M, K, T), which does not depend on the block's own route.
         """
         tasks = len(self.task_names)
         above = np.broadcast_to(np.eye(tasks, dtype=bool), (len(indices), tasks, tasks))
@@ -132,7 +133,7 @@ class MtnasSupernet(_Mtnas):
         return np.concatenate(served[::-1], axis=1)
 
     def route(self, indices: Sequence[int] | np.ndarray) -> ShareRoute:
-        """The network's routes where each block has one of its own by index."""
+        """Share route of the network for one route of each block, by index."""
         return ShareRoute(
             tasks=self.task_names,
             sub_networks=tuple(count for count, _ in self.layer_sizes),
@@ -143,14 +144,14 @@ class MtnasSupernet(_Mtnas):
         )
 
     def choices(self) -> tuple[tuple[BlockRoute, ...], ...]:
-        """The routes of each block, in the order of `num_routes`."""
+        """Routes of each block, in the order of `num_routes`."""
         return tuple(
             tuple(_block_route(name, lower, local) for local in blocks.routes)
             for name, lower, blocks in self._named_blocks()
         )
 
     def _named_blocks(self) -> Iterator[tuple[str, tuple[str, ...], SearchBlocks]]:
-        """Each block's name, the names of the layer below it, and the layer it is computed in."""
+        """Yields each block's name, the names of the layer below it, and its layer of blocks."""
         parts = self._parts()
         uppers = [*parts[1:], self.task_names]
         for blocks, lower, upper in zip(self.blocks, parts, uppers, strict=True):
@@ -158,7 +159,7 @@ class MtnasSupernet(_Mtnas):
                 yield name, lower, blocks
 
     def routing(self) -> tuple[RoutingMatrix, ...]:
-        """Equal parts of what the present route selects; gates differ from example to example."""
+        """Equal shares of the present route's selection; gates differ from example to example."""
         return self._matrices(self._parts(), [blocks.shares() for blocks in self.blocks])
 
     def _parts(self) -> list[tuple[str, ...]]:
@@ -166,16 +167,15 @@ class MtnasSupernet(_Mtnas):
 
 
 class MtnasDerived(_Mtnas):
-    """The network that a share route leaves: sub-networks that no task reaches do not exist.
+    """Network derived from a share route, without the sub-networks that no task reaches.
 
     Args:
-        config: Sub-networks of each layer of the supernet, their activation and dropout, and the
-            route.
-        task_names: The keys of the result.
+        config: Config of the supernet's sub-networks, their activation and dropout, and the route.
+        task_names: Keys of the result.
 
     Call arguments:
         inputs: float tensor (B, D).
-        training: Whether to drop units and keep account of the gates.
+        training: Whether to drop units and update the gates' usage.
 
     Returns:
         {task: (B, U)}, U the width of the last layer.
@@ -202,7 +202,7 @@ class MtnasDerived(_Mtnas):
         ]
 
     def routing(self) -> tuple[RoutingMatrix, ...]:
-        """The gates' means over recent training batches; parts keep the supernet's names."""
+        """Mean gates over recent training batches; parts have the supernet's names."""
         names = all_part_names([layer.sub_networks for layer in self.config.layers])
         parts = [
             tuple(layer[place] for place in kept)

@@ -1,6 +1,6 @@
-"""The blocks of an MTNAS layer, with every route open to them and with one route each.
+"""Blocks of an MTNAS layer, with a choice of routes and with one fixed route each.
 
-`mtnas` tells the method. Shape letters: B batch, D width of the trunk's input, I lower
+`mtnas` describes the method. Shape letters: B batch, D width of the trunk's input, I lower
 sub-networks, O upper blocks, R routes of a block, U units, G groups of means, N gated connections.
 """
 
@@ -27,30 +27,30 @@ _CLOSED = -1e9
 
 
 class SearchBlocks(keras.layers.Layer):
-    """The search blocks of one layer: each mixes the lower sub-networks that its route selects.
+    """Search blocks of one layer: each mixes the lower sub-networks that its route selects.
 
     `v_o = sum_{j in S_o} softmax_{j in S_o}(W_o q_o)_j u_j`, where the query q_o is the trunk's
     input or the mean of the selected u_j. A single selected one has weight 1. All blocks are
-    computed in one product a query, with the routes as masks, so that to set other routes costs
+    computed in one product a query, with the routes as masks, so that setting other routes costs
     nothing and traces nothing.
 
     Args:
         num_upper: Number of blocks, O.
         num_lower: Number of lower sub-networks, I.
-        queries: The queries offered.
+        queries: Queries to choose from.
 
     Call arguments:
-        inputs: The trunk's input (B, D) and the lower outputs (B, I, U).
-        training: Without effect.
+        inputs: Trunk input (B, D) and lower outputs (B, I, U).
+        training: Ignored.
 
     Returns:
         (B, O, U).
 
     Attributes:
-        routes: What `route` chooses from.
-        selections: bool (R, I): the lower sub-networks that each of `routes` selects.
-        route: int64 (O,), not trained: the index of each block's route. At the start every block
-            selects all, and the queries take turns.
+        routes: Routes that a block can have.
+        selections: Mask of the lower sub-networks that each of `routes` selects: bool (R, I).
+        route: Index of each block's route, int64 (O,), not trained. At the start every block
+            selects all, and the queries alternate.
 
     Raises:
         ValueError: If a size is not positive or a query is unknown.
@@ -109,7 +109,7 @@ class SearchBlocks(keras.layers.Layer):
         return tf.matmul(tf.cast(gates_BOI, lower_BIU.dtype), lower_BIU)
 
     def gates(self, inputs: tuple[tf.Tensor, tf.Tensor]) -> tf.Tensor:
-        """The weights of the lower sub-networks in each block: float32 (B, O, I)."""
+        """Weights of the lower sub-networks in each block: float32 (B, O, I)."""
         x, lower_BIU = inputs
         if self.num_lower == 1:
             return tf.ones([tf.shape(x)[0], self.num_upper, 1])
@@ -130,45 +130,44 @@ class SearchBlocks(keras.layers.Layer):
         return tf.nn.softmax(tf.where(self.selected(), logits_BOI, _CLOSED))
 
     def selected(self) -> tf.Tensor:
-        """Which lower sub-networks each block's route selects: bool (O, I)."""
+        """Mask of the lower sub-networks that each block's route selects: bool (O, I)."""
         return tf.gather(self.selections, self.route)
 
     def shares(self) -> tf.Tensor:
-        """Equal parts of the selected ones: float32 (O, I)."""
+        """Equal shares of the selected sub-networks: float32 (O, I)."""
         selected_OI = tf.cast(self.selected(), tf.float32)
         return selected_OI / tf.reduce_sum(selected_OI, axis=1, keepdims=True)
 
     def cost(self, width: int, units: int) -> NetworkCost:
-        """For an input of `width` and lower sub-networks of `units`; it need not be built."""
+        """Cost for an input of `width` and lower sub-networks of `units`, also before building."""
         if self.num_lower == 1:
             return NetworkCost(parameters=0, macs=0)
         connections = self.num_upper * self.num_lower
         by_input = connections * width if "input" in self.queries else 0
         by_lower = connections * units if "lower" in self.queries else 0
-        # The means that are queries, and the mixtures.
+        # Means for queries, and mixtures.
         sums = connections * units * (2 if by_lower else 1)
         return NetworkCost(parameters=by_input + by_lower, macs=by_input + by_lower + sums)
 
 
 class RoutedBlocks(keras.layers.Layer):
-    """The blocks of one layer, each with one route: what is left of `SearchBlocks`.
+    """Blocks of one layer, each with one fixed route, derived from `SearchBlocks`.
 
-    Only connections between which a gate decides have weights: a block with one lower sub-network
-    is a copy of it.
+    Only gated connections have weights: a block with one lower sub-network copies it.
 
     Args:
-        routes: `(lower, query)` of each block; `lower` are places from 0.
+        routes: Routes `(lower, query)` of the blocks; `lower` are places from 0.
         num_lower: Number of lower sub-networks, I.
 
     Call arguments:
-        inputs: The trunk's input (B, D) and the lower outputs (B, I, U).
-        training: Whether to keep account of the gates.
+        inputs: Trunk input (B, D) and lower outputs (B, I, U).
+        training: Whether to update the gates' usage.
 
     Returns:
         (B, O, U).
 
     Raises:
-        ValueError: If a route selects nothing, or what is not there.
+        ValueError: If a route selects nothing, or a place out of range.
     """
 
     def __init__(
@@ -184,7 +183,7 @@ class RoutedBlocks(keras.layers.Layer):
         self.routes = tuple(LocalRoute(tuple(lower), query) for lower, query in routes)
         self.num_upper, self.num_lower = len(self.routes), num_lower
         self._selected_OI = selections(self.routes, num_lower)
-        # Gated connections: those whose gate reads the input, then those whose gate reads below.
+        # Gated connections by their gate's query.
         self._edges = {query: gated(self.routes, query) for query in QUERIES}
 
     def build(self, input_shape: Any) -> None:
@@ -238,5 +237,5 @@ class RoutedBlocks(keras.layers.Layer):
         return selected_OI / selected_OI.sum(axis=1, keepdims=True)
 
     def cost(self, width: int, units: int) -> NetworkCost:
-        """For an input of `width` and lower sub-networks of `units`; it need not be built."""
+        """Cost for an input of `width` and lower sub-networks of `units`, also before building."""
         return routed_cost(self.routes, self.num_lower, width, units)

@@ -1,6 +1,6 @@
-"""What MTNAS chooses from: a block's local routes, what a network of them costs, what is left.
+"""Local routes of MTNAS blocks, the cost of a network of them, and its reachable parts.
 
-`mtnas` tells the method. Shape letters: I lower sub-networks, O upper blocks.
+`mtnas` describes the method. Shape letters: I lower sub-networks, O upper blocks.
 """
 
 import itertools
@@ -18,22 +18,21 @@ _ALL_SUBSETS_UP_TO = 6
 
 @dataclass(frozen=True)
 class LocalRoute:
-    """One route of a block: the lower sub-networks it selects, from 0, and its gate's query."""
+    """Route of a block: the places of its lower sub-networks, from 0, and its gate's query."""
 
     lower: tuple[int, ...]
     query: Query
 
 
 def local_routes(num_lower: int, queries: Sequence[Query] = QUERIES) -> tuple[LocalRoute, ...]:
-    """All routes of a block, by size and then by place.
+    """Routes of a block, by size and then by place.
 
-    Every non-empty subset of the lower sub-networks with every query; a single one needs no gate
-    and so counts once. Their number doubles with each lower sub-network: above 6 only single ones,
-    pairs and the full set are offered (ours).
+    A route is a non-empty subset of the lower sub-networks with a query; single sub-networks need
+    no gate and occur once. The number doubles with each lower sub-network: above 6 only single
+    ones, pairs and the full set are offered (ours).
     """
-    sizes: Sequence[int] = range(1, num_lower + 1)
-    if num_lower > _ALL_SUBSETS_UP_TO:
-        sizes = (1, 2, num_lower)
+    all_sizes = range(1, num_lower + 1)
+    sizes = all_sizes if num_lower <= _ALL_SUBSETS_UP_TO else (1, 2, num_lower)
     return tuple(
         LocalRoute(subset, query)
         for size in sizes
@@ -43,7 +42,7 @@ def local_routes(num_lower: int, queries: Sequence[Query] = QUERIES) -> tuple[Lo
 
 
 def selections(routes: Sequence[LocalRoute], num_lower: int) -> np.ndarray:
-    """Which lower sub-networks each of the routes selects: bool (R, I)."""
+    """Mask of the lower sub-networks that each of the routes selects: bool (R, I)."""
     selected = np.zeros((len(routes), num_lower), bool)
     for row, route in zip(selected, routes, strict=True):
         row[list(route.lower)] = True
@@ -51,10 +50,10 @@ def selections(routes: Sequence[LocalRoute], num_lower: int) -> np.ndarray:
 
 
 def derived_cost(route: ShareRoute, units: Sequence[int], width: int) -> NetworkCost:
-    """What the network of `route` costs, without making it.
+    """Cost of the network derived from `route`, without building it.
 
     Args:
-        route: What is connected.
+        route: Share route of the network.
         units: Width of the sub-networks of each layer, bottom up.
         width: Width of the input.
     """
@@ -70,7 +69,7 @@ def derived_cost(route: ShareRoute, units: Sequence[int], width: int) -> Network
 def network_cost(
     sizes: Sequence[tuple[int, int]], blocks: Sequence[NetworkCost], width: int
 ) -> NetworkCost:
-    """Of layers of `(sub_networks, units)`, bottom up, with the blocks above each of them."""
+    """Cost of layers of `(sub_networks, units)`, bottom up, and of the blocks above each."""
     parameters, macs, below = 0, 0, width
     for (count, units), above in zip(sizes, blocks, strict=True):
         parameters += count * (below + 1) * units + above.parameters
@@ -80,7 +79,7 @@ def network_cost(
 
 
 def gated(routes: Sequence[LocalRoute], query: Query) -> list[tuple[int, int]]:
-    """`(block, lower)` of the connections whose weight a gate with this query decides."""
+    """Connections `(block, lower)` weighted by a gate with this query."""
     return [
         (block, lower)
         for block, route in enumerate(routes)
@@ -92,7 +91,7 @@ def gated(routes: Sequence[LocalRoute], query: Query) -> list[tuple[int, int]]:
 def routed_cost(
     routes: Sequence[LocalRoute], num_lower: int, width: int, units: int
 ) -> NetworkCost:
-    """Of the gates and mixtures of blocks with these routes."""
+    """Cost of the gates and mixtures of blocks with these routes."""
     by_input, by_lower = (gated(routes, query) for query in QUERIES)
     if not by_input and not by_lower:
         return NetworkCost(parameters=0, macs=0)
@@ -104,7 +103,7 @@ def routed_cost(
 def reachable(
     route: ShareRoute,
 ) -> tuple[list[list[int]], list[list[tuple[tuple[int, ...], Query]]]]:
-    """Places of the sub-networks that tasks reach, a list a layer, and the routes among them."""
+    """Places of the sub-networks that tasks reach, by layer, and the routes among them."""
     remaining = list(route.blocks)
     by_layer = []
     for upper in [*route.sub_networks[1:], len(route.tasks)]:

@@ -1,8 +1,8 @@
-"""Random numbers whose place in their sequence is a weight.
+"""Random numbers with a weight as their state.
 
-A training that goes on from a checkpoint then draws what it would have drawn, and each replica of a
-distribution strategy draws the same gates. TensorFlow's own stateful draws begin anew in each
-process, and differ from replica to replica.
+Training resumed from a checkpoint then draws the same numbers as without the interruption, and each
+replica of a distribution strategy draws the same gates. TensorFlow's own stateful draws restart in
+each process, and differ between replicas.
 """
 
 from typing import Any
@@ -14,7 +14,7 @@ import tf_keras as keras
 def add_noise(layer: keras.layers.Layer) -> tf.Variable:
     """Adds an int64 weight, `noise` (2,): a key, drawn at random, and the number of draws so far.
 
-    As the step counters of `schedules.py`, each replica counts for itself, all alike.
+    Each replica counts for itself, all alike, as with the step counters of `schedules.py`.
     """
     return layer.add_weight(
         name="noise",
@@ -28,7 +28,7 @@ def add_noise(layer: keras.layers.Layer) -> tf.Variable:
 
 
 def next_seed(noise: tf.Variable) -> tf.Tensor:
-    """The seed of one stateless draw, int64 (2,); another one at the next call."""
+    """Seed of one stateless draw, int64 (2,); another one at the next call."""
     seed = tf.identity(noise)
     noise.assign_add([0, 1])
     return seed
@@ -37,11 +37,11 @@ def next_seed(noise: tf.Variable) -> tf.Tensor:
 class Dropout(keras.layers.Layer):
     """Sets a share of the units to 0 while training, and scales up the others.
 
-    Srivastava et al., JMLR 2014. As Keras's, but for where its random numbers come from. Replicas,
-    which hold other rows, drop other units.
+    Srivastava et al., JMLR 2014. Same as Keras's, except for the source of its random numbers.
+    Replicas, which hold other rows, drop other units.
 
     Args:
-        rate: Share that is dropped, in [0, 1).
+        rate: Share of dropped units, in [0, 1).
 
     Call arguments:
         inputs: float tensor of any shape.

@@ -1,8 +1,8 @@
-"""Progressive layered extraction: experts of each task beside experts of all.
+"""Progressive layered extraction: experts of each task beside shared experts.
 
-Shape letters: B batch, T tasks, N experts of a task, S shared experts, M = N + S experts that a
-task sees, E = T * N + S experts of a level (the tasks' first), R readers of a level (the tasks,
-then the shared part, which the last level has not), U units.
+Shape letters: B batch, T tasks, N experts of a task, S shared experts, M = N + S experts of
+a task's gate, E = T * N + S experts of a level (the tasks' first), R readers of a level (the
+tasks, then the shared part, which the last level lacks), U units.
 """
 
 from collections.abc import Sequence
@@ -18,20 +18,20 @@ from taskroute.schemas import trunks
 
 
 class PleLevel(keras.layers.Layer):
-    """One level of PLE: what each task, and the shared part, take from the level's experts.
+    """One level of PLE: mixtures of the level's experts for each task and for the shared part.
 
-    The first level has one input that all read; the last has no shared gate, since no level above
+    All experts of the first level read one input; the last level has no shared gate, since no level
     reads it.
 
     Args:
-        config: Of the trunk: its levels, activation and dropout.
-        index: Place of this one among the levels, from 0.
+        config: Config of the trunk: its levels, activation and dropout.
+        index: Place of this level, from 0.
         num_tasks: Number of tasks, T.
 
     Call arguments:
         inputs: float tensor (B, D) at the first level, else (T + 1, B, D): the tasks' inputs, then
             the shared one.
-        training: Whether to drop units and keep account of the gates.
+        training: Whether to drop units and update the gates' usage.
 
     Returns:
         (B, R, units[-1]): R is T at the last level, else T + 1.
@@ -91,12 +91,12 @@ class PleLevel(keras.layers.Layer):
         return tf.matmul(tf.cast(gates_BRE, outputs_BEU.dtype), outputs_BEU)
 
     def usage(self) -> tf.Tensor:
-        """The gates' means over recent training batches, 0 where there is no way: (R, E)."""
+        """Mean gates over recent training batches, 0 without a connection: (R, E)."""
         usage_RE = self._over_all_experts(self.task_gates.usage[tf.newaxis])[0]
         return usage_RE if self.last else tf.concat([usage_RE, self.shared_gate.usage], axis=0)
 
     def _over_all_experts(self, gates_BTM: tf.Tensor) -> tf.Tensor:
-        """(B, T, E): 0 at the experts of other tasks."""
+        """Extends gates to all experts, with 0 for the experts of other tasks: (B, T, E)."""
         tasks, own = self.num_tasks, self.level.task_experts
         gates_BTTN = gates_BTM[:, :, tf.newaxis, :own] * tf.eye(tasks)[:, :, tf.newaxis]
         return tf.concat(
@@ -117,17 +117,17 @@ class Ple(Trunk):
 
     `g_k(x) = softmax(W_k x) S_k(x)`, S_k the outputs of task k's experts and of the shared ones
     (Tang et al., "Progressive Layered Extraction", RecSys 2020, Eqs. 2-7). Above the first level, a
-    task's experts and gate read what that task took from the level below, the shared experts and
-    the shared gate what the shared gate took, which sees all experts of its level. One level is
-    CGC. No `task_experts` would be one gate a task over common experts, which is MMoE.
+    task's experts and gate read the task's mixture of the level below, the shared experts and the
+    shared gate read the mixture of the shared gate, over all experts of its level. One level is
+    CGC. Without `task_experts` there would be one gate a task over common experts, which is MMoE.
 
     Args:
-        config: Levels of experts, their activation and dropout.
-        task_names: The keys of the result.
+        config: Config of the levels of experts, their activation and dropout.
+        task_names: Keys of the result.
 
     Call arguments:
         inputs: float tensor (B, D).
-        training: Whether to drop units and keep account of the gates.
+        training: Whether to drop units and update the gates' usage.
 
     Returns:
         {task: (B, U)}, U the last width.
@@ -151,7 +151,7 @@ class Ple(Trunk):
         return self._by_task(self.levels[-1](inputs, training=training), axis=1)
 
     def routing(self) -> tuple[RoutingMatrix, ...]:
-        """The gates' means over recent training batches; an upper expert has its reader's row."""
+        """Mean gates over recent training batches; an upper expert has its reader's row."""
         usages = [level.usage() for level in self.levels]
         num_tasks = len(self.task_names)
         for index, above in enumerate(self.config.levels[1:]):

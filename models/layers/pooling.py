@@ -1,4 +1,4 @@
-"""From the embeddings of a row's list of terms to one vector.
+"""Pooling of the embeddings of a row's list of terms to one vector.
 
 Shape letters: B batch, N places of the longest list, V values of all rows together, K width.
 """
@@ -14,19 +14,19 @@ def pool(
 ) -> tf.Tensor:
     """Pools the values of each row; ragged and padded lists alike.
 
-    `attention` is the scaled dot product of Vaswani et al. 2017 (equation 1) with one query q a row
-    and its n values k as keys and values alike:
+    `attention` is the scaled dot product of Vaswani et al. 2017 (equation 1) with one query q a
+    row, and its n values k as both keys and values:
 
         sum_i a_i k_i,  a_i = exp(q k_i / sqrt(K)) / sum_j exp(q k_j / sqrt(K))
 
-    With the embedding of the candidate as the query it weighs a history as DIN does (Zhou et al.
+    With the embedding of the candidate as the query it weights a history as DIN does (Zhou et al.
     2018, equation 3), which has a small network in place of the product and no softmax.
 
     Args:
-        rows_VK: The embedding of each value; of a padded list, also of what fills it up.
-        ids: (B, values) int64: ragged, or dense and filled up with 0, at any place.
-        pooling: `sum`, `mean` or `attention`.
-        query_BK: What values are compared with: for `attention`, and only there.
+        rows_VK: Embedding of each value, padding of a dense list included.
+        ids: Ids, int64 (B, values): ragged, or dense with 0 as padding, at any place.
+        pooling: Kind of pooling: `sum`, `mean` or `attention`.
+        query_BK: Query of each row, for `attention` only.
 
     Returns:
         (B, K); zeros for a row without values.
@@ -35,14 +35,14 @@ def pool(
         sum_BK, weight_B1 = _sum_ragged(rows_VK, ids, query_BK)
     else:
         sum_BK, weight_B1 = _sum_padded(rows_VK, ids, query_BK)
-    # The weights of a row's values add up to 1 at least: their greatest is 1.
+    # The weights of a row's values sum to 1 at least: the greatest is 1.
     return sum_BK if pooling == "sum" else sum_BK / tf.maximum(weight_B1, 1)
 
 
 def _sum_ragged(
     rows_VK: tf.Tensor, ids: tf.RaggedTensor, query_BK: tf.Tensor | None
 ) -> tuple[tf.Tensor, tf.Tensor]:
-    """The weighted sum (B, K) of each row's values, and the sum (B, 1) of their weights."""
+    """Weighted sum (B, K) of each row's values, and sum (B, 1) of their weights."""
     row_V, num_rows = ids.value_rowids(), ids.nrows()
     if query_BK is None:
         sum_BK = tf.math.unsorted_segment_sum(rows_VK, row_V, num_rows)
@@ -60,7 +60,7 @@ def _sum_ragged(
 def _sum_padded(
     rows_VK: tf.Tensor, ids_BN: tf.Tensor, query_BK: tf.Tensor | None
 ) -> tuple[tf.Tensor, tf.Tensor]:
-    """As `_sum_ragged`, without any op on sparse values."""
+    """Sums as `_sum_ragged` does, for padded lists."""
     shape = tf.concat([tf.shape(ids_BN), [rows_VK.shape[1]]], axis=0)
     rows_BNK = tf.reshape(rows_VK, shape)
     is_value_BN1 = (ids_BN > 0)[:, :, tf.newaxis]
@@ -74,6 +74,6 @@ def _sum_padded(
 
 
 def _scores(rows: tf.Tensor, query: tf.Tensor) -> tf.Tensor:
-    """q k / sqrt(K), float32 (..., 1), of rows and queries (..., K)."""
+    """Scores q k / sqrt(K), float32 (..., 1), of rows and queries (..., K)."""
     products = tf.reduce_sum(rows * query, axis=-1, keepdims=True)
     return tf.cast(products, tf.float32) / rows.shape[-1] ** 0.5

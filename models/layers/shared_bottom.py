@@ -1,4 +1,4 @@
-"""One body for every task."""
+"""Trunk with one body for every task."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -16,8 +16,8 @@ class SharedBottom(Trunk):
     Reference: Caruana, "Multitask Learning", 1997; Eq. 1 of Ma et al., KDD 2018.
 
     Args:
-        config: Widths, activation and dropout.
-        task_names: The keys of the result.
+        config: Config of widths, activation and dropout.
+        task_names: Keys of the result.
 
     Call arguments:
         inputs: float tensor (B, D).

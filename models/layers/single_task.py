@@ -1,4 +1,4 @@
-"""A network for each task."""
+"""Trunk with a network for each task."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -13,8 +13,8 @@ class SingleTask(Trunk):
     """Separate networks of equal shape, one for each task: the baseline that shares nothing.
 
     Args:
-        config: Widths, activation and dropout.
-        task_names: The keys of the result.
+        config: Config of widths, activation and dropout.
+        task_names: Keys of the result.
 
     Call arguments:
         inputs: float tensor (B, D).

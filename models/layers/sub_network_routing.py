@@ -1,4 +1,4 @@
-"""Sub-network routing: which sub-networks feed which is learned by sparse gates.
+"""Sub-network routing: sparse gates learn the connections between sub-networks.
 
 Reference: Ma, Zhao, Chen, Li, Hong, Chi, "SNR: Sub-Network Routing for Flexible Parameter Sharing
 in Multi-Task Learning", AAAI 2019.
@@ -28,13 +28,13 @@ class SnrTransConnection(keras.layers.Layer):
 
     `v_o = activation(sum_i z_oi W_oi u_i + b_o)` (Ma et al. 2019, p. 218; bias and activation are
     ours, the paper only says ReLU "whenever applicable"). All W_oi are the blocks of one matrix, as
-    in the paper's block form; the gates scale the blocks, so that the batch meets one product.
+    in the paper's block form; the gates scale the blocks, so that a batch needs one product.
 
     Args:
-        config: Of the trunk: its activation, and how its gates start and draw.
+        config: Config of the trunk, for its activation and its gates.
         num_lower: Number of lower sub-networks, I, whose outputs lie side by side in the input.
         num_upper: Number of upper sub-networks, O.
-        units: Width of each, V.
+        units: Width of each upper sub-network, V.
 
     Call arguments:
         inputs: float tensor (B, I * U).
@@ -95,7 +95,7 @@ class SnrAverConnection(keras.layers.Layer):
     neither do we.
 
     Args:
-        config: Of the trunk: how its gates start and draw.
+        config: Config of the trunk, for its gates.
         num_lower: Number of lower sub-networks, I, of equal width.
         num_upper: Number of upper sub-networks or tasks, O.
 
@@ -121,7 +121,7 @@ class SnrAverConnection(keras.layers.Layer):
 
 
 class _Snr(Trunk):
-    """The common part of SNR-Trans and SNR-Aver: gates, their penalty, and what they report."""
+    """Base class of SNR-Trans and SNR-Aver: gates, their penalty and their reports."""
 
     config: trunks.SnrTransTrunk | trunks.SnrAverTrunk
     connections: list[Any]
@@ -146,7 +146,7 @@ class _Snr(Trunk):
 
     @abc.abstractmethod
     def features(self, inputs: tf.Tensor, training: bool) -> dict[str, tf.Tensor]:
-        """What each task receives."""
+        """Output of each task, (B, U), without the penalty."""
 
     @property
     def num_connections(self) -> int:
@@ -164,7 +164,7 @@ class _Snr(Trunk):
         self.loss_scale.assign(loss)
 
     def schedule(self) -> dict[str, tf.Tensor]:
-        """The penalty's weight at the next step, and the expected share of open connections."""
+        """Weight of the penalty at the next step, and expected share of open connections."""
         return {
             "l0_penalty": self._penalty_weight(self.step),
             "expected_open_share": self.expected_open() / self.num_connections,
@@ -175,7 +175,7 @@ class _Snr(Trunk):
         return self._matrices(parts, [connection.gate(None) for connection in self.connections])
 
     def guarded_tasks(self) -> tuple[str, ...]:
-        return self._tasks_where(tf.reduce_any(self.connections[-1].gate.kept(), axis=1))
+        return self._tasks_where(tf.reduce_any(self.connections[-1].gate.guard(), axis=1))
 
     @property
     def routing_variables(self) -> list[tf.Variable]:
@@ -185,19 +185,19 @@ class _Snr(Trunk):
 class SnrTrans(_Snr):
     """SNR with transformations: layers of sub-networks joined by gated matrices.
 
-    As in the paper's Fig. 1, the way from the input to the first layer is not routed; those from
-    layer to layer and from the last layer to each task are. All gates open is a shared bottom; a
-    diagonal coding is a separate network for each task.
+    As in the paper's Fig. 1, connections from layer to layer and from the last layer to each task
+    are routed; those from the input to the first layer are not. All gates open is a shared bottom;
+    a diagonal coding matrix is a separate network for each task.
 
     The penalty (p. 219), added once a step, is lambda times the expected number of open
     connections. Ours: lambda is `l0_penalty` times the loss of predicting base rates (1 until
     `set_loss_scale`), divided by the number of connections, so that its meaning depends neither on
     the tasks nor on the size of the trunk; and it grows linearly from 0 over `l0_warmup_steps`.
-    Ours as well: a sub-network or task whose every connection closed keeps its strongest.
+    Ours as well: a sub-network or task with all connections closed keeps its strongest one.
 
     Args:
-        config: Sub-networks of each layer, the gates and their penalty, activation and dropout.
-        task_names: The keys of the result.
+        config: Config of the sub-networks, the gates and their penalty, activation and dropout.
+        task_names: Keys of the result.
 
     Call arguments:
         inputs: float tensor (B, D).
@@ -235,7 +235,7 @@ class SnrTrans(_Snr):
 
     @property
     def last_shared_variables(self) -> list[tf.Variable]:
-        # The blocks of the last connection are of one task each.
+        # Each block of the last connection belongs to one task.
         last = self.connections[-2] if len(self.connections) > 1 else self.first
         return [last.kernel, last.bias]
 
@@ -252,8 +252,8 @@ class SnrAver(_Snr):
     and the guard are those of `SnrTrans`.
 
     Args:
-        config: Sub-networks of each layer, the gates and their penalty, activation and dropout.
-        task_names: The keys of the result.
+        config: Config of the sub-networks, the gates and their penalty, activation and dropout.
+        task_names: Keys of the result.
 
     Call arguments:
         inputs: float tensor (B, D).

@@ -1,4 +1,4 @@
-"""The contract that every trunk keeps, so that the ranker needs to know none of them."""
+"""Base class of trunks, all that the ranker knows of them."""
 
 import abc
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ from taskroute.schemas import trunks
 
 @dataclass(frozen=True)
 class RoutingMatrix:
-    """How much each upper part uses each lower one, at inference.
+    """Routing matrix: use of each lower part by each upper one, at inference.
 
     `values` is float32 `(len(upper), len(lower))` in [0, 1]; 0 is a closed route.
     """
@@ -28,12 +28,12 @@ class RoutingMatrix:
 class Trunk(keras.layers.Layer, abc.ABC):
     """Shares layers between tasks: call (B, D) -> {task: (B, U)}.
 
-    Regularisers go through `add_loss`. Weights that decide the routing, if any, are listed by
-    `routing_variables`, so that they can have an optimizer of their own.
+    Regularisers go through `add_loss`. `routing_variables` lists the weights that decide the
+    routing, if any, so that they can have an optimizer of their own.
 
     Args:
-        config: Decides the layers; its own checks have passed.
-        task_names: The keys of the result.
+        config: Config of the layers, which has passed its own checks.
+        task_names: Keys of the result.
     """
 
     config: trunks.Trunk
@@ -50,25 +50,25 @@ class Trunk(keras.layers.Layer, abc.ABC):
 
     @abc.abstractmethod
     def routing(self) -> tuple[RoutingMatrix, ...]:
-        """The routes in use at inference, bottom up; the rows of the last are the tasks."""
+        """Routing matrices at inference, bottom up; the rows of the last are the tasks."""
 
     @abc.abstractmethod
     def macs(self) -> int:
         """Multiply-accumulates of a row at inference, closed routes included, once built."""
 
     def set_loss_scale(self, loss: float) -> None:
-        """Tells the loss of a model that predicts base rates, to trunks that penalise beside it."""
+        """Sets the loss at the base rates, which scales the penalty of some trunks."""
 
     def parameters(self) -> int:
         """Number of trained scalars, once built."""
         return sum(weight.shape.num_elements() for weight in self.trainable_weights)
 
     def schedule(self) -> dict[str, tf.Tensor]:
-        """Values that change by the step and belong into a log, by name: float32 scalars."""
+        """Values that change by the step, for a log, by name: float32 scalars."""
         return {}
 
     def guarded_tasks(self) -> tuple[str, ...]:
-        """Tasks that closed all their routes and keep the strongest only because a guard does."""
+        """Tasks with all routes closed, which keep the strongest one by a guard."""
         return ()
 
     @property
@@ -77,19 +77,17 @@ class Trunk(keras.layers.Layer, abc.ABC):
 
     @property
     def shared_variables(self) -> list[tf.Variable]:
-        """The trained weights that tasks have in common: all but those that decide the routing."""
+        """Trained weights that tasks share: all but the routing variables."""
         routing = {variable.ref() for variable in self.routing_variables}
         return [weight for weight in self.trainable_weights if weight.ref() not in routing]
 
     @property
     def last_shared_variables(self) -> list[tf.Variable]:
-        """The part of `shared_variables` nearest to the tasks; all, where a trunk knows no nearer
-        ones.
-        """
+        """Shared variables nearest to the tasks, or all where a trunk has no order."""
         return self.shared_variables
 
     def _experts(self, num_experts: int, units: Sequence[int], **kwargs: Any) -> Experts:
-        """Experts with the trunk's activation and dropout."""
+        """Makes experts with the trunk's activation and dropout."""
         return Experts(
             num_experts,
             units,
@@ -101,9 +99,9 @@ class Trunk(keras.layers.Layer, abc.ABC):
     def _dense_rows(
         self, sizes: Sequence[tuple[int, int]], name: str, *, experts_first: bool = True
     ) -> list[Experts]:
-        """Rows of dense layers side by side, `(count, units)` each, bottom up.
+        """Makes rows of dense layers side by side, `(count, units)` each, bottom up.
 
-        All of the first row read the trunk's input; above it each has an input of its own.
+        The first row reads the trunk's input; above it each layer has an input of its own.
         """
         return [
             self._experts(
@@ -125,11 +123,11 @@ class Trunk(keras.layers.Layer, abc.ABC):
     def _matrices(
         self, parts: Sequence[tuple[str, ...]], values: Sequence[tf.Tensor], layer: str = "layer"
     ) -> tuple[RoutingMatrix, ...]:
-        """Matrices of layers that are read by the next one, the last by the tasks.
+        """Makes the routing matrices of layers, each read by the next one, the last by the tasks.
 
         Args:
             parts: Names of each layer's parts, bottom up.
-            values: (upper, lower), for each layer.
+            values: Matrix (upper, lower) of each layer.
             layer: Word for a layer in a matrix's name.
         """
         rows = zip(
@@ -153,5 +151,5 @@ def all_part_names(counts: Sequence[int]) -> list[tuple[str, ...]]:
 
 
 def reader_names(num_layers: int, layer: str = "layer") -> list[str]:
-    """Names for the readers of each of the layers: `layer_2`, `layer_3`, ..., `tasks`."""
+    """Names of the readers of each layer: `layer_2`, `layer_3`, ..., `tasks`."""
     return [*(f"{layer}_{index}" for index in range(2, num_layers + 1)), "tasks"]

@@ -133,7 +133,7 @@ def _already_trained(
         record = WarmStartRecord.find(folder)
         if record is None or record.data_span != window:
             continue
-        if not record.is_of(model_config, config.serving):
+        if not record.matches(model_config, config.serving):
             continue
         message = f"already trained: version {version} is of this config and span"
         if version not in registry.versions(paths.serving):

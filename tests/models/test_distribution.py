@@ -12,7 +12,7 @@ import pytest
 import tensorflow as tf
 import tf_keras as keras
 
-from taskroute.models.distribution import distributed, is_chief, own_folder, shared_out
+from taskroute.models.distribution import distributed, is_chief, own_folder, share_batches
 from taskroute.schemas.errors import ConfigError
 from taskroute.schemas.training import Training
 
@@ -128,7 +128,7 @@ def test_two_workers_come_to_what_one_with_the_joint_batch_comes_to(tmp_path):
 
 def test_one_replica_gets_every_row_as_it_is():
     dataset = tf.data.Dataset.range(10).batch(4)
-    assert shared_out(dataset, 4) is dataset
+    assert share_batches(dataset, 4) is dataset
     assert is_chief()
     assert own_folder("somewhere") == "somewhere"
 
@@ -138,7 +138,7 @@ _DEAL_OUT = """
 import json
 import taskroute.models
 import tensorflow as tf
-from taskroute.models.distribution import shared_out
+from taskroute.models.distribution import share_batches
 
 cpus = tf.config.list_physical_devices("CPU")
 tf.config.set_logical_device_configuration(cpus[0], [tf.config.LogicalDeviceConfiguration()] * 2)
@@ -148,7 +148,7 @@ dataset = tf.data.Dataset.from_tensor_slices(rows).batch(8)
 with strategy.scope():
     steps = [
         [part.numpy().tolist() for part in strategy.experimental_local_results(batch["row"])]
-        for batch in shared_out(dataset, 8)
+        for batch in share_batches(dataset, 8)
     ]
 print(json.dumps(steps))
 """

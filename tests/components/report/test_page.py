@@ -105,7 +105,7 @@ def _measured(num_rows=2000, seed=1, quality=2.0):
 
 @pytest.fixture(scope="module")
 def data():
-    compared, of_slice = _measured(), _measured(200, quality=0.5)
+    compared, sliced = _measured(), _measured(200, quality=0.5)
     measurements = Measurements(
         split="test",
         num_examples=2000,
@@ -116,7 +116,7 @@ def data():
             MeasuredSlice(
                 column="device",
                 value=value,
-                tasks={name: measured.of_slice() for name, measured in of_slice.items()},
+                tasks={name: measured.without_bins() for name, measured in sliced.items()},
             )
             for value in ("phone", EVIL, "")
         ),

@@ -147,7 +147,7 @@ def test_only_a_row_that_is_closed_altogether_keeps_its_strongest_gate():
     gate = HardConcreteGate((3, 2), keep_one=True)
     gate.build()
     gate.log_alpha.assign([[-8.0, -5.0], [-8.0, 1.0], [3.0, 3.0]])
-    np.testing.assert_array_equal(gate.kept(), [[False, True], [False, False], [False, False]])
+    np.testing.assert_array_equal(gate.guard(), [[False, True], [False, False], [False, False]])
     np.testing.assert_allclose(gate(None), [[0, 1], [0, 1 / (1 + np.exp(-1)) * 1.2 - 0.1], [1, 1]])
 
 
@@ -164,7 +164,7 @@ def test_a_cell_is_on_as_often_as_its_probability_says(probability, temperature)
     assert set(np.unique(on)) == {0, 1}
     np.testing.assert_allclose(gate.probabilities(), probability, rtol=1e-5)
     # The guard turns on one cell of each row whose cells are all below one half.
-    assert_share(on[~gate.kept().numpy()], probability)
+    assert_share(on[~gate.guard().numpy()], probability)
 
 
 def test_a_tie_is_on_at_inference():
