@@ -1,1 +1,1 @@
-"""Experiments: many trainings on one log. `compare` and `tune` say which, and tell the results."""
+"""Experiments: many trainings on one log, chosen and reported by `compare` and `tune`."""

@@ -1,4 +1,4 @@
-"""The bench of an experiment: each trial is run once, kept as it ends, and within a budget."""
+"""Bench of an experiment: runs each trial once, keeps its result, stays within a budget."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -14,7 +14,7 @@ ResultT = TypeVar("ResultT", bound=TrialResult)
 
 
 class BudgetSpentError(Exception):
-    """A training was not begun: it would have gone beyond the budget that the message names."""
+    """Training refused because it would exceed the budget that the message names."""
 
 
 class Bench(Generic[TrialT, ResultT]):
@@ -24,8 +24,8 @@ class Bench(Generic[TrialT, ResultT]):
         file: Results of earlier calls; gains those of this one.
         train: Runs one trial.
         max_examples: Rows that all trainings together may read; None: any number.
-        ends_at: On `clock`: a training that would end later, going by the longest of its name so
-            far, or of any name where it is the first, is not begun. None: no end.
+        ends_at: Deadline on `clock`: no training begins that would end later, by the longest so far
+            of its name, or of any name where it is the first. None: no deadline.
         clock: Seconds.
     """
 
@@ -43,14 +43,14 @@ class Bench(Generic[TrialT, ResultT]):
         self._done: dict[str, tuple[str, ResultT]] = {}
 
     def find(self, trial: TrialT) -> ResultT | None:
-        """The result of a trial that has ended, in this call or in an earlier one."""
+        """Result of a finished trial of this call or an earlier one, if there is any."""
         result = self._file.find(trial.key)
         if result is not None:
             self._done[trial.key] = trial.name, result
         return result
 
     def result(self, trial: TrialT, reserved: int = 0) -> tuple[ResultT, bool]:
-        """The result of a trial, and whether it was known before.
+        """Result of a trial, and whether it was known before.
 
         Args:
             trial: Run if it has not been run.
@@ -76,12 +76,12 @@ class Bench(Generic[TrialT, ResultT]):
         """Runs all trials in order, or as many as the budget allows.
 
         Args:
-            trials: All that are wanted.
+            trials: Trials to run.
             on_finish: Called after each that was run, with the number of those that have ended and
                 the seconds that the others will take.
 
         Returns:
-            Results in the order of the trials; those that were not begun lack.
+            Results in the order of the trials, without those that were not begun.
         """
         # All that is known says from the start how long the others take.
         waiting = [trial for trial in trials if self.find(trial) is None]
@@ -95,11 +95,11 @@ class Bench(Generic[TrialT, ResultT]):
 
     @property
     def examples(self) -> int:
-        """Rows read so far, by all trainings that were asked for."""
+        """Number of rows read so far by all trainings."""
         return sum(result.examples for _, result in self._done.values())
 
     def mean_seconds(self, name: str = "") -> float:
-        """Mean of the trainings of a name, else of all; those that failed do not count."""
+        """Mean seconds of the successful trainings of a name, else of all."""
         seconds = self._seconds(name, lambda result: not result.problem)
         return fmean(seconds) if seconds else 0.0
 
@@ -108,7 +108,7 @@ class Bench(Generic[TrialT, ResultT]):
         return [x for of_name, x in known if of_name == name] or [x for _, x in known]
 
     def _check_budget(self, name: str, reserved: int) -> None:
-        """Goes by the longest training so far: nobody knows when the next one stops."""
+        """Refuses by the longest training so far: nobody knows when the next one stops."""
         longest = max((result.examples for _, result in self._done.values()), default=0)
         wanted = self.examples + (1 + reserved) * longest
         if self._max_examples is not None and wanted > self._max_examples:

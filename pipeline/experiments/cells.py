@@ -18,14 +18,14 @@ _MARKS = {True: " *", False: " (*)"}
 
 
 def decimals(value: float, digits: int) -> int:
-    """Decimals that show so many digits of `value` >= 0; 4 of what is 0, 8 at most."""
+    """Number of decimals that show so many digits of `value` >= 0; 4 for zero, 8 at most."""
     if value == 0:
         return 4
     return min(8, max(0, digits - 1 - math.floor(math.log10(value))))
 
 
 def plain_table(first: str, *headers: str) -> Table:
-    """Without lines; names to the left, numbers to the right."""
+    """Table without lines; names to the left, numbers to the right."""
     table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0))
     table.add_column(first, no_wrap=True, max_width=15)
     for header in headers:
@@ -56,14 +56,14 @@ def difference(test: Against | None, digits: int) -> str:
 
 
 def time_left(seconds: float) -> str:
-    """Time that the rest will take."""
+    """Remaining time, in words."""
     return f"about {seconds / 60:.0f} min left" if seconds >= 90 else f"{seconds:.0f} s left"
 
 
 def print_words(
     console: Console, notes: Iterable[str], findings: Iterable[str], warnings: Iterable[str]
 ) -> None:
-    """Prints what stands below tables: how to read them, what they show, what is missing."""
+    """Prints the text below tables: how to read them, findings, missing trials."""
     console.print()
     for line in notes:
         console.print(line, width=WIDTH, markup=False)

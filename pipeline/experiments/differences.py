@@ -16,7 +16,7 @@ BySeed = Mapping[int, float | None]
 
 
 class Against(Config):
-    """A variant less a reference, paired by seed; the interval is Student's and not corrected."""
+    """Difference of a variant from a reference, paired by seed; the interval is uncorrected."""
 
     reference: str
     difference: float
@@ -77,7 +77,7 @@ def reach_of_mean(std: float, count: int, confidence: float) -> float:
 
 
 def corrected(tests: Sequence[Against], confidence: float) -> list[Against]:
-    """All tests that are made together, with what holds after Holm's correction."""
+    """Tests that are made together, with the outcome of Holm's correction."""
     p_values = holm([test.p_value for test in tests])
     return [
         test.model_copy(

@@ -75,16 +75,16 @@ class HeldOutRows:
                 f"the {self._split} split holds no row; give it a larger share of the log in "
                 "`source.split`"
             )
-        metrics = {name: dict(found.estimates().values) for name, found in statistics.items()}
+        metrics = {name: dict(each.estimates().values) for name, each in statistics.items()}
         return HeldOut(
             metrics=metrics,
             num_rarer={name: int(of_task.min()) for name, of_task in counts.items()},
-            num_invalid=sum(int(found.num_invalid[0]) for found in statistics.values()),
+            num_invalid=sum(int(each.num_invalid[0]) for each in statistics.values()),
         )
 
 
 def _counts(rows: TaskRows) -> npt.NDArray[np.int64]:
-    """Rows that count: by label of a binary task, of a regression all."""
+    """Numbers of rows that count: by label of a binary task, of a regression all."""
     labels = rows.labels[rows.weights > 0]
     if rows.kind != "binary":
         return np.array([len(labels)])

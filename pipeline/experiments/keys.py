@@ -8,7 +8,7 @@ from taskroute.schemas.recommender import ModelConfig, RecommenderConfig
 
 
 def digest(*parts: str) -> str:
-    """Changes with any of `parts`."""
+    """Digest that changes with any of `parts`."""
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]
 
 
@@ -27,7 +27,7 @@ def digests_of(fingerprint: str, source: str, stages: str, command: str) -> dict
 
 
 def trial_key(trial: ModelConfig, config: RecommenderConfig, digests: Mapping[str, str]) -> str:
-    """Changes with all that decides a result.
+    """Key that changes with all that decides a result.
 
     Args:
         trial: Config that is trained.

@@ -54,7 +54,7 @@ class Session:
     Attributes:
         config: Config of the experiment.
         folder: Folder of the command's results.
-        console: Console of the user; what else is printed is in the log.
+        console: Console of the user; all other output goes to the log.
         data: Rows that all trainings read.
         rows: Number of rows of each split.
         digests: Digests of data and code (`keys.digests_of`).
@@ -78,7 +78,7 @@ class Session:
         }
 
     def say_files(self, names: str, started: float) -> None:
-        """The last line: seconds since `started`, and where the files are."""
+        """Prints the last line: seconds since `started`, and the place of the files."""
         where = os.path.relpath(self.folder)
         self.console.print(
             f"\n{time.monotonic() - started:.0f} s; {names} in "
@@ -89,7 +89,7 @@ class Session:
 
 
 def check_request(command: str, config: RecommenderConfig, num_seeds: int | None) -> None:
-    """Refuses what no experiment can do.
+    """Refuses requests that no experiment can serve.
 
     Args:
         command: Name of the command.
@@ -211,6 +211,6 @@ def prepare(
 
 
 def stages_digest(pipeline: "Pipeline") -> str:
-    """Changes with the code of the stages that prepare the data."""
+    """Digest of the code of the stages that prepare the data."""
     stages = pipeline.components
     return digest(*(stage.exec_properties.get("code_digest", "") for stage in stages))

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class SharedData:
-    """Folders that ingestion and transform left.
+    """Output folders of ingestion and Transform.
 
     Attributes:
         transform_graph: Output of TFX Transform.

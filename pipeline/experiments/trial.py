@@ -10,7 +10,7 @@ from taskroute.schemas.recommender import ModelConfig
 
 @dataclass(frozen=True)
 class Trial:
-    """A training that is wanted.
+    """Training to run.
 
     Attributes:
         name: Trials of one name differ in their seed alone, and take about as long.

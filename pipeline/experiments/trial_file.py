@@ -1,4 +1,4 @@
-"""Results of trials, a line each: kept as they end, and found again by all that decides them."""
+"""File of trial results, one a line, written as trials end and read again by their keys."""
 
 import json
 from contextlib import suppress
@@ -17,7 +17,7 @@ class TrialFile(Generic[ResultT]):
     """Results by key, a line each.
 
     Args:
-        path: Made when the first result is added. Lines that are no results go with the next one.
+        path: Path of the file, made with the first result; the next one drops lines that are none.
         result: Class of its lines.
     """
 
@@ -31,7 +31,7 @@ class TrialFile(Generic[ResultT]):
                 self._lines[json.loads(line)["key"]] = line
 
     def find(self, key: str) -> ResultT | None:
-        """The result of a trial that has ended."""
+        """Result of a finished trial, if there is any."""
         try:
             return self._result.model_validate_json(self._lines[key])
         except (KeyError, ValidationError):

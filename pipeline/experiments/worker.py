@@ -25,7 +25,7 @@ from taskroute.schemas.recommender import RecommenderConfig
 
 @dataclass(frozen=True)
 class Measured(HeldOut):
-    """Figures of a trial: those of its training, and those of rows held out."""
+    """Figures of a trial: of its training and of held-out rows."""
 
     epochs: int
     best_epoch: int
@@ -58,7 +58,7 @@ class Worker:
         """Trains a trial, or takes it from its checkpoint, and measures it.
 
         Args:
-            trial: Training that is wanted.
+            trial: Training to run.
             split: Split whose rows it is measured on.
             keep: Whether its checkpoint stays.
             log_dir: Folder of TensorBoard's files; none are left by default.

@@ -53,9 +53,9 @@ def print_description(training: TrainingRecord) -> None:
 def _served_lines(training: TrainingRecord) -> list[str]:
     """Effects of calibration and of fewer bits; an empty line before them, if there are any."""
     lines = [
-        f"{task} is calibrated ({found.method}): mean prediction over mean label "
-        f"{_ratio(found.before)} before, {_ratio(found.after)} after, on validation"
-        for task, found in training.calibration.items()
+        f"{task} is calibrated ({correction.method}): mean prediction over mean label "
+        f"{_ratio(correction.before)} before, {_ratio(correction.after)} after, on validation"
+        for task, correction in training.calibration.items()
     ]
     gaps = training.score_differences
     if gaps:

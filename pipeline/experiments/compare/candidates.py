@@ -1,4 +1,4 @@
-"""Trunks that are compared: from their names on the command line to their configs."""
+"""Trunks to compare: from their names on the command line to their configs."""
 
 from collections.abc import Sequence
 from difflib import get_close_matches
@@ -10,7 +10,7 @@ from taskroute.schemas.trunks import Trunk
 
 SINGLE_TASK, SHARED_BOTTOM = "single_task", "shared_bottom"
 
-# What sharing is judged by, where it is among the trunks: none of it, and all of it.
+# References for sharing, where they are among the trunks: none of it, and all of it.
 REFERENCES = (SINGLE_TASK, SHARED_BOTTOM)
 
 _CLASSES = {
@@ -19,7 +19,7 @@ _CLASSES = {
 
 
 def choose(config: RecommenderConfig, names: Sequence[str]) -> dict[str, Trunk]:
-    """The trunks of these names, in their order.
+    """Chooses trunks by name, in the given order.
 
     The config's own is as the config has it. Every other has its kind's default layers and
     constants, and the config's activation and dropout.
@@ -48,8 +48,8 @@ def choose(config: RecommenderConfig, names: Sequence[str]) -> dict[str, Trunk]:
         else:
             common = {"activation": own.activation, "dropout": own.dropout}
             chosen[name] = _CLASSES[name](kind=name, **common)
-        found = chosen[name]
-        if found.needs_search:
+        trunk = chosen[name]
+        if trunk.needs_search:
             raise ConfigError(
                 "--trunks: mtnas is compared by the route that a search found; search with "
                 "`taskroute run`, then give its file as `trunk.route`, or leave mtnas out"

@@ -1,4 +1,4 @@
-"""`taskroute compare`: data once, every trunk with every seed, and what that shows."""
+"""`taskroute compare`: data prepared once, every trunk trained with every seed, findings."""
 
 import json
 import shutil
@@ -38,7 +38,7 @@ def compare(
     budget_minutes: float | None = None,
     verbose: bool = False,
 ) -> Comparison:
-    """Compares trunks on the same rows, prints what shows, and writes it under ROOT/compare.
+    """Compares trunks on the same rows, prints the findings, and writes them under ROOT/compare.
 
     Args:
         config: Config of the comparison; its trunk is one of the compared, or the size to match.
@@ -78,7 +78,7 @@ def make_trials(
     match: Match,
     digests: Mapping[str, str],
 ) -> list[Trial]:
-    """Every trunk with one seed, then with the next: what a budget cuts off stays paired."""
+    """Trials by seed, then by trunk: if a budget cuts them off, the rest stays paired."""
     model = config.part(ModelConfig)
     if match == "parameters":
         from taskroute.pipeline.experiments.compare.matching import input_width, matched
@@ -99,7 +99,7 @@ def make_trials(
 def _measure(
     opened: Session, trials: Sequence[Trial], ends_at: float | None
 ) -> tuple[list[TrunkResult], dict[str, float]]:
-    """Trains what is missing, and times what the first seed of every trunk has left."""
+    """Runs missing trials, and times the models that the first seed exported."""
     from taskroute.pipeline.experiments.compare.latency import median_latency
 
     folder, console = opened.folder, opened.console
@@ -131,20 +131,20 @@ def _latencies(
     path: Path,
     measure: Callable[[Mapping[str, Path]], dict[str, float]],
 ) -> dict[str, float]:
-    """Measured anew only where the models are others: side by side, or not comparable."""
+    """Latencies by trunk, all measured anew if any model differs: only so they compare."""
     keys = {name: folder.name for name, folder in models.items()}
     if path.exists():
-        held = json.loads(path.read_text(encoding="utf-8"))
-        if held["models"] == keys:
-            known: dict[str, float] = held["p50_ms"]
-            return known
-    found = measure(models)
-    write_whole(path, json.dumps({"models": keys, "p50_ms": found}, indent=1) + "\n")
-    return found
+        record = json.loads(path.read_text(encoding="utf-8"))
+        if record["models"] == keys:
+            latencies: dict[str, float] = record["p50_ms"]
+            return latencies
+    latencies = measure(models)
+    write_whole(path, json.dumps({"models": keys, "p50_ms": latencies}, indent=1) + "\n")
+    return latencies
 
 
 def trial_line(result: TrunkResult, number: int, total: int, seconds_left: float) -> str:
-    """One line on a trial that has ended."""
+    """Line on a finished trial."""
     left = time_left(seconds_left) if number < total else ""
     return (
         f"  {number:>3}/{total:<3} {result.trunk:<14}seed {result.seed:<5}"
@@ -165,8 +165,8 @@ def summarize(
 
     Args:
         config: Config of the comparison.
-        trials: All that are wanted, in the order of their trunks.
-        results: Results of those that were not beyond the budget.
+        trials: Planned trials, in the order of their trunks.
+        results: Results of those within the budget.
         latencies: Milliseconds of a request, by trunk.
         match: How the trunks were made alike.
         facts: Facts of the session.

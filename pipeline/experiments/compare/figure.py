@@ -20,10 +20,10 @@ def draw(comparison: Comparison) -> str:
     panels: list[Markup] = []
     top = _HEAD
     for (task, metric), rows in groupby(comparison.measured, lambda row: (row.task, row.metric)):
-        held = list(rows)
-        if any(row.mean is not None for row in held):
-            panels += _panel(task, metric, held, top, comparison.confidence)
-            top += _TITLE + _ROW * len(held) + _FOOT
+        task_rows = list(rows)
+        if any(row.mean is not None for row in task_rows):
+            panels += _panel(task, metric, task_rows, top, comparison.confidence)
+            top += _TITLE + _ROW * len(task_rows) + _FOOT
     legend = f"bar and large dot: mean with its {comparison.confidence:.0%} interval over seeds"
     parts = [
         Markup(
@@ -48,7 +48,7 @@ def _panel(
     intervals = [_interval(row, confidence) for row in rows]
     seeds = [[x for x in row.by_seed.values() if x is not None] for row in rows]
     ends = [end for interval in intervals if interval for end in interval]
-    values = [*ends, *(value for found in seeds for value in found)]
+    values = [*ends, *(value for points in seeds for value in points)]
     better = "more" if BETTER[metric] > 0 else "less"
     unit = "the label's unit; " if metric == "mae" else ""
     axis = Axis(f"{LABELS[metric]} on the test split ({unit}{better} is better)", values)
@@ -64,13 +64,13 @@ def _panel(
         yield _line("grid", x_of(tick), first, x_of(tick), last)
         yield _text(x_of(tick), last + 14, f"{tick:g}", anchor="middle")
     yield _text((_NAMES + _WIDTH - _RIGHT) / 2, last + 30, axis.label, anchor="middle")
-    for place, (row, interval, found) in enumerate(zip(rows, intervals, seeds, strict=True)):
+    for place, (row, interval, points) in enumerate(zip(rows, intervals, seeds, strict=True)):
         y = first + _ROW * (place + 0.5)
         yield _text(_NAMES - 8, y + 4, row.trunk, anchor="end")
         yield Markup('<g class="s{}">').format(place % NUM_SERIES)
         if interval is not None:
             yield _line("interval", x_of(interval[0]), y, x_of(interval[1]), y)
-        for value in found:
+        for value in points:
             yield _dot(x_of(value), y + 6, 1.8)
         if row.mean is not None:
             yield _dot(x_of(row.mean), y, 4)

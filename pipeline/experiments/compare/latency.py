@@ -1,4 +1,4 @@
-"""The time of a request: models are written as they would be served, and take turns."""
+"""Latency of a request: models are exported as they would be served, and called in turn."""
 
 import os
 import shutil
@@ -42,20 +42,20 @@ def write_model(
 
 
 def median_latency(folders: Mapping[str, Path]) -> dict[str, float]:
-    """Milliseconds of a request of the largest batch size, the median, by name of the model.
+    """Median milliseconds of a request of the largest batch size, by model name.
 
-    By the signature that reads transformed features: text and its look-up are the same for all. The
-    models take turns, call by call, so that what else the machine does falls on all alike.
+    Calls the signature that reads transformed features: text and its look-up are the same for all.
+    The models take turns, call by call, so that other work of the machine falls on all alike.
 
     Args:
-        folders: As `write_model` leaves them.
+        folders: Folders by model name, written by `write_model`.
     """
     calls = {}
     for name, folder in folders.items():
         # A signature alone does not keep the model's variables alive.
         model = tf.saved_model.load(str(folder / _MODEL_FOLDER))
-        with np.load(folder / _ROWS_FILE) as held:
-            inputs = {feature: tf.constant(held[feature]) for feature in held.files}
+        with np.load(folder / _ROWS_FILE) as arrays:
+            inputs = {feature: tf.constant(arrays[feature]) for feature in arrays.files}
         calls[name] = (model, model.signatures[TRANSFORMED_FEATURES], inputs)
     seconds: dict[str, list[float]] = {name: [] for name in calls}
     for turn in range(_LATENCY_CALLS + 3):

@@ -99,9 +99,10 @@ def measured(
                     for reference in references
                 ]
                 rows.append(_row(task.name, metric, trunk, by_seed, tests))
-    found = iter(corrected([test for row in rows for test in row.against], confidence))
+    adjusted = iter(corrected([test for row in rows for test in row.against], confidence))
     return tuple(
-        row.model_copy(update={"against": tuple(next(found) for _ in row.against)}) for row in rows
+        row.model_copy(update={"against": tuple(next(adjusted) for _ in row.against)})
+        for row in rows
     )
 
 
@@ -122,7 +123,7 @@ def diverged(results: Sequence[TrunkResult]) -> tuple[str, ...]:
 
 
 def _references(trunk: str, trunks: Sequence[str]) -> list[str]:
-    """References that a trunk is tested against; two references once, not once from either side."""
+    """References to test a trunk against; a pair of references is tested once."""
     others = REFERENCES[: REFERENCES.index(trunk)] if trunk in REFERENCES else REFERENCES
     return [reference for reference in others if reference in trunks]
 
@@ -152,19 +153,19 @@ def costs(
     """Costs of every trunk with a trial."""
     rows = []
     for trunk in trunks:
-        found = [result for result in results if result.trunk == trunk]
-        if not found:
+        matches = [result for result in results if result.trunk == trunk]
+        if not matches:
             continue
         means = {
-            name: fmean(getattr(result.cost, name) for result in found)
+            name: fmean(getattr(result.cost, name) for result in matches)
             for name in Cost.model_fields
         }
         rows.append(
             TrunkCost(
                 trunk=trunk,
-                num_seeds=len(found),
-                epochs=fmean(result.epochs for result in found),
-                seconds=fmean(result.seconds for result in found),
+                num_seeds=len(matches),
+                epochs=fmean(result.epochs for result in matches),
+                seconds=fmean(result.seconds for result in matches),
                 latency_ms=latencies.get(trunk),
                 **means,
             )

@@ -22,7 +22,7 @@ from taskroute.schemas.whole_files import write_whole
 
 
 def print_comparison(comparison: Comparison, console: Console) -> None:
-    """Prints a table a task and metric, one of costs, and what is shown in words."""
+    """Prints a table for each task and metric, the costs, and the findings."""
     for (task, metric), rows in groupby(comparison.measured, lambda row: (row.task, row.metric)):
         console.print()
         console.print(_metric_table(task, metric, list(rows)))
@@ -64,7 +64,7 @@ def missing_lines(comparison: Comparison) -> list[str]:
 
 
 def write_csv(comparison: Comparison, path: Path) -> None:
-    """Writes a line a trunk, task and metric: its mean and spread, what it costs, the tests."""
+    """Writes a line for each trunk, task and metric: mean, spread, costs and tests."""
     costs = {cost.trunk: cost for cost in comparison.costs}
     cost_fields = ("trunk_parameters", "parameters", "served_parameters", "macs", "served_macs")
     test_fields = ("difference", "low", "high", "p_value", "holm_p_value", "verdict")

@@ -29,8 +29,8 @@ def trainer(
     Args:
         config: Config of the comparison.
         data: Rows of all trials.
-        folder: Gets `models`, what is served of each trunk, by the trial's key.
-        first_seed: A trial of it is exported, so that every trunk is once.
+        folder: Gets `models`: the exported model of each trunk, by the trial's key.
+        first_seed: Seed whose trials are exported: one model for each trunk.
     """
     from taskroute.pipeline.experiments.compare.latency import write_model
     from taskroute.pipeline.experiments.worker import Worker

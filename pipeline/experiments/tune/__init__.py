@@ -1,1 +1,1 @@
-"""`taskroute tune`: a bounded search for settings, judged on validation, told from chance."""
+"""`taskroute tune`: a bounded search for settings, judged on validation, tested against chance."""

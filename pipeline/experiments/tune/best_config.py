@@ -1,4 +1,4 @@
-"""The user's config with the chosen values: its text, and no more changed than must be."""
+"""User's config with the chosen values; its text is changed as little as possible."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -21,7 +21,7 @@ def best_config(
     values: Mapping[str, Any],
     comments: Sequence[str],
 ) -> str:
-    """The text of a config that trains the chosen values, wherever it is put on this machine.
+    """Text of a config that trains the chosen values from any folder of this machine.
 
     Comments and layout stay, but where YAML's anchors make one text stand for two fields.
 
@@ -34,10 +34,10 @@ def best_config(
         comments: Lines to begin with.
     """
     content = yaml.safe_load(text)
-    found = with_values(config.part(ModelConfig), values)
-    held = found.model_dump(mode="json")
+    model = with_values(config.part(ModelConfig), values)
+    fields = model.model_dump(mode="json")
     changes = [
-        _in_file(content, locate(held, field), json.loads(json.dumps(value)), held)
+        _in_file(content, locate(fields, field), json.loads(json.dumps(value)), fields)
         for field, value in values.items()
     ]
     source = absolute_source(config, data_folder)
@@ -49,49 +49,49 @@ def best_config(
     route = content.get("trunk", {}).get("route")
     if isinstance(route, str) and "trunk" not in values:
         changes.append((("trunk", "route"), str((folder / route).resolve())))
-    wanted = content
+    result = content
     for location, value in changes:
-        wanted = with_value(wanted, location, value)
-    text = _edited(text, changes, wanted)
+        result = with_value(result, location, value)
+    text = _edited(text, changes, result)
     return "".join(f"# {line}".rstrip() + "\n" for line in comments) + "\n" + text
 
 
 def _in_file(
-    content: Any, location: Location, value: Any, held: Mapping[str, Any]
+    content: Any, location: Location, value: Any, fields: Mapping[str, Any]
 ) -> tuple[Location, Any]:
-    """The field to write, and what: a whole part, where the file leaves it to its defaults.
+    """Location and value to write: a whole section where the file leaves it to its defaults.
 
     Args:
         content: Content of the file.
         location: Place of the field.
         value: Its new value.
-        held: The config with that value, and all defaults.
+        fields: The config with that value, and all defaults.
     """
     there: Any = content
     for place, step in enumerate(location):
         if not isinstance(there, dict | list):
-            return location[:place], value_at(held, location[:place])
+            return location[:place], value_at(fields, location[:place])
         if isinstance(there, dict) and step not in there:
             start = location[: place + 1]
-            return start, value_at(held, start)
+            return start, value_at(fields, start)
         there = value_at(there, (step,))
     return location, value
 
 
-def _edited(text: str, changes: Sequence[tuple[Location, Any]], wanted: Any) -> str:
-    """The text with the changes, or anew where it cannot be changed into what is wanted."""
+def _edited(text: str, changes: Sequence[tuple[Location, Any]], result: Any) -> str:
+    """Changes the text, or writes it anew where the changes do not lead to `result`."""
     try:
         for location, value in changes:
             text = _replaced(text, location, value)
-        if yaml.safe_load(text) == wanted:
+        if yaml.safe_load(text) == result:
             return text
     except yaml.YAMLError:
         pass  # an anchor went, and what pointed to it leads nowhere
-    return yaml.safe_dump(wanted, sort_keys=False, width=100, default_flow_style=None)
+    return yaml.safe_dump(result, sort_keys=False, width=100, default_flow_style=None)
 
 
 def _replaced(text: str, location: Location, value: Any) -> str:
-    """The text with another value of a field, or with the field, where it is new to its mapping."""
+    """Replaces the value of a field in the text, or adds the field to its mapping."""
     node: Any = yaml.compose(text, Loader=yaml.SafeLoader)
     *parents, last = location
     for step in parents:
@@ -112,7 +112,7 @@ def _replaced(text: str, location: Location, value: Any) -> str:
 
 
 def _end(node: Any) -> int:
-    """The end of a node's text: YAML's own mark of what has lines of its own is the next field."""
+    """End of a node's text; YAML's own end of a block is the start of the next field."""
     while not isinstance(node, yaml.ScalarNode) and not node.flow_style:
         node = node.value[-1]
         node = node[1] if isinstance(node, tuple) else node
@@ -121,7 +121,7 @@ def _end(node: Any) -> int:
 
 
 def _child(node: Any, step: str | int) -> Any:
-    """The value of a key, or the entry at a place; None where a mapping lacks the key."""
+    """Value of a key, or entry at a place; None where a mapping lacks the key."""
     if isinstance(node, yaml.SequenceNode):
         return node.value[step]
     return next((value for key, value in node.value if key.value == step), None)

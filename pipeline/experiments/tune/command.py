@@ -1,4 +1,4 @@
-"""`taskroute tune`: data once, the search, the finals, and the config that they find."""
+"""`taskroute tune`: data prepared once, the search, the finals, and the best config."""
 
 import json
 import time
@@ -46,7 +46,7 @@ def tune(
     test: bool = False,
     verbose: bool = False,
 ) -> TuneRecord:
-    """Searches for better settings, prints what shows, and writes it under ROOT/tune.
+    """Searches for better settings, prints the findings, and writes them under ROOT/tune.
 
     Args:
         config: Config to tune; its `tuning` says what may change.
@@ -77,9 +77,9 @@ def tune(
         record = work.run(test)
         record.write(folder)
         if record.chosen is not None:
-            values, said = record.chosen_values, comments(record, time.strftime("%Y-%m-%d"))
-            found = best_config(text, path.parent, config, data_folder, values, said)
-            write_whole(best, found)
+            values, lines = record.chosen_values, comments(record, time.strftime("%Y-%m-%d"))
+            content = best_config(text, path.parent, config, data_folder, values, lines)
+            write_whole(best, content)
         else:
             best.unlink(missing_ok=True)  # of a search before this one
         print_record(record, console)
@@ -106,7 +106,7 @@ def _tuning_of(config: RecommenderConfig, path: Path, num_seeds: int | None) -> 
 
 
 class _Work:
-    """One call of the command: what its parts share."""
+    """State that the parts of one call share."""
 
     def __init__(self, opened: Session, tuning: Tuning, ends_at: float | None):
         from taskroute.pipeline.experiments.worker import Worker
@@ -127,7 +127,7 @@ class _Work:
         self._search = Search(config, tuning, opened.digests, self._bench)
 
     def run(self, test: bool) -> TuneRecord:
-        """Search, finals and, if asked for, the test split."""
+        """Runs search, finals and, if requested, the test split."""
         searched = self._run_search()
         finals: list[Final] = []
         ended_by = searched.ended_by
@@ -149,13 +149,13 @@ class _Work:
         best = float("-inf")
         total = self._tuning.trials
 
-        def on_trial(tried: Tried, reused: bool) -> None:
+        def on_trial(trial: Tried, reused: bool) -> None:
             nonlocal best
-            is_best = not tried.against_it and (tried.score or 0.0) > best
+            is_best = not trial.against_it and (trial.score or 0.0) > best
             if is_best:
-                best = tried.score or 0.0
-            left = self._bench.mean_seconds() * (total - tried.number + self._num_finals)
-            self._print(trial_line(tried, total, is_best=is_best, reused=reused, seconds_left=left))
+                best = trial.score or 0.0
+            left = self._bench.mean_seconds() * (total - trial.number + self._num_finals)
+            self._print(trial_line(trial, total, is_best=is_best, reused=reused, seconds_left=left))
 
         return self._search.run(on_trial, self._num_finals)
 
@@ -170,22 +170,22 @@ class _Work:
         def on_result(trial: TuneTrial, result: TuneResult, reused: bool) -> None:
             nonlocal left
             left -= 1
-            found = score(result.metrics, self._search.aims)
+            value = score(result.metrics, self._search.aims)
             seconds = self._bench.mean_seconds() * left
-            self._print(final_line(trial, result, found, reused=reused, seconds_left=seconds))
+            self._print(final_line(trial, result, value, reused=reused, seconds_left=seconds))
 
-        found, spent = run_finals(
+        results, spent = run_finals(
             self._search, self._bench, [searched.tried[0], *best], self._seeds, on_result
         )
-        if not found[OWN]:
+        if not results[OWN]:
             return [], spent
         confidence = self._config.evaluation.confidence
-        return judge(self._search, found, self._tuning.constraints, confidence), spent
+        return judge(self._search, results, self._tuning.constraints, confidence), spent
 
     def _metrics(
         self, own: Final, chosen: Final, values: Mapping[str, Any], test: bool
     ) -> list[MetricRecord]:
-        """Metrics that are aimed at or bounded, on validation and, if asked for, on test."""
+        """Metrics of objective and constraints, on validation and, if requested, on test."""
         aims = [(aim.task, aim.metric or "") for aim in self._search.aims]
         bounds = [(bound.task, bound.metric) for bound in self._tuning.constraints]
         named = list(dict.fromkeys([*aims, *bounds]))

@@ -1,4 +1,4 @@
-"""The best trials once more, with further seeds: one seed's best is partly luck."""
+"""Finals: the best trials with further seeds, since one seed's best is partly luck."""
 
 from collections.abc import Callable, Mapping, Sequence
 
@@ -36,65 +36,64 @@ class Final(Config):
         return {seed: result.metrics for seed, result in self.results.items()}
 
 
-def finalists(tried: Sequence[Tried], count: int) -> list[Tried]:
-    """The best trials that may be chosen, without the config as it is."""
-    allowed = [each for each in tried if each.number != OWN and not each.against_it]
+def finalists(trials: Sequence[Tried], count: int) -> list[Tried]:
+    """Best trials that may be chosen, without the config as it is."""
+    allowed = [each for each in trials if each.number != OWN and not each.against_it]
     return sorted(allowed, key=lambda each: -(each.score or 0.0))[:count]
 
 
 def run_finals(
     search: Search,
     bench: Bench[TuneTrial, TuneResult],
-    entered: Sequence[Tried],
+    entries: Sequence[Tried],
     seeds: Sequence[int],
     on_result: Callable[[TuneTrial, TuneResult, bool], None],
 ) -> tuple[dict[int, dict[int, TuneResult]], str | None]:
-    """Trains all with one seed, then with the next: what a budget cuts off stays paired.
+    """Trains all entries with one seed, then with the next: only whole rounds count.
 
     Args:
         search: Makes the trials.
         bench: Runs them.
-        entered: The config as it is, then the finalists.
-        seeds: Further ones.
+        entries: The config as it is, then the finalists.
+        seeds: Further seeds.
         on_result: Called after each training, with whether it was known before.
 
     Returns:
-        Results by number and seed, those of whole rounds; and the budget that was spent, if one
-        was.
+        Results of whole rounds by number and seed, and the budget that was spent, if any.
     """
-    found: dict[int, dict[int, TuneResult]] = {each.number: {} for each in entered}
+    by_number: dict[int, dict[int, TuneResult]] = {each.number: {} for each in entries}
     for seed in seeds:
         results = {}
-        for each in entered:
+        for each in entries:
             trial = search.trial(each.number, each.values, seed)
             try:
                 result, reused = bench.result(trial)
             except BudgetSpentError as spent:
-                return found, str(spent)
+                return by_number, str(spent)
             results[each.number] = result
             on_result(trial, result, reused)
         for number, result in results.items():
-            found[number][seed] = result
-    return found, None
+            by_number[number][seed] = result
+    return by_number, None
 
 
 def judge(
     search: Search,
-    found: Mapping[int, Mapping[int, TuneResult]],
+    results: Mapping[int, Mapping[int, TuneResult]],
     constraints: Sequence[Bound],
     confidence: float,
 ) -> list[Final]:
-    """Every finalist against the config as it is, corrected for their number.
+    """Tests every finalist against the config as it is, corrected for their number.
 
     Args:
         search: Search with the aims.
-        found: Results of `run_finals`.
-        constraints: Kept by the means over all seeds.
+        results: Results of `run_finals`.
+        constraints: Constraints that the means over all seeds must keep.
         confidence: Confidence level of the intervals.
     """
     scores = {
         number: {seed: score(each.metrics, search.aims) for seed, each in by_seed.items()}
-        for number, by_seed in found.items()
+        for number, by_seed in results.items()
     }
     tests = {
         number: against(OWN_NAME, by_seed, scores[OWN], 1, confidence)
@@ -103,9 +102,9 @@ def judge(
     }
     known = {number: test for number, test in tests.items() if test is not None}
     holding = dict(zip(known, corrected([*known.values()], confidence), strict=True))
-    own = mean_metrics([each.metrics for each in found[OWN].values()])
+    own = mean_metrics([each.metrics for each in results[OWN].values()])
     finals = []
-    for number, by_seed in found.items():
+    for number, by_seed in results.items():
         reasons = [
             f"seed {seed}: {result.problem}" for seed, result in by_seed.items() if result.problem
         ]
@@ -125,6 +124,6 @@ def judge(
 
 
 def choose(finals: Sequence[Final]) -> Final | None:
-    """The one of the best mean among those that keep the constraints; None if none does."""
+    """Finalist of the best mean among those that keep the constraints, if any does."""
     allowed = [each for each in finals if not each.against_it and each.mean is not None]
     return max(allowed, key=lambda each: each.mean or 0.0, default=None)

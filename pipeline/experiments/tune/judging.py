@@ -23,7 +23,7 @@ def aims_of(objective: Sequence[Aim], tasks: Sequence[Task]) -> tuple[Aim, ...]:
 
 
 def score(metrics: Metrics, aims: Sequence[Aim]) -> float | None:
-    """The weighted mean, less being better counted negative; None if a metric is undefined."""
+    """Weighted mean, less being better counted negative; None if a metric is undefined."""
     total = 0.0
     for aim in aims:
         value = metric_of(metrics, aim.task, aim.metric or "")
@@ -39,29 +39,29 @@ def broken(metrics: Metrics, own: Metrics, constraints: Sequence[Bound]) -> list
     Args:
         metrics: Metrics of the trial.
         own: Metrics of the config as it is.
-        constraints: All of them.
+        constraints: Constraints to check.
     """
-    said = []
+    reasons = []
     for bound in constraints:
         name = f"{bound.task} {bound.metric}"
         value = metric_of(metrics, bound.task, bound.metric)
         if value is None:
-            said.append(f"{name} is undefined")
+            reasons.append(f"{name} is undefined")
             continue
         if bound.at_least is not None and value < bound.at_least:
-            said.append(f"{name} {value:.4f} is below {bound.at_least:g}")
+            reasons.append(f"{name} {value:.4f} is below {bound.at_least:g}")
         if bound.at_most is not None and value > bound.at_most:
-            said.append(f"{name} {value:.4f} is above {bound.at_most:g}")
+            reasons.append(f"{name} {value:.4f} is above {bound.at_most:g}")
         before = metric_of(own, bound.task, bound.metric)
         if bound.may_lose is None:
             continue
         if before is None:
-            said.append(f"{name} is undefined for the config as it is")
+            reasons.append(f"{name} is undefined for the config as it is")
             continue
         lost = (before - value) * BETTER[bound.metric]
         if lost > bound.may_lose:
-            said.append(f"{name} {value:.4f} is {lost:.4f} worse, more than {bound.may_lose:g}")
-    return said
+            reasons.append(f"{name} {value:.4f} is {lost:.4f} worse, more than {bound.may_lose:g}")
+    return reasons
 
 
 def mean_metrics(many: Sequence[Metrics]) -> dict[str, dict[str, float | None]]:
@@ -78,7 +78,7 @@ def metric_of(metrics: Metrics, task: str, name: str) -> float | None:
 
 
 def mean(values: Iterable[float | None]) -> float | None:
-    """None where there is no value, or one of them is."""
-    found = list(values)
-    known = [value for value in found if value is not None]
-    return fmean(known) if known and len(known) == len(found) else None
+    """Mean of the values; None if there are none, or one is undefined."""
+    entries = list(values)
+    known = [value for value in entries if value is not None]
+    return fmean(known) if known and len(known) == len(entries) else None

@@ -24,12 +24,12 @@ _OUTLYING = 3.0
 def propose(
     space: Space,
     known: Sequence[tuple[Point, float]],
-    tried: Sequence[Point],
+    repeats: Sequence[Point],
     *,
     number: int,
     seed: int,
 ) -> Point | None:
-    """A point that has not been tried: that of the largest expected improvement.
+    """New point with the largest expected improvement.
 
     Expected improvement over the best mean that the model sees at a known point, since the best
     score is partly luck: Picheny et al., "A benchmark of kriging-based infill criteria for noisy
@@ -38,15 +38,15 @@ def propose(
     Args:
         space: Space to draw from.
         known: Points with their scores: the larger the better.
-        tried: Points that would come to the same again.
+        repeats: Points that would come to the same again.
         number: Number of the trial.
         seed: Seed of the search.
 
     Returns:
-        None if chance finds nothing new.
+        Point, or None if chance finds nothing new.
     """
     random = np.random.default_rng([seed, number])
-    seen = {tuple(point.values()) for point in tried}
+    seen = {tuple(point.values()) for point in repeats}
     drawn = sample(space, random, _CANDIDATES)
     candidates = [point for point in drawn if tuple(point.values()) not in seen]
     if not candidates:
@@ -67,7 +67,7 @@ def propose(
 
 
 def _fit(coordinates: Array, scores: Array) -> GaussianProcessRegressor:
-    """A process whose smoothness along each coordinate, and noise, are found by likelihood."""
+    """Fits a process: its smoothness along each coordinate, and its noise, by likelihood."""
     lengths = np.ones(coordinates.shape[1])
     kernel = ConstantKernel(1.0, (0.01, 100)) * Matern(lengths, (0.05, 20), nu=2.5)
     process = GaussianProcessRegressor(
@@ -83,6 +83,6 @@ def _fit(coordinates: Array, scores: Array) -> GaussianProcessRegressor:
 
 
 def _without_outliers(scores: Array) -> Array:
-    """Lifts what is far below the others: the model would see no difference between those."""
+    """Lifts scores far below the others, which would hide the differences between those."""
     low, middle, high = np.quantile(scores, [0.25, 0.5, 0.75])
     return np.maximum(scores, middle - _OUTLYING * (high - low))

@@ -61,10 +61,10 @@ def metric_records(
     """Metrics of a split with their paired tests.
 
     Args:
-        split: On which they were measured.
+        split: Split on which the metrics were measured.
         own: Metrics of the config as it is, by seed.
         chosen: Metrics of the chosen trial.
-        named: Task and metric of those that are wanted.
+        named: Task and metric of each record.
         confidence: Confidence level of the intervals.
     """
     rows = []
@@ -102,8 +102,8 @@ def findings(
     """Findings of the finals, in sentences.
 
     Args:
-        finals: All of them.
-        chosen: The one of the best mean.
+        finals: All finalists.
+        chosen: Finalist with the best mean.
         metrics: Result of `metric_records`, for every split.
         search_scores: Scores with the one seed of the search, by number.
         ended_by: The budget that was spent, or an exhausted space, if any.
@@ -212,12 +212,12 @@ def objective(record: TuneRecord) -> str:
 
 def comments(record: TuneRecord, date: str) -> list[str]:
     """Comments at the head of `best.yaml`."""
-    tried = f"{len(record.tried)} trials"
+    trials = f"{len(record.tried)} trials"
     if record.chosen == OWN:
-        found = f"`taskroute tune`, {date}: none of {tried} is better than this config."
+        heading = f"`taskroute tune`, {date}: none of {trials} is better than this config."
     else:
-        found = f"Found by `taskroute tune`, {date}: trial {record.chosen} of {tried}."
-    lines = [found, f"Objective, on validation: {objective(record)}."]
+        heading = f"Found by `taskroute tune`, {date}: trial {record.chosen} of {trials}."
+    lines = [heading, f"Objective, on validation: {objective(record)}."]
     lines += [f"{sentence[0].upper()}{sentence[1:]}." for sentence in record.findings]
     lines += [
         f"{path}: {record.own_values[path]} -> {value}"

@@ -1,4 +1,4 @@
-"""The search: the config as it is, then what is proposed from the results so far."""
+"""Search: the config as it is, then proposals from the results so far."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -44,7 +44,7 @@ class Search:
     """Makes trials of a config and judges them.
 
     Args:
-        config: With its `tuning`.
+        config: Config to tune.
         tuning: Its tuning section.
         digests: Digests of the log and the code.
         bench: Runs the trials.
@@ -63,61 +63,61 @@ class Search:
         self.aims = aims_of(tuning.objective, config.tasks)
 
     def trial(self, number: int, values: Mapping[str, Any], seed: int | None = None) -> TuneTrial:
-        """The trial of these values, with the config's own seed by default.
+        """Makes the trial of these values, with the config's own seed by default.
 
         Raises:
-            ValidationError: If they are not possible together.
+            ValidationError: If the values are impossible together.
         """
         seed = self._config.training.seed if seed is None else seed
-        made = with_values(self._model, {**values, "training.seed": seed})
+        model = with_values(self._model, {**values, "training.seed": seed})
         name = OWN_NAME if number == OWN else f"trial {number}"
-        key = trial_key(made, self._config, self._digests)
-        return TuneTrial(name, seed, made, key, number, values)
+        key = trial_key(model, self._config, self._digests)
+        return TuneTrial(name, seed, model, key, number, values)
 
     def run(self, on_trial: Callable[[Tried, bool], None], num_finals: int) -> Searched:
-        """Tries what is wanted, or what the budget allows.
+        """Runs the configured number of trials, or as many as the budget allows.
 
         Args:
             on_trial: Called after each trial, with whether it was known before.
             num_finals: Trainings that come after the search, for which examples are kept back.
         """
         space = space_of(self._model, self._tuning)
-        tried: list[Tried] = []
+        trials: list[Tried] = []
         points: list[Point | None] = []
         point = point_of(self._model, space)
         values: dict[str, Any] = {}
         while True:
             try:
-                found, reused = self._try(len(tried) + 1, values, tried, num_finals)
+                trial, reused = self._try(len(trials) + 1, values, trials, num_finals)
             except BudgetSpentError as spent:
-                return Searched(tuple(tried), str(spent))
-            tried.append(found)
-            if tried[0].score is None:
-                reasons = "; ".join(tried[0].against_it)
+                return Searched(tuple(trials), str(spent))
+            trials.append(trial)
+            if trials[0].score is None:
+                reasons = "; ".join(trials[0].against_it)
                 raise DataError(
                     f"the config as it is cannot be judged: {reasons}; give `source.split` more "
                     "validation rows, or `tuning.objective` other metrics"
                 )
             points.append(point)
-            on_trial(found, reused)
-            if len(tried) == self._tuning.trials:
-                return Searched(tuple(tried))
+            on_trial(trial, reused)
+            if len(trials) == self._tuning.trials:
+                return Searched(tuple(trials))
             point = propose(
                 space,
-                _known(points, tried),
+                _known(points, trials),
                 [each for each in points if each is not None],
-                number=len(tried) + 1,
+                number=len(trials) + 1,
                 seed=self._tuning.seed,
             )
             if point is None:
-                return Searched(tuple(tried), EXHAUSTED)
+                return Searched(tuple(trials), EXHAUSTED)
             values = values_of(space, point)
 
     def _try(
-        self, number: int, values: dict[str, Any], tried: Sequence[Tried], num_finals: int
+        self, number: int, values: dict[str, Any], trials: Sequence[Tried], num_finals: int
     ) -> tuple[Tried, bool]:
         result: TuneResult | None = None
-        found, reused = None, False
+        value, reused = None, False
         try:
             trial = self.trial(number, values)
         except ValidationError as error:
@@ -125,14 +125,15 @@ class Search:
             reasons: tuple[str, ...] = (f"impossible: {message}",)
         else:
             result, reused = self._bench.result(trial, num_finals)
-            found = None if result.problem else score(result.metrics, self.aims)
-            own = tried[0].result if tried else None
+            value = None if result.problem else score(result.metrics, self.aims)
+            own = trials[0].result if trials else None
             reasons = self.reasons(result, own or result)
-        made = Tried(number=number, values=values, result=result, score=found, against_it=reasons)
-        return made, reused
+        return Tried(
+            number=number, values=values, result=result, score=value, against_it=reasons
+        ), reused
 
     def reasons(self, result: TuneResult, own: TuneResult) -> tuple[str, ...]:
-        """Why a trial cannot be chosen, beside the result of the config as it is."""
+        """Reasons against choosing a trial, beside the result of the config as it is."""
         if result.problem:
             return (result.problem,)
         if score(result.metrics, self.aims) is None:
@@ -140,16 +141,18 @@ class Search:
         return tuple(broken(result.metrics, own.metrics, self._tuning.constraints))
 
 
-def _known(points: Sequence[Point | None], tried: Sequence[Tried]) -> list[tuple[Point, float]]:
+def _known(points: Sequence[Point | None], trials: Sequence[Tried]) -> list[tuple[Point, float]]:
     """Points and scores that the proposals learn from.
 
-    What breaks a constraint is no better than the worst that breaks none; where all break one, the
-    objective alone leads on. What came to nothing is as bad as the worst of all.
+    A trial that breaks a constraint is no better than the worst that breaks none; where all break
+    one, the objective alone leads on. A trial without a score is as bad as the worst of all.
     """
-    scores = [each.score for each in tried if each.score is not None]
-    ceiling = min((each.score or 0.0 for each in tried if not each.against_it), default=max(scores))
+    scores = [each.score for each in trials if each.score is not None]
+    ceiling = min(
+        (each.score or 0.0 for each in trials if not each.against_it), default=max(scores)
+    )
     known = []
-    for point, each in zip(points, tried, strict=True):
+    for point, each in zip(points, trials, strict=True):
         if point is not None:
             score = min(scores) if each.score is None else each.score
             known.append((point, min(score, ceiling) if each.against_it else score))

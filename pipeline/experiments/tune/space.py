@@ -28,13 +28,13 @@ class Dimension:
     """One parameter. A point of it is a number of its range, or a place among its values.
 
     Attributes:
-        parameter: As declared.
-        held: Content of the field for each of the declared values; None for a range.
+        parameter: Declared parameter.
+        contents: Content of the field for each of the declared values; None for a range.
         is_whole: Whether a range is of whole numbers.
     """
 
     parameter: Parameter
-    held: tuple[Any, ...] | None = None
+    contents: tuple[Any, ...] | None = None
     is_whole: bool = False
 
     @classmethod
@@ -42,31 +42,31 @@ class Dimension:
         """The dimension of a field of a config."""
         if parameter.values is None:
             return cls(parameter, is_whole=takes_whole_numbers(config, path, parameter))
-        held = [
+        contents = [
             current_values(with_values(config, {path: value}), [path])[path]
             for value in parameter.values
         ]
-        return cls(parameter, tuple(held))
+        return cls(parameter, tuple(contents))
 
     def value(self, point: float) -> Any:
         """The field's value at a point."""
-        if self.parameter.values is not None and self.held is not None:
-            value = self.held[int(point)]
-            # What is no number stays as it was written: a trunk without all its defaults.
+        if self.parameter.values is not None and self.contents is not None:
+            value = self.contents[int(point)]
+            # A value that is no number stays as written: a trunk without all its defaults.
             return value if _is_number(value) else self.parameter.values[int(point)]
         return int(point) if self.is_whole else point
 
     def point(self, value: Any) -> float | None:
         """The point of a value of the field; None if the parameter cannot take it."""
-        if self.held is not None:
-            return float(self.held.index(value)) if value in self.held else None
+        if self.contents is not None:
+            return float(self.contents.index(value)) if value in self.contents else None
         low, high = self._ends
         return float(value) if _is_number(value) and low <= value <= high else None
 
     def sample(self, random: np.random.Generator, size: int) -> Array:
-        """(size,) points by chance."""
-        if self.held is not None:
-            return random.integers(len(self.held), size=size).astype(np.float64)
+        """Random points, (size,)."""
+        if self.contents is not None:
+            return random.integers(len(self.contents), size=size).astype(np.float64)
         low, high = self._ends
         if self.parameter.step is not None:
             step = float(self.parameter.step)
@@ -82,15 +82,15 @@ class Dimension:
         return np.rint(drawn) if self.is_whole else np.clip(_rounded(drawn), low, high)
 
     def encode(self, points: Array) -> Array:
-        """(N, K) coordinates of (N,) points, a unit from end to end; K > 1 without an order."""
-        if self.held is None:
+        """Coordinates (N, K) of points (N,), a unit from end to end; K > 1 without an order."""
+        if self.contents is None:
             low, high = self._ends
             if self.parameter.scale == "log":
                 points, low, high = np.log(points), math.log(low), math.log(high)
             return ((points - low) / (high - low))[:, np.newaxis]
-        if all(map(_is_number, self.held)) and list(self.held) == sorted(self.held):
-            return (points / (len(self.held) - 1))[:, np.newaxis]
-        return np.eye(len(self.held))[points.astype(int)] / math.sqrt(2)
+        if all(map(_is_number, self.contents)) and list(self.contents) == sorted(self.contents):
+            return (points / (len(self.contents) - 1))[:, np.newaxis]
+        return np.eye(len(self.contents))[points.astype(int)] / math.sqrt(2)
 
     @property
     def _ends(self) -> tuple[float, float]:
@@ -126,13 +126,13 @@ def point_of(config: BaseModel, space: Space) -> Point | None:
 
 
 def sample(space: Space, random: np.random.Generator, size: int) -> list[Point]:
-    """Points by chance."""
+    """Random points."""
     columns = [dimension.sample(random, size).tolist() for dimension in space.values()]
     return [dict(zip(space, row, strict=True)) for row in zip(*columns, strict=True)]
 
 
 def encode(space: Space, points: Sequence[Point]) -> Array:
-    """(N, K) coordinates of N points."""
+    """Coordinates of N points, (N, K)."""
     columns = [
         dimension.encode(np.array([point[path] for point in points]))
         for path, dimension in space.items()
@@ -145,7 +145,7 @@ def _is_number(value: object) -> bool:
 
 
 def _rounded(values: Array) -> Array:
-    """To so many digits that a person reads."""
+    """Rounds to the digits that a person reads."""
     sizes = np.floor(np.log10(np.maximum(np.abs(values), 1e-18)))
     # A quotient of whole numbers is the nearest there is: 1000 / 10000 is 0.1 as it is written.
     scales = 10.0 ** np.maximum(_DIGITS - 1 - sizes, 0)

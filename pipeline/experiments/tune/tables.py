@@ -27,14 +27,14 @@ _SHOWN_TRIALS = 5
 
 
 def trial_line(
-    tried: Tried, total: int, *, is_best: bool, reused: bool, seconds_left: float
+    trial: Tried, total: int, *, is_best: bool, reused: bool, seconds_left: float
 ) -> str:
     """One line on a trial of the search."""
-    head = f"  {tried.number:>3}/{total:<3} "
-    if tried.against_it and tried.number != OWN:
-        return shortened(head + tried.against_it[0])
-    what = "the config" if tried.number == OWN else "best" if is_best else ""
-    return f"{head}{shown(tried.score):>9}  {what:<11}{_effort(tried.result)}" + _left(
+    head = f"  {trial.number:>3}/{total:<3} "
+    if trial.against_it and trial.number != OWN:
+        return shortened(head + trial.against_it[0])
+    what = "the config" if trial.number == OWN else "best" if is_best else ""
+    return f"{head}{shown(trial.score):>9}  {what:<11}{_effort(trial.result)}" + _left(
         reused, seconds_left
     )
 
@@ -50,14 +50,14 @@ def final_line(
 
 
 def shown(value: float | None) -> str:
-    """A score in as many decimals as tell one from another."""
+    """Score with as many decimals as tell one from another."""
     if value is None:
         return "undefined"
     return f"{value:.{max(SHARE_DECIMALS, decimals(abs(value), 4))}f}"
 
 
 def shortened(line: str) -> str:
-    """A line that fits."""
+    """Shortens a line to fit the screen."""
     return line if len(line) <= WIDTH else line[: WIDTH - 3] + "..."
 
 
@@ -74,7 +74,7 @@ def _left(reused: bool, seconds: float) -> str:
 
 
 def print_record(record: TuneRecord, console: Console) -> None:
-    """Prints the best trials, what is chosen, and what is shown in words."""
+    """Prints the best trials, the choice, and the findings."""
     console.print()
     console.print(_trial_table(record))
     for split in dict.fromkeys(row.split for row in record.metrics):
@@ -122,23 +122,23 @@ def _trial_table(record: TuneRecord) -> Table:
     table = plain_table("trial", "search", "over seeds", "less config", "epochs", "s")
     finals = {final.number: final for final in record.finals}
 
-    def order(tried: Tried) -> tuple[bool, float, float]:
-        final = finals.get(tried.number)
+    def order(trial: Tried) -> tuple[bool, float, float]:
+        final = finals.get(trial.number)
         final_mean = final.mean if final and final.mean is not None else -1e9
-        return tried.number != OWN, -final_mean, -(tried.score or 0.0)
+        return trial.number != OWN, -final_mean, -(trial.score or 0.0)
 
     allowed = [each for each in record.tried if not each.against_it or each.number == OWN]
     shown_trials = sorted(allowed, key=order)
-    for tried in shown_trials[: max(_SHOWN_TRIALS, len(finals))]:
-        final = finals.get(tried.number)
-        name = "config" if tried.number == OWN else str(tried.number)
+    for trial in shown_trials[: max(_SHOWN_TRIALS, len(finals))]:
+        final = finals.get(trial.number)
+        name = "config" if trial.number == OWN else str(trial.number)
         table.add_row(
-            f"{name} <" if tried.number == record.chosen else name,
-            shown(tried.score),
+            f"{name} <" if trial.number == record.chosen else name,
+            shown(trial.score),
             with_spread(final.mean, final.std, SHARE_DECIMALS) if final else "",
             difference(final.against_own, SHARE_DECIMALS) if final else "",
-            str(tried.result.epochs if tried.result else 0),
-            f"{tried.result.seconds if tried.result else 0:.0f}",
+            str(trial.result.epochs if trial.result else 0),
+            f"{trial.result.seconds if trial.result else 0:.0f}",
         )
     return table
 
@@ -170,7 +170,7 @@ def _value_table(own: Mapping[str, Any], chosen: Mapping[str, Any], record: Tune
 
 
 def _written(value: Any) -> str:
-    """As it would stand in a config; of a part, first what kind it is."""
+    """Value as a config would have it; of a section, its kind first."""
     if isinstance(value, float):
         return f"{value:g}"
     if isinstance(value, dict):

@@ -70,7 +70,7 @@ def measure(
 def keeping_failures(
     train: Callable[[TuneTrial], TuneResult],
 ) -> Callable[[TuneTrial], TuneResult]:
-    """Makes a training that fails a result, too; where it is the config's own, the error stays."""
+    """Turns a failed training into a result; the error of the config's own stays one."""
 
     def train_or_fail(trial: TuneTrial) -> TuneResult:
         try:
