@@ -1,1 +1,1 @@
-"""Finds what the tasks of an mtnas trunk share, for Trainer to train."""
+"""Searches the share route of an mtnas trunk, for Trainer to train."""

@@ -31,7 +31,7 @@ class ArchitectureSearchSpec(component_spec.ComponentSpec):
 class ArchitectureSearch(base_component.BaseComponent):
     """Searches the share route of an mtnas trunk on the train and validation splits.
 
-    `hyperparameters` holds one file, route.json: what Trainer's channel of that name reads.
+    `hyperparameters` holds one file, route.json, which Trainer's channel of that name reads.
     """
 
     SPEC_CLASS = ArchitectureSearchSpec

@@ -19,7 +19,7 @@ CHECKPOINT_FOLDER_KEY = "checkpoint_folder"
 
 
 class Executor(base_executor.BaseExecutor):
-    """Calls the function that searches, and writes what it found."""
+    """Calls the search function and writes its result."""
 
     def Do(  # noqa: N802
         self,
@@ -47,7 +47,7 @@ class Executor(base_executor.BaseExecutor):
             exec_properties[CONFIG_KEY],
             *(artifact.uri for artifact in examples),
         ) as checkpoint:
-            found = search_fn(
+            text = search_fn(
                 config=exec_properties[CONFIG_KEY],
                 train_files=[f"{artifact_utils.get_split_uri(examples, 'train')}/*"],
                 validation_files=[f"{artifact_utils.get_split_uri(examples, 'validation')}/*"],
@@ -55,5 +55,5 @@ class Executor(base_executor.BaseExecutor):
                 checkpoint=checkpoint,
             )
             # Trainer takes the only file of the artifact, whatever its name.
-            result = SearchResult.model_validate_json(found)
+            result = SearchResult.model_validate_json(text)
             result.write(artifact_utils.get_single_uri(output_dict[HYPERPARAMETERS_KEY]))

@@ -32,7 +32,7 @@ SHIFTED_SPLITS = ("train", "test")
 
 _LOG = logging.getLogger(__name__)
 
-# What a served model may raise that is of another version, or of other columns.
+# Errors of a served model of another version, or of other columns.
 _CANNOT_SCORE = (OSError, ValueError, KeyError, tf.errors.OpError)
 
 # Name of the span, None of a file without one in a log of spans; split; number of the file; path.
@@ -48,7 +48,7 @@ class CountingPlan:
         tasks: Tasks whose labels and predictions are counted, if any.
         transform_graph: Folder of the graph that makes labels and weights.
         served: Folder of the model whose predictions are counted, if any.
-        every: One row of so many is counted.
+        every: Number of rows of which one is counted.
     """
 
     counted: ColumnPlan
@@ -61,7 +61,7 @@ class CountingPlan:
 def count(
     pipeline: beam.Pipeline, plan: CountingPlan, shards: Sequence[Shard], folder: Path
 ) -> None:
-    """Adds to `pipeline` what counts shards and writes the tables of spans and splits."""
+    """Adds the counting of shards, and the tables of spans and splits, to `pipeline`."""
     _ = (
         pipeline
         | "Shards" >> beam.Create(list(shards))
@@ -69,7 +69,7 @@ def count(
         | "Count" >> beam.ParDo(_CountShard(plan))
         | "Add" >> beam.CombinePerKey(add)
         | "Gather" >> beam.combiners.ToList()
-        | "Write" >> beam.Map(lambda found: write_tables(folder, dict(found)))
+        | "Write" >> beam.Map(lambda tables: write_tables(folder, dict(tables)))
     )
 
 
@@ -105,7 +105,7 @@ class _CountShard(beam.DoFn):
 
 
 def _every_nth_row(path: str, every: int) -> Iterator[pa.RecordBatch]:
-    """The first of so many rows of a shard, and not the others, in batches that hold some."""
+    """Rows 0, `every`, 2 `every` and so on of a shard, in batches that are not empty."""
     seen = 0
     for batch in read_batches(path):
         chosen = np.arange(-seen % every, len(batch), every)

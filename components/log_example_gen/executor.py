@@ -153,7 +153,7 @@ class Executor(base_beam_executor.BaseBeamExecutor):
     def _find_cutoffs(
         self, source: Source, items: list[Item], work_folder: Path
     ) -> splits.Cutoffs | None:
-        """None where the split is by hash."""
+        """Cutoffs of a split by time; None where the split is by hash."""
         if source.split.by != "time":
             return None
         column = split_column(source)
@@ -175,7 +175,7 @@ class Executor(base_beam_executor.BaseBeamExecutor):
         return cutoffs
 
     def _run(self, work: Callable[[Item], Report], items: list[Item], folder: Path) -> list[Report]:
-        """Does the items in Beam; their reports, in order."""
+        """Runs the items in Beam and returns their reports in order."""
         folder.mkdir()
         with self._make_beam_pipeline() as pipeline:
             _ = (
@@ -298,7 +298,7 @@ def _split_folder(target: Path, split: str) -> Path:
 def _shards(
     items: Sequence[Item], reports: Sequence[Report], window: Window | None
 ) -> list[tuple[str | None, dict[str, Any]]]:
-    """Each shard that was written behind its span, in the order of the files."""
+    """Pairs of span and written shard, in the order of the files."""
     spans_of_files: dict[str, str] = {}
     if window is not None:
         for span, files in zip(window.spans, window.files, strict=True):
@@ -313,7 +313,7 @@ def _shards(
 def _publish(
     shards: Sequence[tuple[str | None, dict[str, Any]]], work_folder: Path, target: Path
 ) -> dict[str, int]:
-    """Moves the shards to their names; rows of each split."""
+    """Moves the shards to their names and counts the rows of each split."""
     rows = {}
     for split in SPLITS:
         of_split = [(span, shard) for span, shard in shards if shard["split"] == split]

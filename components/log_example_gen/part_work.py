@@ -66,7 +66,7 @@ class CountSeconds:
 
 @dataclass(frozen=True)
 class WriteShards:
-    """Reads one part, says which split its rows are in, and writes a shard or more for each.
+    """Reads one part, assigns its rows to splits, and writes a shard or more for each.
 
     Bad rows go to a file of their own. The report holds `rows`, the good and the bad; `shards`,
     each with `split`, `file` and `rows`; `bad_rows` and `bad_rows_file`; and `train_labels`, the
@@ -132,12 +132,12 @@ class WriteShards:
 
 
 def split_column(source: Source) -> str:
-    """Column that decides a row's split: Source sees to it that there is one."""
+    """Column that decides a row's split; Source requires one."""
     return cast(str, source.timestamp if source.split.by == "time" else source.split.key)
 
 
 def _require_all_rows(part: Part, rows_read: int, rows_written: int, rows_bad: int) -> None:
-    """Holds the promise that no row is lost, whatever the reader and the writer do."""
+    """Checks that no row is lost, whatever the reader and the writer do."""
     if rows_written + rows_bad != rows_read or part.num_rows not in (None, rows_read):
         raise RuntimeError(
             f"{part.file}: {rows_read} rows were read, {rows_written} written and {rows_bad} "

@@ -13,10 +13,10 @@ _ROWS_PER_GROUP, _BYTES_PER_GROUP = 65_536, 1 << 25
 
 
 class ShardWriter:
-    """Writes shards of names that no other worker uses; `shards` tells which.
+    """Writes shards under names that no other worker uses, listed in `shards`.
 
     Args:
-        folder: Where to.
+        folder: Folder of the shards.
         split: Split of the shards.
     """
 

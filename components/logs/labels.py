@@ -17,7 +17,7 @@ MISSING = -1
 
 @dataclass(frozen=True)
 class LabelCounts:
-    """How many rows hold a label of 0, of 1, and none."""
+    """Numbers of rows with a label of 0, of 1, and none."""
 
     negatives: int = 0
     positives: int = 0
@@ -62,7 +62,7 @@ def binary_tasks(tasks: Sequence[Task]) -> list[Task]:
 
 
 def count_labels(labels: np.ndarray) -> LabelCounts:
-    """Counts what `read_labels` gives for one task."""
+    """Counts the labels of one task, as `read_labels` gives them."""
     negatives, positives = np.count_nonzero(labels == 0), np.count_nonzero(labels == 1)
     return LabelCounts(int(negatives), int(positives), len(labels) - int(negatives + positives))
 

@@ -38,9 +38,9 @@ class ScoringPlan:
     Attributes:
         tasks: Tasks whose predictions, labels and weights are made.
         candidate: Folder of its SavedModel.
-        baseline: Folder of the served one, if any.
+        baseline: Folder of the served version, if any.
         transform_graph: Output of Transform, with the metadata of the raw examples.
-        slices: Columns by whose values rows are cut.
+        slices: Columns whose values define the slices.
         group_key: Column of the unit, if any.
     """
 
@@ -170,7 +170,7 @@ class TaskRowMaker:
         Args:
             batch: Raw examples.
             scores: Scores of each model by output, (B,); a model need not have every task.
-            hashes: (B,), of the rows.
+            hashes: Hashes of the rows, (B,).
 
         Raises:
             DataError: If a label or weight is not what the task allows.
@@ -220,12 +220,12 @@ class ServedModel:
         self.outputs = tuple(self._raw_features.structured_outputs)
 
     def score(self, batch: pa.RecordBatch) -> Scores:
-        """(B,) by output."""
+        """Scores by output, (B,) each."""
         specs = self._raw_features.structured_input_signature[1]
         return _call(self._raw_features, dense_columns(batch, specs))
 
     def score_examples(self, batch: pa.RecordBatch) -> Scores:
-        """(B,) by output, of the rows as tf.Examples."""
+        """Scores by output, (B,) each, of the rows as tf.Examples."""
         signature = self._model.signatures[SERVING_DEFAULT]
         (name,) = signature.structured_input_signature[1]
         return _call(signature, {name: tf_examples(batch)})

@@ -1,4 +1,4 @@
-"""The Beam side: files to rows to statistics, one CombineFn for every task and slice."""
+"""Beam side of measuring: files to rows to statistics, one CombineFn for all keys."""
 
 import json
 from collections.abc import Iterable, Iterator
@@ -21,7 +21,7 @@ _REFUSALS = {kind.__name__: kind for kind in (UserError, DataError, ServingError
 
 
 class MeasuredKey(Config):
-    """One task on one slice, as a worker measured it; num_rows also counts masked rows."""
+    """Measurement of one task on one slice by a worker; num_rows also counts masked rows."""
 
     task: str
     column: str
@@ -102,10 +102,10 @@ def run(
     confidence: float,
     folder: Path,
 ) -> None:
-    """Measures shards in the pipeline; `read_results` reads what that leaves in `folder`.
+    """Measures shards in the pipeline; `read_results` reads the results from `folder`.
 
     Args:
-        pipeline: Where it is run.
+        pipeline: Pipeline to add to.
         plan: Tasks and models.
         files: Shards, each with the number of its rows to check; see `Scorer.read`.
         confidence: Confidence level of the intervals.
@@ -144,8 +144,8 @@ def read_results(folder: Path) -> list[MeasuredKey]:
     for line in _lines(folder / f"{_REFUSED}.jsonl"):
         refusal = json.loads(line)
         raise _REFUSALS[refusal["kind"]](refusal["sentence"])
-    found = [MeasuredKey.model_validate_json(line) for line in _lines(folder / "measured.jsonl")]
-    return sorted(found, key=lambda key: (key.column, key.value))
+    results = [MeasuredKey.model_validate_json(line) for line in _lines(folder / "measured.jsonl")]
+    return sorted(results, key=lambda key: (key.column, key.value))
 
 
 def _to_json(item: tuple[SliceKey, tuple[int, MeasuredTask]]) -> str:

@@ -52,10 +52,10 @@ class Executor(base_beam_executor.BaseBeamExecutor):
 
 
 def compute_statistics(pipeline: beam.Pipeline, shards: Sequence[tuple[str, str]]) -> None:
-    """Adds to `pipeline` what computes statistics.
+    """Adds the computation of statistics to `pipeline`.
 
     Args:
-        pipeline: Where it is run.
+        pipeline: Pipeline to add to.
         shards: Pairs of the folder that gets STATISTICS_FILE, which must exist, and a shard
             of raw examples: one set of statistics for each folder.
     """

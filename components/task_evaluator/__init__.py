@@ -1,1 +1,1 @@
-"""Measures a candidate per task on the test split and says whether it may be served."""
+"""Measures a candidate per task on the test split and decides whether it may be served."""

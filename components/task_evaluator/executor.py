@@ -85,12 +85,12 @@ class Executor(base_beam_executor.BaseBeamExecutor):
         )
         folder = artifact_utils.get_split_uri(input_dict[EXAMPLES_KEY], SPLIT)
         evaluation = Path(artifact_utils.get_single_uri(output_dict[EVALUATION_KEY]))
-        found = self._measure(plan, folder, settings.confidence, evaluation)
-        if not found:
+        results = self._measure(plan, folder, settings.confidence, evaluation)
+        if not results:
             raise DataError(
                 f"{folder}: the test split holds no row; give it a larger share of the log"
             )
-        measurements = _gather(found, tasks, settings.confidence, baseline, started)
+        measurements = _gather(results, tasks, settings.confidence, baseline, started)
         verdict = judge(settings.gates, measurements)
         measurements.write(evaluation)
         verdict.write(evaluation)
@@ -115,7 +115,7 @@ class Executor(base_beam_executor.BaseBeamExecutor):
 
 
 def _with_rows_to_check(files: Sequence[Path]) -> list[tuple[str, int]]:
-    """Each file with the number of its rows among the first CHECKED_ROWS of all."""
+    """Pairs each file with the number of its rows among the first CHECKED_ROWS of all."""
     counted, left = [], CHECKED_ROWS
     for file in files:
         checked = min(pq.read_metadata(file).num_rows, left) if left else 0
@@ -125,15 +125,15 @@ def _with_rows_to_check(files: Sequence[Path]) -> list[tuple[str, int]]:
 
 
 def _gather(
-    found: Sequence[statistics_fn.MeasuredKey],
+    results: Sequence[statistics_fn.MeasuredKey],
     tasks: Sequence[Task],
     confidence: float,
     baseline: Baseline | None,
     started: float,
 ) -> Measurements:
-    """Everything that was measured, tasks in the order of the config."""
+    """Gathers all measurements, tasks in the order of the config."""
     slices: dict[tuple[str, str], dict[str, statistics_fn.MeasuredKey]] = {}
-    for key in found:
+    for key in results:
         slices.setdefault((key.column, key.value), {})[key.task] = key
     all_rows = slices.pop(ALL_ROWS)
     return Measurements(

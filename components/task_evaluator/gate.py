@@ -5,7 +5,7 @@ where the harm is:
 
 * `at_least` and `at_most` are promises to users. A candidate keeps one only if it is *shown* to:
   the whole interval lies within the bound. Few rows make a wide interval, which passes nothing.
-* `may_lose` is a charge against the candidate, that it is worse than what serves. It is refused
+* `may_lose` is a charge against the candidate, that it is worse than the baseline. It is refused
   only if the loss is *shown*: the whole interval of the paired difference lies beyond what it may
   lose. Else a candidate that is as good would be refused every other night.
 
@@ -14,7 +14,7 @@ candidate is refused for any one loss, so the chance to be wrong, 1 - confidence
 by all losses that are judged (Bonferroni): a candidate that is no worse in any task and slice is
 refused with at most that chance, however many gates there are.
 
-Every rule must be kept: a better mean excuses nothing. What is undefined, and what has fewer than
+Every rule must be kept: a better mean excuses nothing. An undefined metric, or one of fewer than
 `min_examples` labelled rows, passes nothing.
 """
 
@@ -58,7 +58,7 @@ class _Case:
 
 
 def judge(gates: Sequence[Gate], measurements: Measurements) -> Verdict:
-    """Holds every gate against what was measured; all must pass.
+    """Checks every gate against the measurements; all must pass.
 
     Args:
         gates: Bounds on metrics of tasks that were measured.
@@ -80,15 +80,15 @@ def judge(gates: Sequence[Gate], measurements: Measurements) -> Verdict:
 
 
 def _cases(gate: Gate, measurements: Measurements) -> Iterator[_Case]:
-    """Every rule on every slice; on first runs, without a baseline, nothing can be lost."""
+    """Rules by slice; on first runs, without a baseline, nothing can be lost."""
     compared: Mapping[str | None, MeasuredTask | None]
     if gate.slice is None:
         compared = {None: measurements.compared[gate.task]}
     else:
         compared = {
-            found.name: found.tasks[gate.task]
-            for found in measurements.slices
-            if found.column == gate.slice_column and gate.slice_value in (None, found.value)
+            each.name: each.tasks[gate.task]
+            for each in measurements.slices
+            if each.column == gate.slice_column and gate.slice_value in (None, each.value)
         }
         compared = compared or {gate.slice: None}
     for rule in ("at_least", "at_most", "may_lose"):
@@ -132,14 +132,14 @@ def _judge_loss(case: _Case, confidence: float) -> GateVerdict:
     if baseline.values[metric] is None:
         reason = f"the baseline's {metric} is undefined: {baseline.undefined[metric]}"
         return _verdict(case, words, False, reason)
-    found = case.measured.differences.get(metric)
-    if found is None or found.interval is None:
+    difference = case.measured.differences.get(metric)
+    if difference is None or difference.interval is None:
         return _verdict(case, words, False, _NO_INTERVAL)
-    low, high = _spread(found.interval).interval(found.value, confidence)
+    low, high = _spread(difference.interval).interval(difference.value, confidence)
     best = high if BETTER[metric] > 0 else -low
     passed = best >= -bound
     reason = (
-        f"{'no' if passed else 'a'} loss of more than {bound} is shown: {found.value:+.6g}, "
+        f"{'no' if passed else 'a'} loss of more than {bound} is shown: {difference.value:+.6g}, "
         f"interval {low:+.6g} to {high:+.6g}"
     )
     return _verdict(case, words, passed, reason, low, high, confidence)
@@ -178,14 +178,14 @@ def _verdict(
     confidence: float | None = None,
 ) -> GateVerdict:
     metric, measured = case.gate.metric, case.measured
-    found = measured.differences.get(metric) if measured else None
+    difference = measured.differences.get(metric) if measured else None
     return GateVerdict(
         task=case.gate.task,
         metric=metric,
         slice=case.slice,
         value=measured.candidate.values.get(metric) if measured else None,
         baseline=measured.baseline.values.get(metric) if measured and measured.baseline else None,
-        difference=found.value if found else None,
+        difference=difference.value if difference else None,
         low=low,
         high=high,
         confidence=confidence,
@@ -196,7 +196,7 @@ def _verdict(
 
 
 def _unjudged_columns(gates: Sequence[Gate], cases: Sequence[_Case]) -> Iterator[GateVerdict]:
-    """A failure for each gate over a column of which no value had rows enough."""
+    """Failures of gates over a column none of whose values had enough rows."""
     for gate in gates:
         mine = [case for case in cases if case.gate is gate]
         every_value = gate.slice is not None and gate.slice_value is None

@@ -52,7 +52,7 @@ def write_tfma_files(
         run.eval_config.model_specs.add(
             name=name, label_keys=label_keys, is_baseline=name == BASELINE
         )
-    columns = dict.fromkeys(found.column for found in measurements.slices)
+    columns = dict.fromkeys(each.column for each in measurements.slices)
     run.eval_config.slicing_specs.add()
     for column in columns:
         run.eval_config.slicing_specs.add(feature_keys=[column])
@@ -60,9 +60,9 @@ def write_tfma_files(
 
     with tf.io.TFRecordWriter(str(folder / "metrics-00000-of-00001.tfrecord")) as writer:
         writer.write(_slice_proto(None, measurements.compared).SerializeToString())
-        for found in measurements.slices:
-            key = (found.column, found.value)
-            writer.write(_slice_proto(key, found.tasks).SerializeToString())
+        for each in measurements.slices:
+            key = (each.column, each.value)
+            writer.write(_slice_proto(key, each.tasks).SerializeToString())
     validation = validation_result_pb2.ValidationResult(
         validation_ok=verdict.blessed, rubber_stamp=measurements.baseline is None
     )
@@ -111,8 +111,8 @@ def _add(
     added.key.is_diff = is_difference
     added.value.double_value.value = value
     if interval is not None:
-        found = added.confidence_interval
-        found.lower_bound.double_value.value = interval.low
-        found.upper_bound.double_value.value = interval.high
-        found.standard_error.double_value.value = interval.standard_error
-        found.degrees_of_freedom.value = interval.degrees_of_freedom
+        bounds = added.confidence_interval
+        bounds.lower_bound.double_value.value = interval.low
+        bounds.upper_bound.double_value.value = interval.high
+        bounds.standard_error.double_value.value = interval.standard_error
+        bounds.degrees_of_freedom.value = interval.degrees_of_freedom

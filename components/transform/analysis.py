@@ -36,15 +36,15 @@ Numbers: TypeAlias = MomentSums | QuantileSketch
 
 
 def analyze(pipeline: beam.Pipeline, shards: Sequence[str], data: DataConfig, folder: str) -> None:
-    """Adds to `pipeline` what learns from shards of raw examples.
+    """Adds the analysis of shards of raw examples to `pipeline`.
 
     Args:
-        pipeline: Where it is run.
+        pipeline: Pipeline to add to.
         shards: Files of the train split.
         data: The features.
         folder: Gets an `Analysis` as ANALYSIS_FILE, and the vocabularies; must exist.
     """
-    found = (
+    parts = (
         pipeline
         | "TrainShards" >> beam.Create(list(enumerate(shards)))
         | "ToAnalysts" >> beam.Reshuffle()
@@ -52,14 +52,14 @@ def analyze(pipeline: beam.Pipeline, shards: Sequence[str], data: DataConfig, fo
     )
     vocabularies = _vocabularies(data)
     _ = (
-        found.terms
+        parts.terms
         | "CountTerms" >> beam.CombinePerKey(_MergeTerms())
         | "Prune" >> beam.Map(_prune, vocabularies)
         | "ByVocabulary" >> beam.GroupByKey()
         | "WriteVocabulary" >> beam.Map(_write_vocabulary, vocabularies, folder)
     )
     _ = (
-        found[_NUMBERS]
+        parts[_NUMBERS]
         | "ByGroup" >> beam.GroupByKey()
         | "MergeGroup" >> beam.Map(_merge_group)
         | "AllGroups" >> beam.combiners.ToList()
@@ -139,8 +139,8 @@ class _MergeTerms(beam.CombineFn):
 
 
 def _vocabularies(data: DataConfig) -> dict[str, Vocabulary]:
-    found = {feature.name: vocabulary_of(feature) for feature in data.features}
-    return {name: vocabulary for name, vocabulary in found.items() if vocabulary is not None}
+    vocabularies = {feature.name: vocabulary_of(feature) for feature in data.features}
+    return {name: vocabulary for name, vocabulary in vocabularies.items() if vocabulary is not None}
 
 
 def _prune(
@@ -152,17 +152,17 @@ def _prune(
 
 
 def _write_vocabulary(
-    found: tuple[str, Iterable[pa.Table]], vocabularies: Mapping[str, Vocabulary], folder: str
+    group: tuple[str, Iterable[pa.Table]], vocabularies: Mapping[str, Vocabulary], folder: str
 ) -> None:
-    name, parts = found
+    name, parts = group
     counts = most_frequent(pa.concat_tables(parts), vocabularies[name])
     _write(f"{folder}/{vocabulary_name(name)}", to_lines(counts))
 
 
 def _merge_group(
-    found: tuple[tuple[str, int], Iterable[tuple[int, Numbers]]],
+    group: tuple[tuple[str, int], Iterable[tuple[int, Numbers]]],
 ) -> tuple[tuple[str, int], Numbers]:
-    key, of_shards = found
+    key, of_shards = group
     return key, _merge_in_order(of_shards)
 
 

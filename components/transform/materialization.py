@@ -1,6 +1,6 @@
 """Applies a transform graph to shards of raw examples, in large batches.
 
-What comes out are Parquet files: the trainer reads whole columns, two to four times as fast as it
+The output is Parquet files: the trainer reads whole columns, two to four times as fast as it
 parses tf.Examples.
 """
 
@@ -33,10 +33,10 @@ class Shard:
 
 
 def materialize(pipeline: beam.Pipeline, shards: Sequence[Shard], graph: str) -> None:
-    """Adds to `pipeline` what transforms shards.
+    """Adds the transformation of shards to `pipeline`.
 
     Args:
-        pipeline: Where it is run.
+        pipeline: Pipeline to add to.
         shards: Their targets' folders must exist.
         graph: Folder of the transform graph.
     """

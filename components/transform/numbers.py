@@ -68,5 +68,5 @@ class QuantileSketch:
         """Bucket boundaries, float32; zeros where there are no values, as TFT."""
         if not self._has_values:
             return (0.0,) * (num_buckets - 1)
-        (found,) = self._sketch.GetQuantiles(num_buckets).to_pylist()
-        return tuple(np.asarray(found, np.float32)[1:-1].tolist())
+        (quantiles,) = self._sketch.GetQuantiles(num_buckets).to_pylist()
+        return tuple(np.asarray(quantiles, np.float32)[1:-1].tolist())

@@ -1,4 +1,4 @@
-"""How often each term of a column occurs, and the vocabulary that follows from it."""
+"""Counts of a column's terms, and the vocabulary that follows from them."""
 
 from collections.abc import Iterator
 
@@ -67,7 +67,7 @@ class TermCounts:
 
 
 def most_frequent(counts: pa.Table, vocabulary: Vocabulary) -> pa.Table:
-    """The rows of a table of TermCounts that are in the vocabulary, in its order.
+    """Rows of a table of TermCounts that are in the vocabulary, in its order.
 
     It is the order of TFT: falling counts, and falling bytes where counts are equal. A term that is
     empty or holds a line break has no line in a file of one term a line, and is left out.
