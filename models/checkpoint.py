@@ -1,7 +1,7 @@
 """Progress of a training or a search, so that the same command goes on where it was killed.
 
 A folder holds one of them: `progress.json`, written last and whole, and beside it the weights and
-the optimizer's state at the moments that it speaks of.
+the optimizer's state at the moments that it names.
 """
 
 import json
@@ -54,7 +54,7 @@ class Checkpoints:
                 tf.io.gfile.remove(f"{self._write_to}/{file}")
 
     def read(self) -> Any:
-        """The progress that was saved last; None where there is none."""
+        """Progress that was saved last, if there is any."""
         path = f"{self._folder}/{_PROGRESS}.json"
         if not tf.io.gfile.exists(path):
             return None

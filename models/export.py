@@ -102,11 +102,11 @@ class ServedRanker(tf.Module):
         }
 
     def score(self, columns: Mapping[str, tf.SparseTensor]) -> dict[str, tf.Tensor]:
-        """Maps raw columns to what is served."""
+        """Maps raw columns to served scores."""
         return self._predict(self.features(columns))
 
     def signatures(self) -> dict[str, tf.types.experimental.ConcreteFunction]:
-        """The concrete functions to save, by signature name."""
+        """Concrete functions to save, by signature name."""
 
         specs = input_specs(self._config)
 
@@ -129,7 +129,7 @@ class ServedRanker(tf.Module):
         }
 
     def column_specs(self) -> dict[str, tf.SparseTensorSpec]:
-        """The raw columns that `score` takes."""
+        """Raw columns that `score` takes."""
         return {
             name: tf.SparseTensorSpec([None, None], feature.dtype)
             for name, feature in self._request_spec.items()
@@ -143,7 +143,7 @@ class ServedRanker(tf.Module):
     def requests(
         self, columns: Mapping[str, tf.SparseTensor], examples: tf.Tensor
     ) -> dict[str, dict[str, tf.Tensor]]:
-        """The inputs of each signature, by their names, for `examples` (B,) and their columns."""
+        """Inputs of each signature, by their names, for `examples` (B,) and their columns."""
         raw = {name: _dense(columns[name], kind) for name, kind in self._kinds.items()}
         transformed = {
             name: values.to_tensor() if isinstance(values, tf.RaggedTensor) else values
@@ -170,14 +170,14 @@ def export(
     path: str,
     serving: Serving | None = None,
 ) -> ServedRanker:
-    """Writes the SavedModel to `path` and returns what it holds."""
+    """Writes the SavedModel to `path` and returns the ranker that it holds."""
     served = ServedRanker(ranker, transform, config, serving or Serving())
     tf.saved_model.save(served, path, signatures=served.signatures())
     return served
 
 
 def input_specs(config: ModelConfig) -> dict[str, dict[str, tf.TensorSpec]]:
-    """The inputs of each signature by their names."""
+    """Inputs of each signature by their names."""
     return {
         SERVING_DEFAULT: {"examples": tf.TensorSpec([None], tf.string, name="examples")},
         RAW_FEATURES: {

@@ -29,7 +29,7 @@ class Progress:
     """Position of a training; with the variables, all that it needs to go on.
 
     Attributes:
-        epochs: How many are done; the order of an epoch's rows follows from its number.
+        epochs: Number of finished ones; the order of an epoch's rows follows from its number.
         best_epoch: The one with the lowest validation loss so far, from 1; 0 before there is any.
         history: Curves by name, a value an epoch.
     """
@@ -65,7 +65,7 @@ def fit(
         ranker: Built and compiled.
         train: Rows in the order of an epoch, `batch_size` in a batch.
         validation: Rows that decide which epoch was best, `validation_batch_size` in a batch.
-        training: How many epochs, and with how much patience.
+        training: Number of epochs, and the patience.
         log_dir: Folder of TensorBoard's files; a temporary one by default.
         checkpoint_folder: Folder of this training alone, resumed from if it holds anything; a
             temporary one by default.
@@ -128,7 +128,7 @@ def _one_epoch(
 def _pass(
     all_steps: StepLoop, rows: Iterable[Any], metrics: Sequence[keras.metrics.Metric]
 ) -> dict[str, float]:
-    """Works on all rows and gives what the metrics say of them, by name."""
+    """Processes all rows and returns their metrics by name."""
     for metric in metrics:
         metric.reset_state()
     all_steps(iter(rows))

@@ -1,10 +1,10 @@
-"""The search for a share route: weights and policy in turn, then the most probable route.
+"""Search for a share route: weights and policy in turn, then the most probable route.
 
 After Chen et al. (arXiv 2009.00387), as far as it is known: routes are drawn from a multinomial a
 block, whose parameters are learned by REINFORCE, in turn with the supernet's weights by gradients;
-the route with the largest probability in each block is derived. Ours: what rewards a route and what
-it is held against, the entropy bonus, the budget, and every figure. That the derived network is
-trained anew, from scratch, is the custom of the field.
+the route with the largest probability in each block is derived. Ours: the reward of a route and its
+baseline, the entropy bonus, the budget, and every figure. That the derived network is trained anew,
+from scratch, is the custom of the field.
 """
 
 import itertools
@@ -43,7 +43,7 @@ Passes = Callable[[int], tf.data.Dataset]
 
 @dataclass
 class _Progress:
-    """Where a search is; with the weights and the policy, all that a checkpoint holds."""
+    """Progress of a search; with the weights and the policy, all that a checkpoint holds."""
 
     train_pass: int = 0
     train_batches: int = 0  # of this pass

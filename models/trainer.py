@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 def run_fn(fn_args: "FnArgs") -> None:
     """Trains the ranker and writes its SavedModel, its learning curves and its routes.
 
-    Where several workers train, each of them calls this, and what the chief writes is what counts.
+    Where several workers train, each of them calls this, and the chief's files count.
     """
     config = ModelConfig.model_validate_json(fn_args.custom_config["config"])
     config = with_found_route(config, fn_args.hyperparameters)
@@ -106,10 +106,10 @@ def write_warm_up(
     serving: Serving,
     fn_args: "FnArgs",
 ) -> dict[str, ScoreDifference]:
-    """Gives the SavedModel warm-up requests from validation rows, and what they must score.
+    """Adds warm-up requests from validation rows, and their expected scores, to the SavedModel.
 
-    That is what `ranker` gives, or `served` itself where it is held in fewer bits. Returned is by
-    how much the two differ, by output.
+    The scores are those of `ranker`, or of `served` where its weights have fewer bits. Returns the
+    difference between the two by output.
     """
     raw = RawExamples.model_validate(fn_args.custom_config["raw_examples"])
     columns = [column.name for column in feature_columns(config)]

@@ -85,7 +85,7 @@ class Trained:
 
     @property
     def best_epoch(self) -> int:
-        """From 1."""
+        """Best epoch, from 1."""
         losses = self.history["val_loss"]
         return losses.index(min(losses)) + 1
 
@@ -116,8 +116,8 @@ def train(
     validation = data.validation(config, validation_batch_size(config.training))
     history = fit(ranker, epochs, validation, config.training, log_dir, checkpoint)
     finish_heads(ranker, epochs(0).take(_BASE_RATE_BATCHES))
-    found = fit_calibrations(ranker, validation, calibration or Calibration())
-    return Trained(ranker, ids, warm_started, history, found)
+    calibrations = fit_calibrations(ranker, validation, calibration or Calibration())
+    return Trained(ranker, ids, warm_started, history, calibrations)
 
 
 def new_ranker(config: ModelConfig, data: TrainingData, ids: Ids | None = None) -> MultiTaskRanker:

@@ -89,7 +89,7 @@ def write_serving_files(
 
 
 def _batching_parameters(sizes: Sequence[int]) -> str:
-    """For `--batching_parameters_file`; a batch is filled up to the next allowed size.
+    """Content of `--batching_parameters_file`; a batch is filled up to the next allowed size.
 
     `pad_variable_length_inputs` stays off: it fills a list up with its batch's first value.
     """
