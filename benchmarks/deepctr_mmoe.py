@@ -24,7 +24,7 @@ from deepctr.models import MMOE
 
 
 class EpochTimes(tf.keras.callbacks.Callback):
-    """Prints what each epoch took."""
+    """Prints the times of each epoch."""
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
         self.started = time.perf_counter(), time.process_time()

@@ -98,13 +98,13 @@ def make_variants(num_terms: Mapping[str, int]) -> dict[str, dict[str, Any]]:
 
 
 def _table(name: str, num_rows: int, num_hashes: int) -> dict[str, Any]:
-    """As large as one of `num_rows` whole rows: a row of several makes a share of the width."""
+    """Table as large as one of `num_rows` whole rows; with several hashes, rows share the width."""
     rows = num_rows * num_hashes
     return {"name": name, "rows": rows, "embedding_dim": WIDTH, "num_hashes": num_hashes}
 
 
 def make_config(variant: Mapping[str, Any], bare: bool) -> RecommenderConfig:
-    """The demo's config with a variant's fields; if `bare`, without what tells of users and items.
+    """The demo's config with a variant's fields; if `bare`, without those of TELLING.
 
     Traits of users and items follow mostly from the features that are then left out.
     """
@@ -181,7 +181,9 @@ def main() -> None:
     timed = {name: Timed(configs[name], data[name]) for name in configs}
     passes = {name: each.step_through for name, each in timed.items()}
     times = in_turn(passes, arguments.rounds) if arguments.rounds else {}
-    speeds = {name: 1e3 * timed[name].num_rows / median_ms(taken) for name, taken in times.items()}
+    speeds = {
+        name: 1e3 * timed[name].num_rows / median_ms(durations) for name, durations in times.items()
+    }
     sizes = {name: table_megabytes(each.ranker) for name, each in timed.items()}
     tasks = list(next(iter(timed.values())).ranker.task_aucs)
     del timed, passes

@@ -1,4 +1,4 @@
-"""Trains rankers on what a finished run left under its root, for scripts that compare them."""
+"""Trains rankers on the outputs of a finished run, for scripts that compare them."""
 
 import sys
 import time

@@ -45,7 +45,7 @@ def machine() -> str:
 
 
 def report(compared: str, **result: Any) -> None:
-    """Prints what was compared, on which machine, and the result as one JSON line.
+    """Prints the comparison, the machine, and the result as one JSON line.
 
     Args:
         compared: Subject and reference, in a few words.
@@ -57,39 +57,39 @@ def report(compared: str, **result: Any) -> None:
 
 
 @dataclass(frozen=True)
-class Taken:
+class Duration:
     """Seconds by the clock, and seconds of processor time."""
 
     wall: float
     cpu: float
 
 
-def timed(function: Callable[..., Any], *arguments: Any) -> Taken:
+def timed(function: Callable[..., Any], *arguments: Any) -> Duration:
     """Calls a function once."""
     wall, cpu = time.perf_counter(), time.process_time()
     function(*arguments)
-    return Taken(time.perf_counter() - wall, time.process_time() - cpu)
+    return Duration(time.perf_counter() - wall, time.process_time() - cpu)
 
 
 def in_turn(
     sides: Mapping[str, Callable[[], Any]], repeats: int, warm_ups: int = 1
-) -> dict[str, list[Taken]]:
+) -> dict[str, list[Duration]]:
     """Times of all sides, which take turns; their first calls do not count."""
-    taken: dict[str, list[Taken]] = {name: [] for name in sides}
+    by_side: dict[str, list[Duration]] = {name: [] for name in sides}
     for _ in range(warm_ups + repeats):
         for name, side in sides.items():
-            taken[name].append(timed(side))
-    return {name: times[warm_ups:] for name, times in taken.items()}
+            by_side[name].append(timed(side))
+    return {name: times[warm_ups:] for name, times in by_side.items()}
 
 
-def median_ms(times: Sequence[Taken]) -> float:
+def median_ms(times: Sequence[Duration]) -> float:
     return 1e3 * statistics.median(one.wall for one in times)
 
 
-def median_ratio(times: Sequence[Taken], reference: Sequence[Taken]) -> Taken:
+def median_ratio(times: Sequence[Duration], reference: Sequence[Duration]) -> Duration:
     """Medians over pairs of neighbours in time, each a time over that of the reference."""
     pairs = list(zip(times, reference, strict=True))
-    return Taken(
+    return Duration(
         statistics.median(one.wall / other.wall for one, other in pairs),
         statistics.median(one.cpu / other.cpu for one, other in pairs),
     )
@@ -113,7 +113,7 @@ def child(*program: object) -> list[dict[str, Any]]:
 
 
 def read_lines(code: int, output: str, errors: str) -> list[dict[str, Any]]:
-    """Splits what a process printed into text, which is shown, and JSON lines.
+    """Splits the output of a process into text, which is shown, and JSON lines.
 
     Raises:
         RuntimeError: If it failed.

@@ -117,8 +117,8 @@ def measure(side: str, log: Path, target: Path) -> Measured:
 
         stage = CsvExampleGen(input_base=str(log.parent))
     chain, imported = Chain(target), peak_mb()
-    taken = chain.run(stage)
-    return Measured(0, taken.wall, taken.cpu, imported, peak_mb())
+    duration = chain.run(stage)
+    return Measured(0, duration.wall, duration.cpu, imported, peak_mb())
 
 
 def run(side: str, log: Path, rows: int, repeats: int = 1) -> Measured:

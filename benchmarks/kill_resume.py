@@ -163,7 +163,7 @@ def _ended(root: Path, seconds: float) -> Ended:
 
 
 def _faults(whole: Ended, again: Ended, done: list[str], root: Path) -> list[str]:
-    # What serves has changed where the push was done: then these two look again.
+    # The served version has changed where the push was done: then these two look again.
     judges = ("TaskEvaluator", "ModelPusher")
     repeated = [name for name in done if not again.stages.get(name) and name not in judges]
     checks = {

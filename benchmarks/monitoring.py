@@ -3,12 +3,12 @@
 Run: python benchmarks/monitoring.py [--seeds 11,12,13] [--days N] [--rows-a-day N]. A seed is a
 sample log of its own in which every day is a little other: items appear and age, users join, fewer
 people sit at a desk at weekends. Once a week, and on the last of the ordinary days, `taskroute
-retrain` goes on from the model that serves and pushes; on the other days the stages up to
-DayMonitor run, so that the model which serves has seen all days before this one, or some, or none.
+retrain` goes on from the served version and pushes; on the other days the stages up to
+DayMonitor run, so that the served version has seen all days before this one, or some, or none.
 The day after comes once as it is and once with each change of CASES; what a server would have
 logged of it is compared by `taskroute monitor`.
 
-What each change must fire, and what it may fire beside that, was written down before it was run.
+The alerts that each change must and may fire were written down before it was run.
 """
 
 import json
@@ -50,9 +50,9 @@ Change = Callable[[pa.Table, np.random.Generator], pa.Table]
 
 @dataclass(frozen=True)
 class Case:
-    """A change of a day: what it must fire, and what it may fire beside that, and why.
+    """Change of a day: the alerts that it must fire, those that it may fire, and why.
 
-    `of_serving_log` changes what a server logs of the day in place of the day itself.
+    `of_serving_log` changes the serving log of the day in place of the day itself.
     """
 
     name: str
@@ -166,7 +166,7 @@ CASES = (
 
 
 @dataclass(frozen=True)
-class Found:
+class DayAlerts:
     """Alerts of one day, and how many changes were judged."""
 
     alerts: frozenset[Alert]
@@ -186,9 +186,9 @@ def main() -> None:
     arguments = parser.parse_args()
     cases = CASES[-arguments.cases :]
     seeds = [int(seed) for seed in arguments.seeds.split(",")]
-    ordinary: list[Found] = []
+    ordinary: list[DayAlerts] = []
     seconds: list[float] = []
-    found: dict[str, list[Found]] = {case.name: [] for case in cases}
+    injected: dict[str, list[DayAlerts]] = {case.name: [] for case in cases}
     for seed in seeds:
         with tempfile.TemporaryDirectory() as name:
             world = _World(Path(name), seed, arguments.days, arguments.rows_a_day)
@@ -201,10 +201,10 @@ def main() -> None:
                 print(f"seed {seed}  {day}  {_text(one.alerts)}", flush=True)
             for case in cases:
                 one = world.inject(case, np.random.default_rng(seed), arguments.levels)
-                found[case.name].append(one)
+                injected[case.name].append(one)
                 print(f"seed {seed}  {case.name}: {_text(one.alerts)}", flush=True)
-    _print_table(ordinary, found, cases)
-    exact = [_is_exact(case, one) for case in cases for one in found[case.name]]
+    _print_table(ordinary, injected, cases)
+    exact = [_is_exact(case, one) for case in cases for one in injected[case.name]]
     report(
         "alerts of injected changes against those expected",
         # Days with an injected change that fired just what they must, as a share.
@@ -213,7 +213,7 @@ def main() -> None:
         ordinary_days_with_alerts=sum(bool(one.alerts) for one in ordinary),
         changes_judged_on_them=sum(one.judged for one in ordinary),
         injected={
-            case.name: [sorted(map(" ".join, one.alerts)) for one in found[case.name]]
+            case.name: [sorted(map(" ".join, one.alerts)) for one in injected[case.name]]
             for case in cases
         },
         median_seconds_of_day_monitor=round(statistics.median(seconds), 2),
@@ -238,23 +238,25 @@ class _World:
         self._config = _config(folder)
         self._paths = RunPaths((folder / "root").resolve(), self._config.name)
 
-    def retrain(self, day: str, seconds: list[float]) -> Found:
+    def retrain(self, day: str, seconds: list[float]) -> DayAlerts:
         """The alerts of a day, which is then trained and pushed."""
         with redirect_stdout(sys.stderr):
             retrain(self._config, self._folder, self._paths.root, span=day, only_json=True)
         stages = json.loads(self._paths.last_run.read_text())["stages"]
         seconds += [stage["seconds"] for stage in stages if stage["name"] == "DayMonitor"]
-        told = json.loads(self._paths.alerts.read_text())
-        return Found(
-            frozenset((one["signal"], one.get("column") or one["task"]) for one in told["alerts"]),
-            told["judged"],
+        record = json.loads(self._paths.alerts.read_text())
+        return DayAlerts(
+            frozenset(
+                (one["signal"], one.get("column") or one["task"]) for one in record["alerts"]
+            ),
+            record["judged"],
         )
 
-    def compare(self, day: str) -> Found:
+    def compare(self, day: str) -> DayAlerts:
         """The alerts of a day that is not trained."""
-        return _found(self._changes(day))
+        return _day_alerts(self._changes(day))
 
-    def inject(self, case: Case, random: np.random.Generator, levels: bool) -> Found:
+    def inject(self, case: Case, random: np.random.Generator, levels: bool) -> DayAlerts:
         """The last day, changed; nothing is trained or pushed."""
         changed = case.change(self._last, random)
         if case.of_serving_log:
@@ -267,7 +269,7 @@ class _World:
             changes = self._changes(self.days[-1])
         if levels:
             _print_levels(changes)
-        return _found(changes)
+        return _day_alerts(changes)
 
     def _changes(self, day: str) -> tuple[JudgedChange, ...]:
         source = absolute_source(self._config, self._folder)
@@ -284,9 +286,9 @@ class _World:
         write_sample_log(SampleLog(table, {}), self._folder / "log" / day / "log.parquet")
 
 
-def _found(changes: tuple[JudgedChange, ...]) -> Found:
+def _day_alerts(changes: tuple[JudgedChange, ...]) -> DayAlerts:
     alerts = frozenset((one.signal, one.name) for one in changes if one.alert)
-    return Found(alerts, sum(one.low is not None for one in changes))
+    return DayAlerts(alerts, sum(one.low is not None for one in changes))
 
 
 def _with_ordinary_change(table: pa.Table, random: np.random.Generator) -> pa.Table:
@@ -318,22 +320,22 @@ def _config(folder: Path) -> RecommenderConfig:
     return load_config(folder / "days.yaml")
 
 
-def _is_exact(case: Case, found: Found) -> bool:
-    return case.expected <= found.alerts <= case.expected | case.may
+def _is_exact(case: Case, day: DayAlerts) -> bool:
+    return case.expected <= day.alerts <= case.expected | case.may
 
 
 def _print_table(
-    ordinary: list[Found], found: dict[str, list[Found]], cases: Sequence[Case]
+    ordinary: list[DayAlerts], injected: dict[str, list[DayAlerts]], cases: Sequence[Case]
 ) -> None:
     fired = sum(bool(one.alerts) for one in ordinary)
     print("\n| day | alerts expected | alerts fired |\n|---|---|---|")
     print(f"| {len(ordinary)} ordinary days | none | {fired or 'none'} |")
     for case in cases:
         counts: dict[Alert, int] = {}
-        for one in found[case.name]:
+        for one in injected[case.name]:
             for alert in one.alerts:
                 counts[alert] = counts.get(alert, 0) + 1
-        total = len(found[case.name])
+        total = len(injected[case.name])
         words = [
             f"{' '.join(alert)}{'' if count == total else f' ({count} of {total})'}"
             for alert, count in sorted(counts.items())

@@ -6,7 +6,7 @@ same Beam runner, one after the other; a stage's time is that of its executor's 
 out. TFX's Transform materializes and computes no statistics, as ours. The features, and what is
 done with them, are those of examples/demo.yaml, and a number of the row.
 
-A third process then compares what the two have made: the examples row for row, the vocabularies to
+A third process then compares both results: the examples row for row, the vocabularies to
 the byte, the transformed ids exactly and the transformed numbers to 1e-5.
 """
 
@@ -73,11 +73,11 @@ def run_all(chain: Chain, stages: Mapping[str, BaseComponent]) -> dict[str, dict
     """Times of stages that have a name; the others only prepare."""
     seconds = {}
     for name, stage in stages.items():
-        taken = chain.run(stage)
+        duration = chain.run(stage)
         if name in TIMED:
-            seconds[name] = {"wall": taken.wall, "cpu": taken.cpu, "peak_mb": peak_mb()}
+            seconds[name] = {"wall": duration.wall, "cpu": duration.cpu, "peak_mb": peak_mb()}
             print(
-                f"  {name:<14}{taken.wall:>8.1f} s{taken.cpu:>8.1f} s of processor time"
+                f"  {name:<14}{duration.wall:>8.1f} s{duration.cpu:>8.1f} s of processor time"
                 f"{peak_mb():>8,.0f} MB at most, so far"
             )
     return seconds
@@ -163,7 +163,7 @@ def _compare_examples(mine: Path, theirs: Path, split: str) -> None:
     expected_order = np.argsort([row[ROW].int64_list.value[0] for row in rows])
     for column in columns:
         values = left[column.name].combine_chunks().take(pa.array(order)).to_pylist()
-        for found, place in zip(values, expected_order, strict=True):
+        for actual, place in zip(values, expected_order, strict=True):
             feature = rows[place][column.name]
             expected = list(getattr(feature, feature.WhichOneof("kind") or "bytes_list").value)
             if column.kind == "number":
@@ -173,8 +173,8 @@ def _compare_examples(mine: Path, theirs: Path, split: str) -> None:
                     value if isinstance(value, bytes) else b"%d" % value for value in expected
                 ]
             else:
-                found = [(column.separator or "").encode().join(found or [])]
-            assert (found or []) == expected, (column.name, found, expected)
+                actual = [(column.separator or "").encode().join(actual or [])]
+            assert (actual or []) == expected, (column.name, actual, expected)
 
 
 def _numbers(column: pa.ChunkedArray) -> np.ndarray:
@@ -232,8 +232,8 @@ def main() -> None:
         ratio=round(total["stock_wall_s"] / total["ours_wall_s"], 1),
         ratio_of_processor_time=round(total["stock_cpu_s"] / total["ours_cpu_s"], 1),
         **{
-            f"ratio_{name}": round(taken["wall"] / measured["ours"][name]["wall"], 1)
-            for name, taken in measured["stock"].items()
+            f"ratio_{name}": round(duration["wall"] / measured["ours"][name]["wall"], 1)
+            for name, duration in measured["stock"].items()
         },
         **total,
         **{

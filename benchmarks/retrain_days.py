@@ -1,7 +1,7 @@
 """Ten days of the sample log, retrained day by day; warm starts against cold ones.
 
 Run: python benchmarks/retrain_days.py [--days N] [--rows-a-day N]. Each day `taskroute retrain`
-goes on from the model that serves. Beside it, three trainings of the same rows are measured on the
+goes on from the served version. Beside it, three trainings of the same rows are measured on the
 day's test split every quarter of an epoch: cold, warm with the optimizers' state, and warm without
 it. A cold start needs as many steps as it takes to its lowest validation loss; a warm one as many
 as it takes to the click AUC that the cold one has there.
@@ -150,11 +150,11 @@ def _curve(
     }
 
     def measure(steps: int) -> Measured:
-        found = {
+        metrics = {
             split: ranker.evaluate(rows, verbose=0, return_dict=True)
             for split, rows in held_out.items()
         }
-        return Measured(steps, found["validation"]["loss"], found["test"]["click_auc"])
+        return Measured(steps, metrics["validation"]["loss"], metrics["test"]["click_auc"])
 
     num_steps = sum(1 for _ in train(0))
     every = max(num_steps // 4, 1)

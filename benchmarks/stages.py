@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from harness import Taken, timed
+from harness import Duration, timed
 
 from tfx.dsl.components.base.base_beam_executor import BaseBeamExecutor
 from tfx.dsl.components.base.base_component import BaseComponent
@@ -52,7 +52,7 @@ class Chain:
     def path(self, stage: str, key: str) -> Path:
         return self._folder / stage / key
 
-    def run(self, stage: BaseComponent) -> Taken:
+    def run(self, stage: BaseComponent) -> Duration:
         """Calls `Do` of the stage's executor."""
         executor = stage.executor_spec.executor_class
         inputs = {

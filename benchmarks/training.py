@@ -142,8 +142,8 @@ def train_ours(problem: Problem, folder: Path, epochs: int, policy: str) -> None
     steps, measure = step_loop(ranker.train_step), step_loop(ranker.test_step)
     for epoch in range(epochs):
         rows = batches(problem, folder, "train", epoch)
-        taken = timed(_each, steps, rows)
-        print(json.dumps({"seconds": taken.wall, "processor": taken.cpu}), flush=True)
+        duration = timed(_each, steps, rows)
+        print(json.dumps({"seconds": duration.wall, "processor": duration.cpu}), flush=True)
     ranker.reset_metrics()
     measure(iter(batches(problem, folder, "test", None)))
     aucs = {name: float(metric.result()) for name, metric in ranker.task_aucs.items()}
@@ -172,7 +172,7 @@ def make_environment(folder: Path) -> Path:
 
 @dataclass(frozen=True)
 class Measured:
-    """One process: all epochs but the first."""
+    """Rates of one process over all epochs but the first."""
 
     rate: float
     rate_of_processor: float
@@ -224,17 +224,17 @@ def compare(
     measured: dict[str, list[Measured]] = {side: [] for side in sides}
     for index in range(rounds):
         for side, command in sides.items():
-            found = run(command, problem.rows)
-            measured[side].append(found)
-            auc = ", ".join(f"{value:.4f}" for value in found.auc.values())
+            result = run(command, problem.rows)
+            measured[side].append(result)
+            auc = ", ".join(f"{value:.4f}" for value in result.auc.values())
             print(
-                f"round {index + 1}  {side:<22}{found.rate:>10,.0f} examples/s"
-                f"{found.rate_of_processor:>10,.0f} of a core   AUC {auc}",
+                f"round {index + 1}  {side:<22}{result.rate:>10,.0f} examples/s"
+                f"{result.rate_of_processor:>10,.0f} of a core   AUC {auc}",
                 flush=True,
             )
 
     def ratio(mine: str, *others: str) -> float:
-        """To the fastest of the others, by round."""
+        """Median ratio to the fastest of the others, by round."""
         rounds_rates = zip(
             *([m.rate for m in measured[side]] for side in (mine, *others)), strict=True
         )
@@ -246,10 +246,9 @@ def compare(
         "ratio_mixed": ratio("ours, mixed", "DeepCTR, adam, mixed"),
         "ratio_best": ratio("ours, mixed", "DeepCTR, adam", "DeepCTR, adam, mixed"),
         "examples_per_s": {
-            side: round(statistics.median(m.rate for m in found))
-            for side, found in measured.items()
+            side: round(statistics.median(m.rate for m in runs)) for side, runs in measured.items()
         },
-        "auc": {side: found[-1].auc for side, found in measured.items()},
+        "auc": {side: runs[-1].auc for side, runs in measured.items()},
     }
 
 
@@ -296,15 +295,15 @@ def sweep(problem: Problem, passes: int, limit: int | None = None) -> dict[str, 
         },
         **{f"{count} tasks": replace(problem, num_tasks=count) for count in (1, 6, 12)},
     }
-    found: dict[str, dict[str, float]] = {}
+    table: dict[str, dict[str, float]] = {}
     print(f"{'':<46}{'input':>11}{'step':>11}{'both':>11}   examples/s")
     for name, variant in islice(variants.items(), limit):
         with tempfile.TemporaryDirectory() as folder:
             write(variant, Path(folder))
             rates = parts(variant, Path(folder), passes)
-        found[name] = {part: round(rate) for part, rate in rates.items()}
+        table[name] = {part: round(rate) for part, rate in rates.items()}
         print(f"{name:<46}" + "".join(f"{rate:>11,.0f}" for rate in rates.values()), flush=True)
-    return found
+    return table
 
 
 def main() -> None:

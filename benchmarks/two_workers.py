@@ -2,8 +2,8 @@
 
 Run: python benchmarks/two_workers.py [--rows N] [--epochs N]. First one process trains, then two
 with `training.strategy: multi_worker` share out its batches, on rows that all of them draw alike.
-They share this machine's cores, too, so the throughput tells what talking to each other costs; what
-a second machine gains is told by a second machine only. Seconds are those of the fastest epoch.
+They share this machine's cores, too, so the throughput shows the cost of communication, not the
+gain from a second machine. Seconds are those of the fastest epoch.
 """
 
 import argparse

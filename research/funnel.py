@@ -57,9 +57,9 @@ def measure(kind: str, seed: int, rows: int, users: int) -> dict[str, float]:
     ranker = build_ranker(config, {"user": users + 1}, dataset)
     ranker.fit(dataset, epochs=5, verbose=0)
     served = ranker.predict_values({name: tf.constant(values) for name, values in data.items()})
-    found = {name: values.numpy() for name, values in served.items()}
-    conversion = found["buy_after_click" if kind == "funnel" else "buy"]
-    joint = found["buy"] if kind == "funnel" else found["click"] * found["buy"]
+    predictions = {name: values.numpy() for name, values in served.items()}
+    conversion = predictions["buy_after_click" if kind == "funnel" else "buy"]
+    joint = predictions["buy"] if kind == "funnel" else predictions["click"] * predictions["buy"]
     return {
         "cvr": float(np.abs(conversion - rate).mean()),
         "buy": float(np.abs(joint - rate * click_rate).mean()),

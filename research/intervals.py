@@ -39,7 +39,7 @@ def measured(label: np.ndarray, *predictions: np.ndarray) -> MeasuredTask:
 def coverage(num_rows: int, rate: float, distance: float, repeats: int) -> dict[str, float]:
     random = np.random.default_rng(1)
     truth = NormalDist().cdf(distance / np.sqrt(2))
-    held, known, by_error, by_percentile = 0, 0, 0, 0
+    hits, known, by_error, by_percentile = 0, 0, 0, 0
     bootstraps = min(repeats, 200)
     for repeat in range(repeats):
         label = (random.random(num_rows) < rate).astype(float)
@@ -47,7 +47,7 @@ def coverage(num_rows: int, rate: float, distance: float, repeats: int) -> dict[
         task = measured(label, probability(score)).candidate
         if "auc" in task.intervals:
             known += 1
-            held += task.intervals["auc"].low <= truth <= task.intervals["auc"].high
+            hits += task.intervals["auc"].low <= truth <= task.intervals["auc"].high
         if repeat < bootstraps:
             weights = random.poisson(1, (REPLICATES, num_rows))
             aucs = [roc_auc_score(label, score, sample_weight=row) for row in weights]
@@ -58,7 +58,7 @@ def coverage(num_rows: int, rate: float, distance: float, repeats: int) -> dict[
             low, high = np.quantile(aucs, [0.025, 0.975])
             by_percentile += low <= truth <= high
     return {
-        "jackknife": held / max(known, 1),
+        "jackknife": hits / max(known, 1),
         "known": known / repeats,
         "bootstrap_t": by_error / bootstraps,
         "bootstrap_percentile": by_percentile / bootstraps,

@@ -108,12 +108,12 @@ def parted(route: ShareRoute) -> bool:
     lower = {block.block: set(block.lower) for block in route.blocks}
 
     def served(names: Sequence[str]) -> set[str]:
-        found: set[str] = set()
+        blocks: set[str] = set()
         layer = set(names)
         while layer:
             layer = {below for name in layer for below in lower.get(name, ())}
-            found |= layer
-        return found
+            blocks |= layer
+        return blocks
 
     return not served(TASKS[:2]) & served(TASKS[2:])
 
@@ -141,7 +141,7 @@ def run(
         fixed = {**trunk, "route": route.model_dump()}
         return trained_auc(make_config(fixed, seed, epochs), splits)
 
-    found, seconds, _ = retrained(result.route)
+    auc, seconds, _ = retrained(result.route)
     control, _, _ = retrained(result.control.best) if result.control else (None, None, None)
     bottom: dict[str, Any] = {
         "kind": "shared_bottom",
@@ -157,7 +157,7 @@ def run(
         "route": {
             block.block: f"{'+'.join(block.lower)} {block.query}" for block in result.route.blocks
         },
-        "auc": found,
+        "auc": auc,
         "shared_bottom": shared,
         "shared_bottom_of_equal_parameters": matched,
         "random": control,

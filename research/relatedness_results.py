@@ -40,7 +40,7 @@ class Setting:
 
 
 class Results:
-    """JSON lines, one a finished cell, found again by its `key`."""
+    """JSON lines, one a finished cell, read again by its `key`."""
 
     def __init__(self, path: Path):
         self.path = path

@@ -70,7 +70,7 @@ class Training:
         self.config, self.max_rows = config, max_rows
         self.task_names = [f"task_{index}" for index in range(family.num_tasks)]
         self.width = family.width
-        # What predicting the mean costs: the truth has variance 1.
+        # Error of predicting the mean: the truth has variance 1.
         self.base_loss = family.num_tasks * (1 + family.noise**2)
         self.layers = self._new_layers()
         self.trunk, self.towers, self.heads = self.layers

@@ -108,40 +108,40 @@ def write(roots: Path) -> None:
         folder = roots / name / "compare"
         if not (folder / "compare.json").exists():
             continue
-        found = Comparison.model_validate_json((folder / "compare.json").read_text("utf-8"))
+        result = Comparison.model_validate_json((folder / "compare.json").read_text("utf-8"))
         shutil.copy(folder / "compare.svg", FILES / f"{name}.svg")
         begin, end = f"<!-- {name} -->", f"<!-- end of {name} -->"
         before, rest = page.split(begin)
-        page = before + begin + "\n" + "\n".join(tables(found)) + "\n" + end + rest.split(end)[1]
+        page = before + begin + "\n" + "\n".join(tables(result)) + "\n" + end + rest.split(end)[1]
     PAGE.write_text(page, encoding="utf-8")
 
 
-def tables(found: Comparison) -> list[str]:
+def tables(result: Comparison) -> list[str]:
     """Markdown: a table a metric, then costs, what is shown to differ, and provenance."""
     lines = []
-    trunks = list(dict.fromkeys(row.trunk for row in found.measured))
-    for metric in dict.fromkeys(row.metric for row in found.measured):
+    trunks = list(dict.fromkeys(row.trunk for row in result.measured))
+    for metric in dict.fromkeys(row.metric for row in result.measured):
         cells = {
-            (row.trunk, row.task): _cell(row) for row in found.measured if row.metric == metric
+            (row.trunk, row.task): _cell(row) for row in result.measured if row.metric == metric
         }
         tasks = list(dict.fromkeys(task for _, task in cells))
         header = [LABELS[metric], *tasks]
         lines += _table(header, [[t, *(cells[t, task] for task in tasks)] for t in trunks])
-    header = ["cost", "parameters", "MACs", "as served", f"ms a request of {found.latency_rows}"]
-    lines += _table(header, [_costs(cost) for cost in found.costs])
-    differences = [(row, test) for row in found.measured for test in row.against]
+    header = ["cost", "parameters", "MACs", "as served", f"ms a request of {result.latency_rows}"]
+    lines += _table(header, [_costs(cost) for cost in result.costs])
+    differences = [(row, test) for row in result.measured for test in row.against]
     shown = [_difference(*one) for one in differences if one[1].verdict in _MARKS]
-    percent = f"{found.confidence:.0%}"
+    percent = f"{result.confidence:.0%}"
     header = ["shown", "trunk", "than", "", f"difference, {percent} interval", "after Holm"]
     lines += _table(header, shown)
-    rows = ", ".join(f"{count:,} {split}" for split, count in found.rows.items())
+    rows = ", ".join(f"{count:,} {split}" for split, count in result.rows.items())
     lines += [
         "",
-        f"{len(shown)} of {found.num_tests} tests show a difference, "
+        f"{len(shown)} of {result.num_tests} tests show a difference, "
         f"{sum(test.holds for _, test in differences)} after Holm's correction.",
         "",
-        f"Rows: {rows}. Seeds {', '.join(map(str, found.seeds))}. Code {found.code_digest[:12]}, "
-        f"data {found.data_digest[:12]}, {found.machine}.",
+        f"Rows: {rows}. Seeds {', '.join(map(str, result.seeds))}. Code {result.code_digest[:12]}, "
+        f"data {result.data_digest[:12]}, {result.machine}.",
     ]
     return lines
 

@@ -234,7 +234,7 @@ def _tune(setting: Setting, trainings: _Trainings) -> dict[str, Any]:
     start = time.process_time()
     if len(setting.dropouts) == len(setting.learning_rates) == 1:
         return {"learning_rate": setting.learning_rates[0], "dropout": setting.dropouts[0]}
-    tried = []
+    trials = []
     for dropout in setting.dropouts:
         for rate in setting.learning_rates:
             errors = []
@@ -243,10 +243,10 @@ def _tune(setting: Setting, trainings: _Trainings) -> dict[str, Any]:
                 data = draw_data(setting.family(p), setting.num_rows, seed)
                 outcome = trainings[dropout].run(data, seed=seed, learning_rate=rate)
                 errors.append(outcome.validation)
-            tried.append((float(np.mean(errors)), rate, dropout))
-    _, rate, dropout = min(tried)
+            trials.append((float(np.mean(errors)), rate, dropout))
+    _, rate, dropout = min(trials)
     seconds = round(time.process_time() - start, 1)
-    return {"learning_rate": rate, "dropout": dropout, "tried": tried, "cpu_seconds": seconds}
+    return {"learning_rate": rate, "dropout": dropout, "tried": trials, "cpu_seconds": seconds}
 
 
 ROUTE_FAMILY = TaskFamily(num_tasks=4, num_groups=2, width=20, noise=0.1)
