@@ -104,7 +104,7 @@ def _table(name: str, num_rows: int, num_hashes: int) -> dict[str, Any]:
 
 
 def make_config(variant: Mapping[str, Any], bare: bool) -> RecommenderConfig:
-    """The demo's config with a variant's fields; if `bare`, without those of TELLING.
+    """Demo's config with a variant's fields; if `bare`, without those of TELLING.
 
     Traits of users and items follow mostly from the features that are then left out.
     """

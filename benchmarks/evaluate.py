@@ -92,7 +92,7 @@ def make_log(num_rows: int) -> pa.Table:
 
 
 def write_tfrecords(rows: pa.Table, folder: Path) -> None:
-    """The rows as TFX's ExampleGen leaves them."""
+    """Rows as TFX's ExampleGen leaves them."""
     folder.mkdir(parents=True)
     path = str(folder / "data_tfrecord-00000-of-00001.gz")
     with tf.io.TFRecordWriter(path, "GZIP") as writer:

@@ -122,7 +122,7 @@ def measure(side: str, log: Path, target: Path) -> Measured:
 
 
 def run(side: str, log: Path, rows: int, repeats: int = 1) -> Measured:
-    """The median of some readings, each in a new process."""
+    """Median of some readings, each in a new process."""
     readings = []
     for _ in range(repeats):
         with tempfile.TemporaryDirectory() as target:

@@ -135,7 +135,7 @@ def _first_stage_after(process: subprocess.Popen[str], start: float) -> float:
 def _run_and_kill(
     folder: Path, root: str, wait: float, stages: Sequence[str]
 ) -> tuple[list[str], str]:
-    """The stages that had ended, and the one that was killed."""
+    """Stages that had ended, and the one that was killed."""
     process = _process(folder, root)
     try:
         process.wait(timeout=wait)

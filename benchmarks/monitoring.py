@@ -114,7 +114,7 @@ def _lengths_in_tenths(table: pa.Table, random: np.random.Generator) -> pa.Table
 
 
 def _clock_ahead(table: pa.Table, random: np.random.Generator) -> pa.Table:
-    """The server logs the hour of a zone five hours east."""
+    """Server logs the hour of a zone five hours east."""
     hours = (np.asarray(table["hour"]) + 5) % 24
     return _set(table, "hour", pa.array(hours))
 
@@ -239,7 +239,7 @@ class _World:
         self._paths = RunPaths((folder / "root").resolve(), self._config.name)
 
     def retrain(self, day: str, seconds: list[float]) -> DayAlerts:
-        """The alerts of a day, which is then trained and pushed."""
+        """Alerts of a day, which is then trained and pushed."""
         with redirect_stdout(sys.stderr):
             retrain(self._config, self._folder, self._paths.root, span=day, only_json=True)
         stages = json.loads(self._paths.last_run.read_text())["stages"]
@@ -253,11 +253,11 @@ class _World:
         )
 
     def compare(self, day: str) -> DayAlerts:
-        """The alerts of a day that is not trained."""
+        """Alerts of a day that is not trained."""
         return _day_alerts(self._changes(day))
 
     def inject(self, case: Case, random: np.random.Generator, levels: bool) -> DayAlerts:
-        """The last day, changed; nothing is trained or pushed."""
+        """Last day, changed; nothing is trained or pushed."""
         changed = case.change(self._last, random)
         if case.of_serving_log:
             path = self._folder / "serving.parquet"
@@ -306,7 +306,7 @@ def _with_ordinary_change(table: pa.Table, random: np.random.Generator) -> pa.Ta
 
 
 def _config(folder: Path) -> RecommenderConfig:
-    """The demo's, for a log by day, with its thresholds as they are by default."""
+    """Demo's config for a log by day, with the default thresholds."""
     config = yaml.safe_load(DEMO.read_text(encoding="utf-8"))
     config["name"] = "days"
     config["source"] |= {"path": "log/{YYYY}-{MM}-{DD}/*.parquet", "window_days": _WINDOW_DAYS}

@@ -39,7 +39,7 @@ ROW = "row"
 
 
 def demo_config() -> RecommenderConfig:
-    """The demo's config with a feature that says which row of the log an example is."""
+    """Demo's config with a feature that says which row of the log an example is."""
     row = {"name": ROW, "kind": "dense", "transform": "none"}
     content = load_config(DEMO).model_dump()
     content["features"] = [*content["features"], row]

@@ -88,7 +88,7 @@ def main() -> None:
 
 
 def _write_config(folder: Path, smallest: bool) -> None:
-    """The demo's config, for a log by day."""
+    """Demo's config, for a log by day."""
     config = yaml.safe_load(DEMO.read_text(encoding="utf-8"))
     config["name"] = "days"
     config["source"] |= {"path": "log/{YYYY}-{MM}-{DD}/*.parquet", "window_days": _WINDOW_DAYS}

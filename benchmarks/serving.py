@@ -100,7 +100,7 @@ def close_half(trunk: Trunk) -> None:
 def save_and_load(
     ranker: MultiTaskRanker, trunk: Trunk | CompactTrunk, folder: str
 ) -> Callable[..., dict[str, tf.Tensor]]:
-    """The ranker with `trunk` in its trunk's place, as a server would have it."""
+    """Ranker with `trunk` in its trunk's place, as a server would have it."""
     module = tf.Module()
     layers = (ranker.embedding, trunk, *ranker.towers.values(), *ranker.heads.values())
     module.kept = [weight for layer in layers for weight in layer.weights]

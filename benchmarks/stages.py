@@ -35,7 +35,7 @@ class Chain:
     """Runs stages and hands their outputs on.
 
     Args:
-        folder: Gets the outputs, in a folder for each stage and key.
+        folder: Folder that gets the outputs, in a folder for each stage and key.
     """
 
     def __init__(self, folder: Path):

@@ -1,4 +1,4 @@
-"""The trainer's input alone: examples/s of one pass over the train split, by way of reading it.
+"""Trainer's input alone: examples/s of one pass over the train split, by way of reading it.
 
     python benchmarks/trainer_input.py [--root runs/demo] [--config examples/demo.yaml]
 
@@ -81,7 +81,7 @@ def with_tfxio(
 
 
 def write_tfrecords(files: list[str], folder: Path) -> tuple[list[str], list[str]]:
-    """The rows of Parquet files as gzipped and as plain TFRecords of tf.Examples."""
+    """Rows of Parquet files as gzipped and as plain TFRecords of tf.Examples."""
     folder.mkdir()
     packed, plain = [], []
     for file in files:

@@ -55,7 +55,7 @@ _FILES = 4
 
 @dataclass(frozen=True)
 class Problem:
-    """The log and the batch; `ids` are heights of tables by feature."""
+    """Log and the batch; `ids` are heights of tables by feature."""
 
     rows: int
     ids: Mapping[str, int]
@@ -111,7 +111,7 @@ def draw(problem: Problem, rows: int, seed: int) -> dict[str, np.ndarray]:
 
 
 def write(problem: Problem, folder: Path) -> None:
-    """The same rows for both sides: Parquet files, and an array a column."""
+    """Same rows for both sides: Parquet files, and an array a column."""
     for split, rows, seed in (("train", problem.rows, 1), ("test", _NUM_TEST, 2)):
         columns = draw(problem, rows, seed)
         for index, part in enumerate(np.array_split(np.arange(rows), _FILES)):

@@ -52,7 +52,7 @@ def make_trunk(name: str) -> Trunk:
 
 
 def make_dense(macs: int, depth: int) -> Mlp:
-    """The stack of layers of one width whose MACs are nearest to `macs`.
+    """Stack of layers of one width whose MACs are nearest to `macs`.
 
     The width is a multiple of 8 where that is near enough, because products of odd widths are slow.
     """

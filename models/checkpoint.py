@@ -20,7 +20,7 @@ _PROGRESS = "progress"
 
 
 class Checkpoints:
-    """The checkpoints of one training or search, in one folder.
+    """Checkpoints of one training or search, in one folder.
 
     Args:
         ranker: Built and compiled. Its weights are saved, and so is its optimizer.
@@ -67,7 +67,7 @@ class Checkpoints:
 
 
 def optimizer_variables(ranker: MultiTaskRanker) -> list[tf.Variable]:
-    """The state of every optimizer of a compiled ranker, made where it is not there yet."""
+    """State of every optimizer of a compiled ranker, made where it is not there yet."""
     return [
         variable
         for optimizer, _ in optimizer_parts(ranker.optimizer)

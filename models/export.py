@@ -24,7 +24,7 @@ SERVING_DEFAULT, RAW_FEATURES, TRANSFORMED_FEATURES = SIGNATURES = (
 
 
 class ServedRanker(tf.Module):
-    """The ranker with its trunk compacted, behind its transform graph.
+    """Ranker with its trunk compacted, behind its transform graph.
 
     Signatures give one float32 (B,) tensor a task, by its name, and `score` where it is configured:
 
@@ -226,7 +226,7 @@ def _present(values: tf.Tensor) -> tf.SparseTensor:
 
 
 def _dense(values: tf.SparseTensor, kind: ColumnKind) -> tf.Tensor:
-    """The inverse of `_present`."""
+    """Inverse of `_present`."""
     dense = tf.sparse.to_dense(values, _missing(kind))
     if kind == "texts":
         return dense

@@ -1,4 +1,4 @@
-"""The loop over epochs: fit, validate, save, stop."""
+"""Loop over epochs: fit, validate, save, stop."""
 
 import contextlib
 import logging

@@ -1,4 +1,4 @@
-"""The training recipe: from transformed examples to a trained and calibrated ranker.
+"""Training recipe: from transformed examples to a trained and calibrated ranker.
 
 Trainer and the trials of experiments train by `train`; a search for an architecture starts its
 supernet by `new_ranker`.
@@ -68,7 +68,7 @@ class Trained:
     Attributes:
         ranker: Calibrated and not compacted.
         ids: Ids of its features.
-        warm_started: How much was taken over from an older model, if there was one.
+        warm_started: Counts of what was taken over from an older model, if there was one.
         history: Curves by name, a value an epoch.
         calibration: Corrections by task, as `fit_calibrations` gives them.
     """

@@ -18,7 +18,7 @@ SCORES_FILE = "warmup_scores.json"
 
 
 def request_rows(patterns: Sequence[str], count: int, columns: Sequence[str]) -> list[bytes]:
-    """The first rows of raw examples as requests: serialized, with the given columns only.
+    """First rows of raw examples as requests: serialized, with the given columns only.
 
     Args:
         patterns: File patterns of Parquet files of raw examples.

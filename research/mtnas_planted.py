@@ -51,7 +51,7 @@ def make_rows(rows: int, seed: tuple[int, int]) -> Columns:
 
 
 def passes(columns: Columns, batch_size: int, seed: int) -> Passes:
-    """The rows in batches, in an order of its own for each pass."""
+    """Rows in batches, in an order of its own for each pass."""
     rows = len(columns["x0"])
 
     def make(index: int) -> tf.data.Dataset:

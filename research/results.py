@@ -64,7 +64,7 @@ LOGS: Mapping[str, Log] = {
 
 
 def config_of(log: Log) -> RecommenderConfig:
-    """The example's config with the log's tasks alone, and without gates: nothing is pushed.
+    """Example's config with the log's tasks alone, and without gates: nothing is pushed.
 
     Nor is anything tuned, whose constraints may name a task that was left out.
     """

@@ -68,7 +68,7 @@ SMALLEST = replace(
 
 
 def map_trunks(layers: int) -> dict[str, trunks.Trunk]:
-    """The trunks by name, with any widths of the right proportions."""
+    """Trunks by name, with any widths of the right proportions."""
     sub_networks = (trunks.SubNetworkLayer(sub_networks=4, units=16),) * layers
     experts = (trunks.ExpertLayer(experts=4, units=(16,)),) * layers
     level = trunks.PleLevel(task_experts=1, shared_experts=1, units=(16,))
@@ -123,7 +123,7 @@ GATE_VARIATIONS: dict[str, tuple[dict[str, Any], ...]] = {
 
 
 def with_parameters(config: trunks.Trunk, family: TaskFamily, total: int) -> trunks.Trunk:
-    """The trunk whose own parameters and those of the towers above it come nearest to `total`."""
+    """Trunk whose own parameters and those of the towers above it come nearest to `total`."""
 
     def matched(own: int) -> trunks.Trunk:
         target = config.model_copy(update={"match_parameters": own})

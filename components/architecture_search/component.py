@@ -54,8 +54,8 @@ class ArchitectureSearch(base_component.BaseComponent):
                 `validation_files`, `transform_graph_path` and `checkpoint`, and returns a
                 `SearchResult` as JSON.
             config: Config of the model, as JSON.
-            checkpoint_folder: Where a search keeps its progress until it has ended, so that the
-                next run goes on where a killed one stopped.
+            checkpoint_folder: Folder of a search's progress until it has ended, so that the next
+                run goes on where a killed one stopped.
 
         Raises:
             ValueError: If `search_fn` is no dotted path.

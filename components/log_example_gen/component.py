@@ -41,8 +41,8 @@ class LogExampleGen(base_beam_component.BaseBeamComponent):
     those between them without rows. Output `quarantine` holds the rows that could not be used.
 
     Args:
-        source: Where the log is, with absolute paths, and how it is split. Of a log in spans
-            without a last one, the newest complete one when the step runs is taken.
+        source: Place of the log, with absolute paths, and its split. A log in spans without a last
+            one is read up to the newest span that is complete when the step runs.
         columns: Columns of an example; see `taskroute.schemas.columns.raw_columns`.
         tasks: Their label columns are all among `columns`. Both classes of a binary task must
             occur in the train split.

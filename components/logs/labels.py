@@ -40,9 +40,9 @@ def read_labels(
     negative weight, are noted as bad.
 
     Args:
-        check: Where the rows come from.
+        check: Rows that are read.
         converted: Their columns as `check.convert` makes them.
-        tasks: All tasks; only binary ones get an entry.
+        tasks: Tasks; only binary ones get an entry.
     """
     for column, minimum in _minima(tasks).items():
         check.read(column, partial(_refuse_below, minimum=minimum), converted[column])
@@ -57,7 +57,7 @@ def read_labels(
 
 
 def binary_tasks(tasks: Sequence[Task]) -> list[Task]:
-    """The tasks whose label is 0 or 1."""
+    """Tasks whose label is 0 or 1."""
     return [task for task in tasks if task.kind == "binary"]
 
 

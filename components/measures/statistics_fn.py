@@ -109,7 +109,7 @@ def run(
         plan: Tasks and models.
         files: Shards, each with the number of its rows to check; see `Scorer.read`.
         confidence: Confidence level of the intervals.
-        folder: Gets the results.
+        folder: Folder that gets the results.
     """
     scored = (
         pipeline

@@ -1,4 +1,4 @@
-"""The decision over a candidate.
+"""Decision over a candidate.
 
 A gate decides by intervals, so that noise neither blesses nor refuses, and the burden of proof lies
 where the harm is:
@@ -146,7 +146,7 @@ def _judge_loss(case: _Case, confidence: float) -> GateVerdict:
 
 
 def _spread(interval: Interval) -> Spread:
-    """The spread of an interval, from which one at another confidence follows."""
+    """Spread of an interval, from which one at another confidence follows."""
     return Spread(interval.standard_error, interval.degrees_of_freedom)
 
 
@@ -155,7 +155,7 @@ _NO_INTERVAL = "it has no interval: too few rows, or too few of one class"
 
 
 def _refuse_early(case: _Case, words: str) -> GateVerdict | None:
-    """The verdict where the rows or the candidate leave nothing to judge."""
+    """Verdict where the rows or the candidate leave nothing to judge."""
     if case.measured is None:
         return _verdict(case, words, False, _NO_ROW)
     candidate, metric = case.measured.candidate, case.gate.metric

@@ -1,4 +1,4 @@
-"""The results in the files of TensorFlow Model Analysis, for its loaders and views.
+"""Results in the files of TensorFlow Model Analysis, for its loaders and views.
 
 `tfma.load_eval_result(folder, model_name="candidate")` reads them; so does `"baseline"`. Where
 there is no baseline, `tfma.load_eval_result(folder)` is enough.

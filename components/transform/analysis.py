@@ -42,7 +42,7 @@ def analyze(pipeline: beam.Pipeline, shards: Sequence[str], data: DataConfig, fo
         pipeline: Pipeline to add to.
         shards: Files of the train split.
         data: The features.
-        folder: Gets an `Analysis` as ANALYSIS_FILE, and the vocabularies; must exist.
+        folder: Existing folder; gets an `Analysis` as ANALYSIS_FILE, and the vocabularies.
     """
     parts = (
         pipeline
@@ -101,7 +101,7 @@ class _AnalyzeShard(beam.DoFn):
 
 
 def _last(lists: pa.Array, count: int | None) -> pa.Array:
-    """The last `count` values of each list, or all of them, one after the other."""
+    """Last `count` values of each list, or all of them, one after the other."""
     values = lists.flatten()
     if count is None:
         return values
@@ -111,7 +111,7 @@ def _last(lists: pa.Array, count: int | None) -> pa.Array:
 
 
 def _scaled(values: pa.Array, feature: Feature) -> np.ndarray:
-    """The numbers whose moments are needed, (N,)."""
+    """Numbers whose moments are needed, (N,)."""
     numbers = np.asarray(values.flatten())
     if isinstance(feature, DenseFeature) and feature.transform == "log1p":
         return np.sign(numbers) * np.log1p(np.abs(numbers))

@@ -25,7 +25,7 @@ def write_graph(
     Args:
         preprocessing_fn: Maps sparse columns to transformed features; calls no analyzer of TFT.
         schema: Schema of the raw examples.
-        folder: Gets the graph, the vocabularies among its assets, and the schemas.
+        folder: Folder that gets the graph, the vocabularies among its assets, and the schemas.
     """
     metadata = dataset_metadata.DatasetMetadata(schema)
     metadata_io.write_metadata(metadata, str(Path(folder, tft.TFTransformOutput.RAW_METADATA_DIR)))

@@ -105,7 +105,7 @@ def _to_arrow(batch: Mapping[str, tuple[tf.Tensor, ...]]) -> pa.RecordBatch:
 
 
 def _to_parquet(batches: Iterable[pa.RecordBatch]) -> bytes:
-    """The content of a file; compressed, a shard's bounded number of rows takes few megabytes."""
+    """Content of a file; compressed, a shard's bounded number of rows takes few megabytes."""
     content = pa.BufferOutputStream()
     writer, group = None, []
     for batch in batches:

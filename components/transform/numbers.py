@@ -28,7 +28,7 @@ class MomentSums:
         self._add(other._count, other._mean, other._squares)
 
     def moments(self) -> Moments:
-        """The moments of all values seen."""
+        """Moments of all values seen."""
         if not self._count:
             return Moments()
         return Moments(mean=self._mean, variance=self._squares / self._count)

@@ -83,7 +83,7 @@ def most_frequent(counts: pa.Table, vocabulary: Vocabulary) -> pa.Table:
 
 
 def to_lines(counts: pa.Table) -> bytes:
-    """The content of a vocabulary file, from the table that `most_frequent` gives."""
+    """Content of a vocabulary file, from the table that `most_frequent` gives."""
     terms = counts["term"].combine_chunks() if counts.num_rows else pa.array([NO_TERM])
     terms = terms.cast(pa.large_binary())
     end = pa.scalar(b"\n", pa.large_binary())

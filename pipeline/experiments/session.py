@@ -165,7 +165,7 @@ def prepare(
         source: The config's source with absolute paths.
         fingerprint: Changes when the log does.
         paths: Paths of the pipeline root, which must be locked.
-        console: Gets a line a stage.
+        console: Console that gets a line a stage.
 
     Returns:
         The data, and its number of rows by split.

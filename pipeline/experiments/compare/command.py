@@ -42,7 +42,7 @@ def compare(
 
     Args:
         config: Config of the comparison; its trunk is one of the compared, or the size to match.
-        data_folder: Where relative paths of the config's source start.
+        data_folder: Folder in which relative paths of the config's source start.
         root: The pipeline root, whose finished stages are reused.
         trunks: Kinds of trunk; none: single_task, shared_bottom and the config's own.
         num_seeds: Trainings of each, by the config's seed and those after it.
@@ -161,14 +161,14 @@ def summarize(
     match: Match,
     facts: Mapping[str, Any],
 ) -> Comparison:
-    """The content of `compare.json`.
+    """Content of `compare.json`.
 
     Args:
         config: Config of the comparison.
         trials: Planned trials, in the order of their trunks.
         results: Results of those within the budget.
         latencies: Milliseconds of a request, by trunk.
-        match: How the trunks were made alike.
+        match: Method by which the trunks were made alike.
         facts: Facts of the session.
     """
     trunks = {trial.name: trial.config.trunk for trial in trials}

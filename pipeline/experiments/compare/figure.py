@@ -1,4 +1,4 @@
-"""The comparison as one SVG file: a panel a task and metric, a line a trunk, a dot a seed."""
+"""Comparison as one SVG file: a panel a task and metric, a line a trunk, a dot a seed."""
 
 from collections.abc import Iterator, Sequence
 from importlib.resources import files

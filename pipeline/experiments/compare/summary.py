@@ -65,7 +65,7 @@ class Comparison(ExperimentRecord):
 
 
 def metrics_of(task: Task, *, has_key: bool) -> tuple[str, ...]:
-    """The metrics by which a task is compared."""
+    """Metrics by which a task is compared."""
     if task.kind == "regression":
         return ("mae",)
     return ("auc", "gauc") if has_key else ("auc",)

@@ -1,4 +1,4 @@
-"""The comparison on a screen of 80 columns, and as CSV."""
+"""Comparison on a screen of 80 columns, and as CSV."""
 
 import csv
 import io

@@ -29,7 +29,7 @@ def trainer(
     Args:
         config: Config of the comparison.
         data: Rows of all trials.
-        folder: Gets `models`: the exported model of each trunk, by the trial's key.
+        folder: Folder that gets `models`: the exported model of each trunk, by the trial's key.
         first_seed: Seed whose trials are exported: one model for each trunk.
     """
     from taskroute.pipeline.experiments.compare.latency import write_model

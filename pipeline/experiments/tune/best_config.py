@@ -29,7 +29,7 @@ def best_config(
         text: Text of the config's file.
         folder: Folder of that file.
         config: Content of that file.
-        data_folder: Where relative paths of its source start: they become absolute.
+        data_folder: Folder in which relative paths of its source start: they become absolute.
         values: Chosen values, by the field's path.
         comments: Lines to begin with.
     """

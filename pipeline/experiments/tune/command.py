@@ -20,7 +20,7 @@ from taskroute.pipeline.experiments.tune.record import (
     findings,
     metric_records,
 )
-from taskroute.pipeline.experiments.tune.search import Search, Searched, Tried
+from taskroute.pipeline.experiments.tune.search import Search, Searched, SearchTrial
 from taskroute.pipeline.experiments.tune.tables import final_line, print_record, trial_line
 from taskroute.pipeline.experiments.tune.trials import (
     OWN,
@@ -51,7 +51,7 @@ def tune(
     Args:
         config: Config to tune; its `tuning` says what may change.
         path: File of the config.
-        data_folder: Where relative paths of the config's source start.
+        data_folder: Folder in which relative paths of the config's source start.
         root: The pipeline root, whose finished stages are reused.
         num_seeds: Further trainings of each finalist; those that the config names by default.
         budget_minutes: A training that would end later is not begun; None: no end.
@@ -141,7 +141,7 @@ class _Work:
             kept = (*own.results.values(), *chosen.results.values())
             self._worker.keep_only({result.key for result in kept})
             if chosen is not own:
-                values = searched.tried[chosen.number - 1].values
+                values = searched.trials[chosen.number - 1].values
                 metrics = self._metrics(own, chosen, values, test)
         return self._record(searched, finals, chosen, metrics, ended_by)
 
@@ -149,7 +149,7 @@ class _Work:
         best = float("-inf")
         total = self._tuning.trials
 
-        def on_trial(trial: Tried, reused: bool) -> None:
+        def on_trial(trial: SearchTrial, reused: bool) -> None:
             nonlocal best
             is_best = not trial.against_it and (trial.score or 0.0) > best
             if is_best:
@@ -160,7 +160,7 @@ class _Work:
         return self._search.run(on_trial, self._num_finals)
 
     def _run_finals(self, searched: Searched) -> tuple[list[Final], str | None]:
-        best = finalists(searched.tried, self._tuning.finalists)
+        best = finalists(searched.trials, self._tuning.finalists)
         if not best:
             return [], None
         names = ", ".join(str(each.number) for each in best)
@@ -175,7 +175,7 @@ class _Work:
             self._print(final_line(trial, result, value, reused=reused, seconds_left=seconds))
 
         results, spent = run_finals(
-            self._search, self._bench, [searched.tried[0], *best], self._seeds, on_result
+            self._search, self._bench, [searched.trials[0], *best], self._seeds, on_result
         )
         if not results[OWN]:
             return [], spent
@@ -232,7 +232,7 @@ class _Work:
         ended_by: str | None,
     ) -> TuneRecord:
         confidence = self._config.evaluation.confidence
-        scores = {each.number: each.score for each in searched.tried}
+        scores = {each.number: each.score for each in searched.trials}
         own = current_values(self._config.part(ModelConfig), self._tuning.parameters)
         return TuneRecord(
             name=self._config.name,
@@ -240,11 +240,11 @@ class _Work:
             tuning=self._tuning,
             confidence=confidence,
             own_values=json.loads(json.dumps(own)),
-            tried=searched.tried,
+            tried=searched.trials,
             final_seeds=tuple(self._seeds),
             finals=tuple(finals),
             chosen=None if chosen is None else chosen.number,
-            chosen_values=searched.tried[chosen.number - 1].values if chosen else {},
+            chosen_values=searched.trials[chosen.number - 1].values if chosen else {},
             metrics=tuple(metrics),
             findings=findings(finals, chosen, metrics, scores, ended_by, confidence),
             ended_by=ended_by,

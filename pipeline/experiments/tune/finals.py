@@ -8,7 +8,7 @@ from taskroute.pipeline.experiments.bench import Bench, BudgetSpentError
 from taskroute.pipeline.experiments.cells import spread
 from taskroute.pipeline.experiments.differences import Against, against, corrected
 from taskroute.pipeline.experiments.tune.judging import Metrics, broken, mean, mean_metrics, score
-from taskroute.pipeline.experiments.tune.search import Search, Tried
+from taskroute.pipeline.experiments.tune.search import Search, SearchTrial
 from taskroute.pipeline.experiments.tune.trials import OWN, OWN_NAME, TuneResult, TuneTrial
 from taskroute.schemas.base import Config
 from taskroute.schemas.evaluation import Bound
@@ -36,7 +36,7 @@ class Final(Config):
         return {seed: result.metrics for seed, result in self.results.items()}
 
 
-def finalists(trials: Sequence[Tried], count: int) -> list[Tried]:
+def finalists(trials: Sequence[SearchTrial], count: int) -> list[SearchTrial]:
     """Best trials that may be chosen, without the config as it is."""
     allowed = [each for each in trials if each.number != OWN and not each.against_it]
     return sorted(allowed, key=lambda each: -(each.score or 0.0))[:count]
@@ -45,7 +45,7 @@ def finalists(trials: Sequence[Tried], count: int) -> list[Tried]:
 def run_finals(
     search: Search,
     bench: Bench[TuneTrial, TuneResult],
-    entries: Sequence[Tried],
+    entries: Sequence[SearchTrial],
     seeds: Sequence[int],
     on_result: Callable[[TuneTrial, TuneResult, bool], None],
 ) -> tuple[dict[int, dict[int, TuneResult]], str | None]:

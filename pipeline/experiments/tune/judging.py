@@ -14,7 +14,7 @@ _DEFAULT = {"binary": "auc", "regression": "xauc"}
 
 
 def aims_of(objective: Sequence[Aim], tasks: Sequence[Task]) -> tuple[Aim, ...]:
-    """The objective with every metric named; every task's where there is none."""
+    """Objective with every metric named; every task's where there is none."""
     kinds = {task.name: task.kind for task in tasks}
     aims = objective or [Aim(task=name) for name in kinds]
     return tuple(
@@ -65,7 +65,7 @@ def broken(metrics: Metrics, own: Metrics, constraints: Sequence[Bound]) -> list
 
 
 def mean_metrics(many: Sequence[Metrics]) -> dict[str, dict[str, float | None]]:
-    """The mean of each metric over trainings; None where it is undefined in one of them."""
+    """Mean of each metric over trainings; None where it is undefined in one of them."""
     return {
         task: {name: mean([metric_of(metrics, task, name) for metrics in many]) for name in values}
         for task, values in many[0].items()

@@ -11,7 +11,7 @@ from taskroute.pipeline.experiments.differences import NO_DIFFERENCE, Against, a
 from taskroute.pipeline.experiments.session import ExperimentRecord
 from taskroute.pipeline.experiments.tune.finals import Final
 from taskroute.pipeline.experiments.tune.judging import Metrics, metric_of
-from taskroute.pipeline.experiments.tune.search import EXHAUSTED, Tried
+from taskroute.pipeline.experiments.tune.search import EXHAUSTED, SearchTrial
 from taskroute.pipeline.experiments.tune.trials import OWN, OWN_NAME
 from taskroute.schemas.base import Config
 from taskroute.schemas.evaluation import BETTER
@@ -41,7 +41,7 @@ class TuneRecord(ExperimentRecord):
     objective: tuple[Aim, ...]
     tuning: Tuning
     own_values: dict[str, Any] = Field(description="Values of the config, by path.")
-    tried: tuple[Tried, ...]
+    tried: tuple[SearchTrial, ...]
     final_seeds: tuple[int, ...]
     finals: tuple[Final, ...]
     chosen: int | None = Field(description="1 is the config as it is; null: none, so far.")
@@ -202,7 +202,7 @@ def _name(number: int) -> str:
 
 
 def objective(record: TuneRecord) -> str:
-    """The objective in words."""
+    """Objective in words."""
     aims = ", ".join(
         f"{aim.task} {aim.metric}" + ("" if aim.weight == 1 else f" x {aim.weight:g}")
         for aim in record.objective

@@ -20,7 +20,7 @@ from taskroute.schemas.tuning import Tuning, with_values
 EXHAUSTED = "space"
 
 
-class Tried(Config):
+class SearchTrial(Config):
     """A trial of the search with its result."""
 
     number: int = Field(description="From 1, which is the config as it is.")
@@ -34,9 +34,9 @@ class Tried(Config):
 
 @dataclass(frozen=True)
 class Searched:
-    """All trials in order, and what ended the search before its number of trials, if anything."""
+    """Trials in order, and the cause of an end before the number of trials, if any."""
 
-    tried: tuple[Tried, ...]
+    trials: tuple[SearchTrial, ...]
     ended_by: str | None = None
 
 
@@ -74,7 +74,7 @@ class Search:
         key = trial_key(model, self._config, self._digests)
         return TuneTrial(name, seed, model, key, number, values)
 
-    def run(self, on_trial: Callable[[Tried, bool], None], num_finals: int) -> Searched:
+    def run(self, on_trial: Callable[[SearchTrial, bool], None], num_finals: int) -> Searched:
         """Runs the configured number of trials, or as many as the budget allows.
 
         Args:
@@ -82,7 +82,7 @@ class Search:
             num_finals: Trainings that come after the search, for which examples are kept back.
         """
         space = space_of(self._model, self._tuning)
-        trials: list[Tried] = []
+        trials: list[SearchTrial] = []
         points: list[Point | None] = []
         point = point_of(self._model, space)
         values: dict[str, Any] = {}
@@ -114,8 +114,8 @@ class Search:
             values = values_of(space, point)
 
     def _try(
-        self, number: int, values: dict[str, Any], trials: Sequence[Tried], num_finals: int
-    ) -> tuple[Tried, bool]:
+        self, number: int, values: dict[str, Any], trials: Sequence[SearchTrial], num_finals: int
+    ) -> tuple[SearchTrial, bool]:
         result: TuneResult | None = None
         value, reused = None, False
         try:
@@ -128,7 +128,7 @@ class Search:
             value = None if result.problem else score(result.metrics, self.aims)
             own = trials[0].result if trials else None
             reasons = self.reasons(result, own or result)
-        return Tried(
+        return SearchTrial(
             number=number, values=values, result=result, score=value, against_it=reasons
         ), reused
 
@@ -141,7 +141,9 @@ class Search:
         return tuple(broken(result.metrics, own.metrics, self._tuning.constraints))
 
 
-def _known(points: Sequence[Point | None], trials: Sequence[Tried]) -> list[tuple[Point, float]]:
+def _known(
+    points: Sequence[Point | None], trials: Sequence[SearchTrial]
+) -> list[tuple[Point, float]]:
     """Points and scores that the proposals learn from.
 
     A trial that breaks a constraint is no better than the worst that breaks none; where all break

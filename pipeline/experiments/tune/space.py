@@ -39,7 +39,7 @@ class Dimension:
 
     @classmethod
     def of_field(cls, config: BaseModel, path: str, parameter: Parameter) -> "Dimension":
-        """The dimension of a field of a config."""
+        """Dimension of a field of a config."""
         if parameter.values is None:
             return cls(parameter, is_whole=takes_whole_numbers(config, path, parameter))
         contents = [
@@ -49,7 +49,7 @@ class Dimension:
         return cls(parameter, tuple(contents))
 
     def value(self, point: float) -> Any:
-        """The field's value at a point."""
+        """Field's value at a point."""
         if self.parameter.values is not None and self.contents is not None:
             value = self.contents[int(point)]
             # A value that is no number stays as written: a trunk without all its defaults.
@@ -57,7 +57,7 @@ class Dimension:
         return int(point) if self.is_whole else point
 
     def point(self, value: Any) -> float | None:
-        """The point of a value of the field; None if the parameter cannot take it."""
+        """Point of a value of the field; None if the parameter cannot take it."""
         if self.contents is not None:
             return float(self.contents.index(value)) if value in self.contents else None
         low, high = self._ends
@@ -104,7 +104,7 @@ Point = dict[str, float]
 
 
 def space_of(config: BaseModel, tuning: Tuning) -> Space:
-    """The dimensions by path."""
+    """Dimensions by path."""
     return {
         path: Dimension.of_field(config, path, declared)
         for path, declared in tuning.parameters.items()
@@ -117,7 +117,7 @@ def values_of(space: Space, point: Point) -> dict[str, Any]:
 
 
 def point_of(config: BaseModel, space: Space) -> Point | None:
-    """The point of the config itself; None if it lies outside of the space."""
+    """Point of the config itself; None if it lies outside of the space."""
     points = {
         path: space[path].point(value) for path, value in current_values(config, space).items()
     }

@@ -20,14 +20,14 @@ from taskroute.pipeline.experiments.cells import (
 )
 from taskroute.pipeline.experiments.tune.judging import mean
 from taskroute.pipeline.experiments.tune.record import MetricRecord, TuneRecord, objective
-from taskroute.pipeline.experiments.tune.search import EXHAUSTED, Tried
+from taskroute.pipeline.experiments.tune.search import EXHAUSTED, SearchTrial
 from taskroute.pipeline.experiments.tune.trials import OWN, TuneResult, TuneTrial
 
 _SHOWN_TRIALS = 5
 
 
 def trial_line(
-    trial: Tried, total: int, *, is_best: bool, reused: bool, seconds_left: float
+    trial: SearchTrial, total: int, *, is_best: bool, reused: bool, seconds_left: float
 ) -> str:
     """One line on a trial of the search."""
     head = f"  {trial.number:>3}/{total:<3} "
@@ -118,11 +118,11 @@ def unfinished(record: TuneRecord) -> list[str]:
 
 
 def _trial_table(record: TuneRecord) -> Table:
-    """The config and the best trials, those of the finals first."""
+    """Config and the best trials, those of the finals first."""
     table = plain_table("trial", "search", "over seeds", "less config", "epochs", "s")
     finals = {final.number: final for final in record.finals}
 
-    def order(trial: Tried) -> tuple[bool, float, float]:
+    def order(trial: SearchTrial) -> tuple[bool, float, float]:
         final = finals.get(trial.number)
         final_mean = final.mean if final and final.mean is not None else -1e9
         return trial.number != OWN, -final_mean, -(trial.score or 0.0)
