@@ -121,7 +121,7 @@ def shop(tmp_path):
 
 
 def best_of(searched):
-    return max(searched.tried, key=lambda each: each.score or -1)
+    return max(searched.trials, key=lambda each: each.score or -1)
 
 
 def test_a_planted_best_is_found(shop):
@@ -135,7 +135,7 @@ def test_a_planted_best_is_found(shop):
 def test_what_is_learned_from_results_finds_more_than_chance(shop):
     """The mean quality of what is tried after the first draws, against that of the draws."""
     made = shop(trials=20)
-    tried = made.run().tried
+    tried = made.run().trials
     config = made.config.part(ModelConfig)
     found = [quality(with_values(config, each.values)) for each in tried]
     assert sum(found[10:]) / 10 > sum(found[1:5]) / 4 + 0.01
@@ -150,34 +150,34 @@ def test_the_config_as_it_is_comes_first(shop):
 
 def test_a_killed_search_goes_on_to_the_same_trials(shop, tmp_path):
     whole = shop(trials=12)
-    expected = [(each.values, each.score) for each in whole.run().tried]
+    expected = [(each.values, each.score) for each in whole.run().trials]
     (tmp_path / "tune" / "trials.jsonl").unlink()
     with pytest.raises(KeyboardInterrupt):
         shop(Machine(dies_at=8), trials=12).run()
     with (tmp_path / "tune" / "trials.jsonl").open("a") as file:
         file.write('{"key": "cut sh')
     second = shop(trials=12)
-    assert [(each.values, each.score) for each in second.run().tried] == expected
+    assert [(each.values, each.score) for each in second.run().trials] == expected
     assert [number for number, _, _ in second.machine.trained] == [9, 10, 11, 12]
     assert second.reused == [True] * 8 + [False] * 4
 
 
 def test_more_trials_begin_with_the_same(shop):
-    few = [each.values for each in shop(trials=6).run().tried]
+    few = [each.values for each in shop(trials=6).run().trials]
     more = shop(trials=9)
-    assert [each.values for each in more.run().tried][:6] == few
+    assert [each.values for each in more.run().trials][:6] == few
     assert len(more.machine.trained) == 3
 
 
 def test_another_seed_tries_others(shop):
     one, other = (shop(trials=4, seed=seed).run() for seed in (1, 2))
-    assert one.tried[0].values == other.tried[0].values
-    assert one.tried[1].values != other.tried[1].values
+    assert one.trials[0].values == other.trials[0].values
+    assert one.trials[1].values != other.trials[1].values
 
 
 def test_a_trial_that_fails_is_kept_and_the_search_goes_on(shop, tmp_path):
     searched = shop(Machine(fails=(2, 3, 6)), trials=8).run()
-    failed = [each for each in searched.tried if each.against_it]
+    failed = [each for each in searched.trials if each.against_it]
     assert [each.number for each in failed] == [2, 3, 6]
     assert failed[0].against_it == ("MemoryError: no room",)
     assert best_of(searched).number not in (2, 3, 6)
@@ -201,7 +201,7 @@ def test_where_the_objective_is_undefined_for_the_config_the_log_is_blamed(shop)
 
 def test_a_trial_without_an_objective_is_never_the_best(shop):
     machine = Machine(change=lambda t, m: without_auc(t, m) if t.number == 4 else m)
-    fourth = shop(machine, trials=5).run().tried[3]
+    fourth = shop(machine, trials=5).run().trials[3]
     assert fourth.score is None
     assert fourth.against_it == ("the objective is undefined",)
 
@@ -209,7 +209,7 @@ def test_a_trial_without_an_objective_is_never_the_best(shop):
 def test_a_trial_that_breaks_a_constraint_is_kept_and_said(shop):
     constraints = [{"task": "click", "metric": "log_loss", "at_most": 0.14}]
     searched = shop(trials=12, constraints=constraints).run()
-    broken = [each for each in searched.tried if each.against_it]
+    broken = [each for each in searched.trials if each.against_it]
     assert broken
     assert len(broken) < 12
     for each in broken:
@@ -221,10 +221,10 @@ def test_a_trial_that_breaks_a_constraint_is_kept_and_said(shop):
 def test_a_loss_is_against_the_config_as_it_is(shop):
     constraints = [{"task": "like", "metric": "auc", "may_lose": 0.0}]
     searched = shop(trials=12, constraints=constraints).run()
-    own = searched.tried[0]
+    own = searched.trials[0]
     assert not own.against_it
-    assert any(each.against_it for each in searched.tried)
-    for each in searched.tried:
+    assert any(each.against_it for each in searched.trials)
+    for each in searched.trials:
         assert bool(each.against_it) == (each.score < own.score)
 
 
@@ -237,7 +237,7 @@ def test_values_that_are_impossible_together_are_counted_and_not_trained(shop):
         },
         trials=12,
     )
-    impossible = [each for each in made.run().tried if each.result is None]
+    impossible = [each for each in made.run().trials if each.result is None]
     assert impossible
     assert impossible[0].against_it[0].startswith("impossible: `temperature_end`")
     assert len(made.machine.trained) == 12 - len(impossible)
@@ -247,7 +247,7 @@ def test_a_space_that_holds_no_more_ends_the_search(shop):
     parameters = {"towers.units": {"values": [[32], [16], [8]]}}
     searched = shop(trials=9, parameters=parameters).run()
     assert searched.ended_by == EXHAUSTED
-    units = [each.values.get("towers.units") for each in searched.tried]
+    units = [each.values.get("towers.units") for each in searched.trials]
     assert units[0] is None  # [32], the config's own: not tried again
     assert sorted(units[1:]) == [[8], [16]]
 
@@ -256,29 +256,29 @@ class TestABudget:
     def test_of_examples_is_not_passed(self, shop):
         made = shop(trials=12, max_examples=5 * EXAMPLES)
         searched = made.run()
-        assert (len(searched.tried), searched.ended_by) == (5, "examples")
+        assert (len(searched.trials), searched.ended_by) == (5, "examples")
         assert made.bench.examples == 5 * EXAMPLES
 
     def test_of_examples_keeps_back_what_the_finals_need(self, shop):
         made = shop(trials=12, max_examples=9 * EXAMPLES)
-        assert len(made.run(num_finals=4).tried) == 5
+        assert len(made.run(num_finals=4).trials) == 5
 
     def test_of_examples_counts_what_was_trained_before(self, shop):
         shop(trials=4).run()
         made = shop(trials=12, max_examples=5 * EXAMPLES)
-        assert len(made.run().tried) == 5
+        assert len(made.run().trials) == 5
         assert len(made.machine.trained) == 1
 
     def test_of_minutes_begins_nothing_that_would_end_later(self, shop):
         made = shop(trials=12, ends_at=3.5)
         searched = made.run()
-        assert (len(searched.tried), searched.ended_by) == (3, "minutes")
-        assert len(shop(trials=12).run().tried) == 12
+        assert (len(searched.trials), searched.ended_by) == (3, "minutes")
+        assert len(shop(trials=12).run().trials) == 12
 
 
 def run_all(made, num_seeds=4, count=3):
     searched = made.run()
-    entered = [searched.tried[0], *finalists(searched.tried, count)]
+    entered = [searched.trials[0], *finalists(searched.trials, count)]
     lines = []
 
     def on_result(trial, result, reused):
@@ -300,7 +300,7 @@ class TestFinals:
         assert entered[0].number == 1
         allowed = sorted(
             each.score
-            for each in searched.tried[1:]
+            for each in searched.trials[1:]
             if each.result.metrics["click"]["auc"] <= 0.895
         )
         assert [each.score for each in entered[1:]] == allowed[:-4:-1]
