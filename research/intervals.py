@@ -1,4 +1,4 @@
-"""How often intervals hold the truth, and how often the gate refuses a candidate that is as good.
+"""Coverage of intervals, and the rate at which the gate refuses an equally good candidate.
 
 Run: python research/intervals.py [--repeats N]. Scores are normal, shifted for positive rows, so
 that the true AUC is known. The Poisson bootstrap (60 replicates, Student's t of their standard

@@ -9,7 +9,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 FOLDERS = ("schemas", "models", "components", "pipeline", "benchmarks", "research", "tools")
 # Words behind which a reader must wait for the subject.
-_OPENING = re.compile(r"(What|Of|By|Those|That|Which|Whose|It|They|These|This)\b")
+_OPENING = re.compile(r"(What|Of|By|Those|That|Which|Whose|It|They|These|This|How|Why)\b")
 _ARGUMENT = re.compile(r"^\s{4,}(\w+): (\w.*)$", re.MULTILINE)
 
 

@@ -59,7 +59,7 @@ class ModelPusher(base_component.BaseComponent):
             model_name: Name under which the model is served.
             infra_blessing: `InfraBlessing` of that candidate, obeyed as `blessing` is; None where
                 nothing checks whether it serves.
-            keep_versions: How many of the newest versions stay in `destination`.
+            keep_versions: Number of newest versions that stay in `destination`.
 
         Raises:
             ValueError: If `destination` or `model_name` is empty, `destination` is not local, or

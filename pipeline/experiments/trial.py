@@ -49,4 +49,4 @@ class TrialResult(Config):
     metrics: dict[str, dict[str, float | None]] = Field(
         {}, description="Metrics by task; null where one is undefined."
     )
-    problem: str = Field("", description="Why it came to nothing, if it did.")
+    problem: str = Field("", description="Reason of a trial without a result.")

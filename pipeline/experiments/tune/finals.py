@@ -28,7 +28,7 @@ class Final(Config):
         description="Its scores less those of the config as it is, corrected for all finalists; "
         "null for that itself, and where there are too few seeds."
     )
-    against_it: tuple[str, ...] = Field(description="Why it cannot be chosen.")
+    against_it: tuple[str, ...] = Field(description="Reasons that rule it out.")
 
     @property
     def metrics(self) -> dict[int, Metrics]:

@@ -28,7 +28,7 @@ class SearchTrial(Config):
     result: TuneResult | None = Field(description="Null where these are impossible together.")
     score: float | None = Field(description="Score of the objective; null where it has none.")
     against_it: tuple[str, ...] = Field(
-        description="Why it cannot be chosen: a problem, or each constraint that it breaks."
+        description="Reasons that rule it out: a problem, or each constraint that it breaks."
     )
 
 
