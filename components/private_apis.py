@@ -1,5 +1,5 @@
-"""Every use of what TFDV, TFT and tfx_bsl do not promise to keep; `tests/test_private_apis.py` asks
-whether it is still there.
+"""Private parts of TFX, TFDV, TFT and tfx_bsl, used nowhere else; `tests/test_private_apis.py` asks
+whether they are still there.
 
 Each function imports its library when it is called: no stage loads another's.
 """
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import tensorflow as tf
     from tensorflow_metadata.proto.v0 import statistics_pb2
+    from tfx.types import Artifact
 
 
 def statistics_generators() -> list[Any]:
@@ -64,3 +65,11 @@ def quantiles_sketch(error: float, most_values: int) -> Any:
     from tfx_bsl import sketches
 
     return sketches.QuantilesSketch(error, most_values, 1)
+
+
+def mark_as_parquet(examples: "Artifact") -> None:
+    """Sets TFX's payload format of an Examples artifact to Parquet."""
+    from tfx.components.util import examples_utils
+    from tfx.proto import example_gen_pb2
+
+    examples_utils.set_payload_format(examples, example_gen_pb2.FORMAT_PARQUET)

@@ -27,7 +27,7 @@ PLACES = {
     "tfx.dsl.compiler": "pipeline/dag/local_runner.py",
     "tfx.orchestration.kubeflow.v2.kubeflow_v2_dag_runner": "pipeline/kubeflow/compiler.py",
     "tfx.orchestration.kubeflow.v2.container": "pipeline/kubeflow/entrypoint.py",
-    "tfx.components.util": "components/transform/executor.py",
+    "tfx.components.util": "components/private_apis.py",
 }
 
 

@@ -2,30 +2,10 @@
 
 from tfx import types
 from tfx.dsl.components.base import base_component, executor_spec
-from tfx.types import component_spec, standard_artifacts
+from tfx.types import standard_artifacts
 
 from taskroute.components.architecture_search import executor
-
-
-class ArchitectureSearchSpec(component_spec.ComponentSpec):
-    """Inputs, outputs and properties of ArchitectureSearch."""
-
-    PARAMETERS = {
-        executor.SEARCH_FN_KEY: component_spec.ExecutionParameter(type=str),
-        executor.CONFIG_KEY: component_spec.ExecutionParameter(type=str),
-        executor.CHECKPOINT_FOLDER_KEY: component_spec.ExecutionParameter(type=str),
-    }
-    INPUTS = {
-        executor.EXAMPLES_KEY: component_spec.ChannelParameter(type=standard_artifacts.Examples),
-        executor.TRANSFORM_GRAPH_KEY: component_spec.ChannelParameter(
-            type=standard_artifacts.TransformGraph
-        ),
-    }
-    OUTPUTS = {
-        executor.HYPERPARAMETERS_KEY: component_spec.ChannelParameter(
-            type=standard_artifacts.HyperParameters
-        ),
-    }
+from taskroute.components.interface import make_spec
 
 
 class ArchitectureSearch(base_component.BaseComponent):
@@ -34,7 +14,14 @@ class ArchitectureSearch(base_component.BaseComponent):
     `hyperparameters` holds one file, route.json, which Trainer's channel of that name reads.
     """
 
-    SPEC_CLASS = ArchitectureSearchSpec
+    SPEC_CLASS = make_spec(
+        inputs={
+            "examples": standard_artifacts.Examples,
+            "transform_graph": standard_artifacts.TransformGraph,
+        },
+        outputs={"hyperparameters": standard_artifacts.HyperParameters},
+        parameters={"search_fn": str, "config": str, "checkpoint_folder": str},
+    )
     EXECUTOR_SPEC = executor_spec.ExecutorClassSpec(executor.Executor)
 
     def __init__(
@@ -63,7 +50,7 @@ class ArchitectureSearch(base_component.BaseComponent):
         if not all(part.isidentifier() for part in search_fn.split(".")) or "." not in search_fn:
             raise ValueError(f"`search_fn` must be a dotted path. Received: search_fn={search_fn}")
         super().__init__(
-            spec=ArchitectureSearchSpec(
+            spec=self.SPEC_CLASS(
                 examples=examples,
                 transform_graph=transform_graph,
                 search_fn=search_fn,

@@ -10,13 +10,6 @@ from tfx.types import artifact_utils
 from taskroute.components.checkpoints import checkpoint_folder
 from taskroute.schemas.routes import SearchResult
 
-EXAMPLES_KEY = "examples"
-TRANSFORM_GRAPH_KEY = "transform_graph"
-HYPERPARAMETERS_KEY = "hyperparameters"
-SEARCH_FN_KEY = "search_fn"
-CONFIG_KEY = "config"
-CHECKPOINT_FOLDER_KEY = "checkpoint_folder"
-
 
 class Executor(base_executor.BaseExecutor):
     """Calls the search function and writes its result."""
@@ -38,22 +31,22 @@ class Executor(base_executor.BaseExecutor):
         Raises:
             UserError: If the config or the data allow no search.
         """
-        module, _, name = exec_properties[SEARCH_FN_KEY].rpartition(".")
+        module, _, name = exec_properties["search_fn"].rpartition(".")
         search_fn = getattr(importlib.import_module(module), name)
-        examples = input_dict[EXAMPLES_KEY]
+        examples = input_dict["examples"]
         with checkpoint_folder(
-            exec_properties[CHECKPOINT_FOLDER_KEY],
+            exec_properties["checkpoint_folder"],
             exec_properties.get("code_digest", ""),
-            exec_properties[CONFIG_KEY],
+            exec_properties["config"],
             *(artifact.uri for artifact in examples),
         ) as checkpoint:
             text = search_fn(
-                config=exec_properties[CONFIG_KEY],
+                config=exec_properties["config"],
                 train_files=[f"{artifact_utils.get_split_uri(examples, 'train')}/*"],
                 validation_files=[f"{artifact_utils.get_split_uri(examples, 'validation')}/*"],
-                transform_graph_path=artifact_utils.get_single_uri(input_dict[TRANSFORM_GRAPH_KEY]),
+                transform_graph_path=artifact_utils.get_single_uri(input_dict["transform_graph"]),
                 checkpoint=checkpoint,
             )
             # Trainer takes the only file of the artifact, whatever its name.
             result = SearchResult.model_validate_json(text)
-            result.write(artifact_utils.get_single_uri(output_dict[HYPERPARAMETERS_KEY]))
+            result.write(artifact_utils.get_single_uri(output_dict["hyperparameters"]))

@@ -2,37 +2,12 @@
 
 from tfx import types
 from tfx.dsl.components.base import base_beam_component, executor_spec
-from tfx.types import component_spec, standard_artifacts
+from tfx.types import standard_artifacts
 
 from taskroute.components.day_monitor import executor
+from taskroute.components.interface import make_spec
 from taskroute.schemas.monitoring import Monitoring
 from taskroute.schemas.recommender import DataConfig
-
-
-class DayMonitorSpec(component_spec.ComponentSpec):
-    """Inputs, outputs and properties of DayMonitor; `data` and `monitoring` are JSON."""
-
-    PARAMETERS = {
-        executor.DATA_KEY: component_spec.ExecutionParameter(type=str),
-        executor.MONITORING_KEY: component_spec.ExecutionParameter(type=str),
-        executor.GROUP_KEY: component_spec.ExecutionParameter(type=str),
-        executor.CONFIDENCE_KEY: component_spec.ExecutionParameter(type=float),
-        executor.SERVING_KEY: component_spec.ExecutionParameter(type=str),
-    }
-    INPUTS = {
-        executor.EXAMPLES_KEY: component_spec.ChannelParameter(type=standard_artifacts.Examples),
-        executor.STATISTICS_KEY: component_spec.ChannelParameter(
-            type=standard_artifacts.ExampleStatistics
-        ),
-        executor.TRANSFORM_GRAPH_KEY: component_spec.ChannelParameter(
-            type=standard_artifacts.TransformGraph
-        ),
-    }
-    OUTPUTS = {
-        executor.CHANGES_KEY: component_spec.ChannelParameter(
-            type=standard_artifacts.ExampleAnomalies
-        )
-    }
 
 
 class DayMonitor(base_beam_component.BaseBeamComponent):
@@ -43,7 +18,21 @@ class DayMonitor(base_beam_component.BaseBeamComponent):
     the changes: ChangeGate stops the run. Its counts are kept, to compare a serving log with them.
     """
 
-    SPEC_CLASS = DayMonitorSpec
+    SPEC_CLASS = make_spec(
+        inputs={
+            "examples": standard_artifacts.Examples,
+            "statistics": standard_artifacts.ExampleStatistics,
+            "transform_graph": standard_artifacts.TransformGraph,
+        },
+        outputs={"changes": standard_artifacts.ExampleAnomalies},
+        parameters={
+            "data": str,
+            "monitoring": str,
+            "group_key": str,
+            "confidence": float,
+            "serving": str,
+        },
+    )
     EXECUTOR_SPEC = executor_spec.BeamExecutorSpec(executor.Executor)
 
     def __init__(
@@ -70,7 +59,7 @@ class DayMonitor(base_beam_component.BaseBeamComponent):
             serving: Folder of the model's versions; "" where there is none.
         """
         super().__init__(
-            spec=DayMonitorSpec(
+            spec=self.SPEC_CLASS(
                 examples=examples,
                 statistics=statistics,
                 transform_graph=transform_graph,

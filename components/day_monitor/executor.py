@@ -29,16 +29,6 @@ from taskroute.schemas.monitoring import Monitoring
 from taskroute.schemas.recommender import DataConfig
 from taskroute.schemas.statistics_files import split_statistics
 
-EXAMPLES_KEY = "examples"
-STATISTICS_KEY = "statistics"
-TRANSFORM_GRAPH_KEY = "transform_graph"
-CHANGES_KEY = "changes"
-DATA_KEY = "data"
-MONITORING_KEY = "monitoring"
-GROUP_KEY = "group_key"
-CONFIDENCE_KEY = "confidence"
-SERVING_KEY = "serving"
-
 # Rows of the window to count: more make a change no clearer, and each is scored.
 MOST_ROWS = 500_000
 
@@ -60,10 +50,10 @@ class Executor(base_beam_executor.BaseBeamExecutor):
             exec_properties: `data` and `monitoring`, configs as JSON; `group_key`, "" where there
                 is none; `confidence`; `serving`, the folder of the model's versions.
         """
-        data = DataConfig.model_validate_json(exec_properties[DATA_KEY])
-        examples = artifact_utils.get_single_instance(input_dict[EXAMPLES_KEY])
-        statistics = artifact_utils.get_single_uri(input_dict[STATISTICS_KEY])
-        folder = Path(artifact_utils.get_single_uri(output_dict[CHANGES_KEY]))
+        data = DataConfig.model_validate_json(exec_properties["data"])
+        examples = artifact_utils.get_single_instance(input_dict["examples"])
+        statistics = artifact_utils.get_single_uri(input_dict["statistics"])
+        folder = Path(artifact_utils.get_single_uri(output_dict["changes"]))
         folder.mkdir(parents=True, exist_ok=True)
 
         shards = _shards(examples)
@@ -71,7 +61,7 @@ class Executor(base_beam_executor.BaseBeamExecutor):
         served: Served | None = None
         note = "nothing was compared: the log has fewer than two spans"
         if len(spans) > 1:
-            served, note = read_served(exec_properties[SERVING_KEY], data.features, spans[-1])
+            served, note = read_served(exec_properties["serving"], data.features, spans[-1])
         read_by_features = {column.name for column in feature_columns(data)}
         histograms = read_histograms(split_statistics(statistics, "train"), read_by_features)
         plan = CountingPlan(
@@ -79,10 +69,10 @@ class Executor(base_beam_executor.BaseBeamExecutor):
                 histograms=histograms,
                 label_columns=tuple(column.name for column in label_columns(data)),
                 vocabularies=served.vocabularies if served else {},
-                group_key=exec_properties[GROUP_KEY] or None,
+                group_key=exec_properties["group_key"] or None,
             ),
             tasks=data.tasks if len(spans) > 1 else (),
-            transform_graph=artifact_utils.get_single_uri(input_dict[TRANSFORM_GRAPH_KEY]),
+            transform_graph=artifact_utils.get_single_uri(input_dict["transform_graph"]),
             served=served.folder if served else None,
             every=_every(examples),
         )
@@ -99,9 +89,9 @@ class Executor(base_beam_executor.BaseBeamExecutor):
         changes = judge(
             {**since, train: all_tables.get(train, {})},
             {spans[-1]: tables[spans[-1]], test: all_tables.get(test, {})},
-            Monitoring.model_validate_json(exec_properties[MONITORING_KEY]),
+            Monitoring.model_validate_json(exec_properties["monitoring"]),
             histograms,
-            exec_properties[CONFIDENCE_KEY],
+            exec_properties["confidence"],
         )
         DayChanges(
             now=spans[-1] if len(spans) > 1 else None,

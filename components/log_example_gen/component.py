@@ -7,28 +7,13 @@ from dataclasses import asdict
 from tfx import types
 from tfx.dsl.components.base import base_beam_component, executor_spec
 from tfx.types import standard_artifacts
-from tfx.types.component_spec import ChannelParameter, ExecutionParameter
 
 from taskroute.components.artifact_types import Quarantine
+from taskroute.components.interface import make_spec
 from taskroute.components.log_example_gen.executor import Executor
 from taskroute.schemas.columns import RawColumn
 from taskroute.schemas.source import Source
 from taskroute.schemas.tasks import Task
-
-
-class LogExampleGenSpec(types.ComponentSpec):
-    """Spec of LogExampleGen; all parameters are JSON."""
-
-    PARAMETERS = {
-        "source": ExecutionParameter(type=str),
-        "columns": ExecutionParameter(type=str),
-        "tasks": ExecutionParameter(type=str),
-    }
-    INPUTS: dict[str, ChannelParameter] = {}
-    OUTPUTS = {
-        "examples": ChannelParameter(type=standard_artifacts.Examples),
-        "quarantine": ChannelParameter(type=Quarantine),
-    }
 
 
 class LogExampleGen(base_beam_component.BaseBeamComponent):
@@ -51,7 +36,11 @@ class LogExampleGen(base_beam_component.BaseBeamComponent):
         ValueError: If a label column is not among the columns.
     """
 
-    SPEC_CLASS = LogExampleGenSpec
+    SPEC_CLASS = make_spec(
+        inputs={},
+        outputs={"examples": standard_artifacts.Examples, "quarantine": Quarantine},
+        parameters={"source": str, "columns": str, "tasks": str},
+    )
     EXECUTOR_SPEC = executor_spec.BeamExecutorSpec(Executor)
 
     def __init__(
@@ -64,7 +53,7 @@ class LogExampleGen(base_beam_component.BaseBeamComponent):
         if unread:
             raise ValueError(f"`columns` must hold every label column. Received: without {unread}")
         super().__init__(
-            LogExampleGenSpec(
+            self.SPEC_CLASS(
                 source=source.model_dump_json(),
                 columns=json.dumps([asdict(column) for column in columns]),
                 tasks=json.dumps([task.model_dump(mode="json") for task in tasks]),

@@ -15,11 +15,10 @@ import numpy as np
 from absl import logging
 from pydantic import TypeAdapter
 from tfx import types
-from tfx.components.util import examples_utils
 from tfx.dsl.components.base import base_beam_executor
-from tfx.proto import example_gen_pb2
 from tfx.types import artifact_utils
 
+from taskroute.components import private_apis
 from taskroute.components.log_example_gen.part_work import (
     CountSeconds,
     Item,
@@ -100,7 +99,7 @@ class Executor(base_beam_executor.BaseBeamExecutor):
             _publish_bad_rows(reports, work_folder, Path(quarantine.uri))
         bad = _all_bad_rows(reports)
         examples.split_names = artifact_utils.encode_split_names(list(SPLITS))
-        examples_utils.set_payload_format(examples, example_gen_pb2.FORMAT_PARQUET)
+        private_apis.mark_as_parquet(examples)
         for split in SPLITS:
             examples.set_int_custom_property(f"num_rows_{split}", rows[split])
         examples.set_int_custom_property("num_rows_quarantined", bad.total)

@@ -2,33 +2,10 @@
 
 from tfx import types
 from tfx.dsl.components.base import base_component, executor_spec
-from tfx.types import component_spec, standard_artifacts
+from tfx.types import standard_artifacts
 
+from taskroute.components.interface import make_spec
 from taskroute.components.model_pusher import executor
-
-
-class ModelPusherSpec(component_spec.ComponentSpec):
-    """Inputs, outputs and properties of ModelPusher."""
-
-    PARAMETERS = {
-        executor.DESTINATION_KEY: component_spec.ExecutionParameter(type=str),
-        executor.MODEL_NAME_KEY: component_spec.ExecutionParameter(type=str),
-        executor.KEEP_VERSIONS_KEY: component_spec.ExecutionParameter(type=int),
-    }
-    INPUTS = {
-        executor.MODEL_KEY: component_spec.ChannelParameter(type=standard_artifacts.Model),
-        executor.BLESSING_KEY: component_spec.ChannelParameter(
-            type=standard_artifacts.ModelBlessing
-        ),
-        executor.INFRA_BLESSING_KEY: component_spec.ChannelParameter(
-            type=standard_artifacts.InfraBlessing, optional=True
-        ),
-    }
-    OUTPUTS = {
-        executor.PUSHED_MODEL_KEY: component_spec.ChannelParameter(
-            type=standard_artifacts.PushedModel
-        ),
-    }
 
 
 class ModelPusher(base_component.BaseComponent):
@@ -38,7 +15,16 @@ class ModelPusher(base_component.BaseComponent):
     property `pushed` at 0, and the served version stays.
     """
 
-    SPEC_CLASS = ModelPusherSpec
+    SPEC_CLASS = make_spec(
+        inputs={
+            "model": standard_artifacts.Model,
+            "blessing": standard_artifacts.ModelBlessing,
+            "infra_blessing": standard_artifacts.InfraBlessing,
+        },
+        outputs={"pushed_model": standard_artifacts.PushedModel},
+        parameters={"destination": str, "model_name": str, "keep_versions": int},
+        optional=("infra_blessing",),
+    )
     EXECUTOR_SPEC = executor_spec.ExecutorClassSpec(executor.Executor)
 
     def __init__(
@@ -74,7 +60,7 @@ class ModelPusher(base_component.BaseComponent):
         if keep_versions < 1:
             raise ValueError(f"`keep_versions` must be at least 1. Received: {keep_versions}")
         super().__init__(
-            spec=ModelPusherSpec(
+            spec=self.SPEC_CLASS(
                 model=model,
                 blessing=blessing,
                 infra_blessing=infra_blessing,

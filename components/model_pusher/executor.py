@@ -12,14 +12,6 @@ from taskroute.components.model_pusher.server_files import write_server_files
 from taskroute.components.served import registry
 from taskroute.schemas.warm_start import WARM_START_FOLDER
 
-MODEL_KEY = "model"
-BLESSING_KEY = "blessing"
-INFRA_BLESSING_KEY = "infra_blessing"
-PUSHED_MODEL_KEY = "pushed_model"
-DESTINATION_KEY = "destination"
-MODEL_NAME_KEY = "model_name"
-KEEP_VERSIONS_KEY = "keep_versions"
-
 
 class Executor(base_executor.BaseExecutor):
     """Pushes the model if it is blessed."""
@@ -43,22 +35,22 @@ class Executor(base_executor.BaseExecutor):
         Raises:
             UserError: If the model cannot be pushed.
         """
-        pushed_model = artifact_utils.get_single_instance(output_dict[PUSHED_MODEL_KEY])
-        blessings = input_dict.get(BLESSING_KEY, [])
-        if not blessings or not _all_bless(blessings + input_dict.get(INFRA_BLESSING_KEY, [])):
+        pushed_model = artifact_utils.get_single_instance(output_dict["pushed_model"])
+        blessings = input_dict.get("blessing", [])
+        if not blessings or not _all_bless(blessings + input_dict.get("infra_blessing", [])):
             pushed_model.set_int_custom_property("pushed", 0)
             return
-        model = artifact_utils.get_single_instance(input_dict[MODEL_KEY])
+        model = artifact_utils.get_single_instance(input_dict["model"])
         source = path_utils.serving_model_path(model.uri, path_utils.is_old_model_artifact(model))
-        destination = Path(exec_properties[DESTINATION_KEY]).absolute()
+        destination = Path(exec_properties["destination"]).absolute()
         version = registry.push(
             source,
             destination,
-            exec_properties[MODEL_NAME_KEY],
-            exec_properties[KEEP_VERSIONS_KEY],
+            exec_properties["model_name"],
+            exec_properties["keep_versions"],
             Path(model.uri, WARM_START_FOLDER),
         )
-        write_server_files(destination, exec_properties[MODEL_NAME_KEY], version)
+        write_server_files(destination, exec_properties["model_name"], version)
         pushed_model.set_int_custom_property("pushed", 1)
         pushed_model.set_string_custom_property(
             "pushed_destination", str(destination / str(version))

@@ -2,26 +2,11 @@
 
 from tfx import types
 from tfx.dsl.components.base import base_component, executor_spec
-from tfx.types import component_spec, standard_artifacts
+from tfx.types import standard_artifacts
 
+from taskroute.components.interface import make_spec
 from taskroute.components.serving_check import executor
 from taskroute.schemas.serving_check import Contract
-
-
-class ServingCheckSpec(component_spec.ComponentSpec):
-    """Inputs, outputs and properties of ServingCheck; `contract` is JSON."""
-
-    PARAMETERS = {
-        executor.CONTRACT_KEY: component_spec.ExecutionParameter(type=str),
-    }
-    INPUTS = {
-        executor.MODEL_KEY: component_spec.ChannelParameter(type=standard_artifacts.Model),
-    }
-    OUTPUTS = {
-        executor.BLESSING_KEY: component_spec.ChannelParameter(
-            type=standard_artifacts.InfraBlessing
-        ),
-    }
 
 
 class ServingCheck(base_component.BaseComponent):
@@ -32,7 +17,11 @@ class ServingCheck(base_component.BaseComponent):
     requests and answer unusual ones. Latencies are recorded and decide nothing.
     """
 
-    SPEC_CLASS = ServingCheckSpec
+    SPEC_CLASS = make_spec(
+        inputs={"model": standard_artifacts.Model},
+        outputs={"blessing": standard_artifacts.InfraBlessing},
+        parameters={"contract": str},
+    )
     EXECUTOR_SPEC = executor_spec.ExecutorClassSpec(executor.Executor)
 
     def __init__(self, model: types.BaseChannel, contract: Contract):
@@ -43,7 +32,7 @@ class ServingCheck(base_component.BaseComponent):
             contract: Inputs and outputs that the model must have.
         """
         super().__init__(
-            spec=ServingCheckSpec(
+            spec=self.SPEC_CLASS(
                 model=model,
                 contract=contract.model_dump_json(),
                 blessing=types.Channel(type=standard_artifacts.InfraBlessing),

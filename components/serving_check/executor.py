@@ -11,10 +11,6 @@ from tfx.utils import path_utils
 from taskroute.components.served.check import check_model
 from taskroute.schemas.serving_check import Contract
 
-MODEL_KEY = "model"
-BLESSING_KEY = "blessing"
-CONTRACT_KEY = "contract"
-
 # Where TFX's own components look for an InfraBlessing.
 _BLESSED_PROPERTY = "blessed"
 _BLESSED_FILE = {True: "INFRA_BLESSED", False: "INFRA_NOT_BLESSED"}
@@ -36,10 +32,10 @@ class Executor(base_executor.BaseExecutor):
             output_dict: `blessing`, gets `serving_check.json` and the property `blessed`.
             exec_properties: `contract`, JSON of `Contract`.
         """
-        model = artifact_utils.get_single_instance(input_dict[MODEL_KEY])
+        model = artifact_utils.get_single_instance(input_dict["model"])
         folder = path_utils.serving_model_path(model.uri, path_utils.is_old_model_artifact(model))
-        report = check_model(folder, Contract.model_validate_json(exec_properties[CONTRACT_KEY]))
-        blessing = artifact_utils.get_single_instance(output_dict[BLESSING_KEY])
+        report = check_model(folder, Contract.model_validate_json(exec_properties["contract"]))
+        blessing = artifact_utils.get_single_instance(output_dict["blessing"])
         target = Path(blessing.uri)
         report.write(target)
         (target / _BLESSED_FILE[report.passed]).touch()

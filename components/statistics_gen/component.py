@@ -2,23 +2,10 @@
 
 from tfx import types
 from tfx.dsl.components.base import base_beam_component, executor_spec
-from tfx.types import component_spec, standard_artifacts
+from tfx.types import standard_artifacts
 
+from taskroute.components.interface import make_spec
 from taskroute.components.statistics_gen import executor
-
-
-class StatisticsGenSpec(component_spec.ComponentSpec):
-    """Inputs and outputs of StatisticsGen."""
-
-    PARAMETERS: dict[str, component_spec.ExecutionParameter] = {}
-    INPUTS = {
-        executor.EXAMPLES_KEY: component_spec.ChannelParameter(type=standard_artifacts.Examples)
-    }
-    OUTPUTS = {
-        executor.STATISTICS_KEY: component_spec.ChannelParameter(
-            type=standard_artifacts.ExampleStatistics
-        )
-    }
 
 
 class StatisticsGen(base_beam_component.BaseBeamComponent):
@@ -28,7 +15,11 @@ class StatisticsGen(base_beam_component.BaseBeamComponent):
     from its sketches: exact up to 1,024 and 16,384 distinct values of a column, estimates above.
     """
 
-    SPEC_CLASS = StatisticsGenSpec
+    SPEC_CLASS = make_spec(
+        inputs={"examples": standard_artifacts.Examples},
+        outputs={"statistics": standard_artifacts.ExampleStatistics},
+        parameters={},
+    )
     EXECUTOR_SPEC = executor_spec.BeamExecutorSpec(executor.Executor)
 
     def __init__(self, examples: types.BaseChannel):
@@ -38,7 +29,7 @@ class StatisticsGen(base_beam_component.BaseBeamComponent):
             examples: Raw `Examples`.
         """
         super().__init__(
-            spec=StatisticsGenSpec(
+            spec=self.SPEC_CLASS(
                 examples=examples,
                 statistics=types.Channel(type=standard_artifacts.ExampleStatistics),
             )

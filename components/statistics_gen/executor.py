@@ -15,9 +15,6 @@ from taskroute.components.logs.examples import read_batches
 from taskroute.components.private_apis import extract_statistics, statistics_generators
 from taskroute.schemas.statistics_files import STATISTICS_FILE
 
-EXAMPLES_KEY = "examples"
-STATISTICS_KEY = "statistics"
-
 
 class Executor(base_beam_executor.BaseBeamExecutor):
     """Computes statistics of every split."""
@@ -36,8 +33,8 @@ class Executor(base_beam_executor.BaseBeamExecutor):
                 split.
             exec_properties: Not read.
         """
-        examples = artifact_utils.get_single_instance(input_dict[EXAMPLES_KEY])
-        statistics = artifact_utils.get_single_instance(output_dict[STATISTICS_KEY])
+        examples = artifact_utils.get_single_instance(input_dict["examples"])
+        statistics = artifact_utils.get_single_instance(output_dict["statistics"])
         shards = []
         for split in artifact_utils.decode_split_names(examples.split_names):
             folder = artifact_utils.get_split_uri([examples], split)

@@ -4,36 +4,12 @@ from collections.abc import Sequence
 
 from tfx import types
 from tfx.dsl.components.base import base_beam_component, executor_spec
-from tfx.types import component_spec, standard_artifacts
+from tfx.types import standard_artifacts
 
+from taskroute.components.interface import make_spec
 from taskroute.components.task_evaluator import executor
 from taskroute.schemas.evaluation import Evaluation
 from taskroute.schemas.tasks import Task
-
-
-class TaskEvaluatorSpec(component_spec.ComponentSpec):
-    """Inputs, outputs and properties of TaskEvaluator; tasks and settings are JSON."""
-
-    PARAMETERS = {
-        executor.TASKS_KEY: component_spec.ExecutionParameter(type=str),
-        executor.SETTINGS_KEY: component_spec.ExecutionParameter(type=str),
-        executor.SERVING_KEY: component_spec.ExecutionParameter(type=str),
-    }
-    INPUTS = {
-        executor.EXAMPLES_KEY: component_spec.ChannelParameter(type=standard_artifacts.Examples),
-        executor.MODEL_KEY: component_spec.ChannelParameter(type=standard_artifacts.Model),
-        executor.TRANSFORM_GRAPH_KEY: component_spec.ChannelParameter(
-            type=standard_artifacts.TransformGraph
-        ),
-    }
-    OUTPUTS = {
-        executor.EVALUATION_KEY: component_spec.ChannelParameter(
-            type=standard_artifacts.ModelEvaluation
-        ),
-        executor.BLESSING_KEY: component_spec.ChannelParameter(
-            type=standard_artifacts.ModelBlessing
-        ),
-    }
 
 
 class TaskEvaluator(base_beam_component.BaseBeamComponent):
@@ -45,7 +21,18 @@ class TaskEvaluator(base_beam_component.BaseBeamComponent):
     verdict.json and TFMA's files, `blessing` what TFX's Evaluator would put there.
     """
 
-    SPEC_CLASS = TaskEvaluatorSpec
+    SPEC_CLASS = make_spec(
+        inputs={
+            "examples": standard_artifacts.Examples,
+            "model": standard_artifacts.Model,
+            "transform_graph": standard_artifacts.TransformGraph,
+        },
+        outputs={
+            "evaluation": standard_artifacts.ModelEvaluation,
+            "blessing": standard_artifacts.ModelBlessing,
+        },
+        parameters={"tasks": str, "settings": str, "serving": str},
+    )
     EXECUTOR_SPEC = executor_spec.BeamExecutorSpec(executor.Executor)
 
     def __init__(
@@ -79,7 +66,7 @@ class TaskEvaluator(base_beam_component.BaseBeamComponent):
             if gate.task not in names:
                 raise ValueError(f"`gates` must be on the tasks. Received: task={gate.task!r}")
         super().__init__(
-            spec=TaskEvaluatorSpec(
+            spec=self.SPEC_CLASS(
                 examples=examples,
                 model=model,
                 transform_graph=transform_graph,

@@ -22,15 +22,6 @@ from taskroute.schemas.evaluation import Evaluation
 from taskroute.schemas.evaluation_record import Baseline, MeasuredSlice, Measurements, Verdict
 from taskroute.schemas.tasks import Task
 
-EXAMPLES_KEY = "examples"
-MODEL_KEY = "model"
-TRANSFORM_GRAPH_KEY = "transform_graph"
-EVALUATION_KEY = "evaluation"
-BLESSING_KEY = "blessing"
-TASKS_KEY = "tasks"
-SETTINGS_KEY = "settings"
-SERVING_KEY = "serving"
-
 TASKS = TypeAdapter(tuple[Task, ...])
 
 SPLIT = "test"
@@ -67,11 +58,11 @@ class Executor(base_beam_executor.BaseBeamExecutor):
             ServingError: If `serving_default` scores rows otherwise than `raw_features`.
         """
         started = time.perf_counter()
-        tasks = TASKS.validate_json(exec_properties[TASKS_KEY])
-        settings = Evaluation.model_validate_json(exec_properties[SETTINGS_KEY])
-        serving = exec_properties[SERVING_KEY]
+        tasks = TASKS.validate_json(exec_properties["tasks"])
+        settings = Evaluation.model_validate_json(exec_properties["settings"])
+        serving = exec_properties["serving"]
         baseline = read_baseline(serving) if serving else None
-        model = artifact_utils.get_single_instance(input_dict[MODEL_KEY])
+        model = artifact_utils.get_single_instance(input_dict["model"])
         candidate = path_utils.serving_model_path(
             model.uri, path_utils.is_old_model_artifact(model)
         )
@@ -79,12 +70,12 @@ class Executor(base_beam_executor.BaseBeamExecutor):
             tasks=tasks,
             candidate=candidate,
             baseline=baseline.path if baseline else None,
-            transform_graph=artifact_utils.get_single_uri(input_dict[TRANSFORM_GRAPH_KEY]),
+            transform_graph=artifact_utils.get_single_uri(input_dict["transform_graph"]),
             slices=settings.slices,
             group_key=settings.group_key,
         )
-        folder = artifact_utils.get_split_uri(input_dict[EXAMPLES_KEY], SPLIT)
-        evaluation = Path(artifact_utils.get_single_uri(output_dict[EVALUATION_KEY]))
+        folder = artifact_utils.get_split_uri(input_dict["examples"], SPLIT)
+        evaluation = Path(artifact_utils.get_single_uri(output_dict["evaluation"]))
         results = self._measure(plan, folder, settings.confidence, evaluation)
         if not results:
             raise DataError(
@@ -98,7 +89,7 @@ class Executor(base_beam_executor.BaseBeamExecutor):
         from taskroute.components.task_evaluator.tfma_files import write_tfma_files
 
         write_tfma_files(evaluation, measurements, verdict, tasks, candidate)
-        _bless(artifact_utils.get_single_instance(output_dict[BLESSING_KEY]), verdict, model)
+        _bless(artifact_utils.get_single_instance(output_dict["blessing"]), verdict, model)
 
     def _measure(
         self, plan: ScoringPlan, examples: str, confidence: float, evaluation: Path

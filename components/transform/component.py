@@ -2,31 +2,11 @@
 
 from tfx import types
 from tfx.dsl.components.base import base_beam_component, executor_spec
-from tfx.types import component_spec, standard_artifacts
+from tfx.types import standard_artifacts
 
+from taskroute.components.interface import make_spec
 from taskroute.components.transform import executor
 from taskroute.schemas.recommender import DataConfig
-
-
-class TransformSpec(component_spec.ComponentSpec):
-    """Inputs, outputs and properties of Transform."""
-
-    PARAMETERS = {
-        executor.PREPROCESSING_FN_KEY: component_spec.ExecutionParameter(type=str),
-        executor.DATA_KEY: component_spec.ExecutionParameter(type=str),
-    }
-    INPUTS = {
-        executor.EXAMPLES_KEY: component_spec.ChannelParameter(type=standard_artifacts.Examples),
-        executor.SCHEMA_KEY: component_spec.ChannelParameter(type=standard_artifacts.Schema),
-    }
-    OUTPUTS = {
-        executor.TRANSFORM_GRAPH_KEY: component_spec.ChannelParameter(
-            type=standard_artifacts.TransformGraph
-        ),
-        executor.TRANSFORMED_EXAMPLES_KEY: component_spec.ChannelParameter(
-            type=standard_artifacts.Examples
-        ),
-    }
 
 
 class Transform(base_beam_component.BaseBeamComponent):
@@ -37,7 +17,14 @@ class Transform(base_beam_component.BaseBeamComponent):
     Transformed examples are Parquet files, one for each shard of the input, in its order.
     """
 
-    SPEC_CLASS = TransformSpec
+    SPEC_CLASS = make_spec(
+        inputs={"examples": standard_artifacts.Examples, "schema": standard_artifacts.Schema},
+        outputs={
+            "transform_graph": standard_artifacts.TransformGraph,
+            "transformed_examples": standard_artifacts.Examples,
+        },
+        parameters={"preprocessing_fn": str, "data": str},
+    )
     EXECUTOR_SPEC = executor_spec.BeamExecutorSpec(executor.Executor)
 
     def __init__(
@@ -64,7 +51,7 @@ class Transform(base_beam_component.BaseBeamComponent):
                 f"`preprocessing_fn` must be a dotted path. Received: {preprocessing_fn!r}"
             )
         super().__init__(
-            spec=TransformSpec(
+            spec=self.SPEC_CLASS(
                 examples=examples,
                 schema=schema,
                 preprocessing_fn=preprocessing_fn,

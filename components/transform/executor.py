@@ -9,22 +9,14 @@ import tensorflow as tf
 from google.protobuf import text_format
 from tensorflow_metadata.proto.v0 import schema_pb2
 from tfx import types
-from tfx.components.util import examples_utils
 from tfx.dsl.components.base import base_beam_executor
-from tfx.proto import example_gen_pb2
 from tfx.types import artifact_utils
 
+from taskroute.components import private_apis
 from taskroute.components.transform.analysis import analyze
 from taskroute.components.transform.graph import write_graph
 from taskroute.components.transform.materialization import Shard, materialize
 from taskroute.schemas.recommender import DataConfig
-
-EXAMPLES_KEY = "examples"
-SCHEMA_KEY = "schema"
-TRANSFORM_GRAPH_KEY = "transform_graph"
-TRANSFORMED_EXAMPLES_KEY = "transformed_examples"
-PREPROCESSING_FN_KEY = "preprocessing_fn"
-DATA_KEY = "data"
 
 _TRAIN = "train"
 _ANALYSIS = "analysis"
@@ -47,11 +39,11 @@ class Executor(base_beam_executor.BaseBeamExecutor):
                 Transform writes; `transformed_examples`, Parquet files.
             exec_properties: `preprocessing_fn`, a dotted path; `data`, a `DataConfig` as JSON.
         """
-        data = DataConfig.model_validate_json(exec_properties[DATA_KEY])
-        examples = artifact_utils.get_single_instance(input_dict[EXAMPLES_KEY])
+        data = DataConfig.model_validate_json(exec_properties["data"])
+        examples = artifact_utils.get_single_instance(input_dict["examples"])
         splits = artifact_utils.decode_split_names(examples.split_names)
-        graph = artifact_utils.get_single_uri(output_dict[TRANSFORM_GRAPH_KEY])
-        transformed = artifact_utils.get_single_instance(output_dict[TRANSFORMED_EXAMPLES_KEY])
+        graph = artifact_utils.get_single_uri(output_dict["transform_graph"])
+        transformed = artifact_utils.get_single_instance(output_dict["transformed_examples"])
 
         analysis = f"{graph}/{_ANALYSIS}"
         tf.io.gfile.makedirs(analysis)
@@ -64,18 +56,18 @@ class Executor(base_beam_executor.BaseBeamExecutor):
         with self._make_beam_pipeline() as pipeline:
             materialize(pipeline, shards, graph)
         transformed.split_names = examples.split_names
-        examples_utils.set_payload_format(transformed, example_gen_pb2.FORMAT_PARQUET)
+        private_apis.mark_as_parquet(transformed)
 
 
 def _preprocessing_fn(exec_properties: dict[str, Any], analysis: str) -> Callable[..., Any]:
-    module, _, name = exec_properties[PREPROCESSING_FN_KEY].rpartition(".")
+    module, _, name = exec_properties["preprocessing_fn"].rpartition(".")
     function = getattr(importlib.import_module(module), name)
-    custom_config = {DATA_KEY: exec_properties[DATA_KEY], _ANALYSIS: analysis}
+    custom_config = {"data": exec_properties["data"], _ANALYSIS: analysis}
     return functools.partial(function, custom_config=custom_config)
 
 
 def _read_schema(input_dict: dict[str, list[types.Artifact]]) -> schema_pb2.Schema:
-    (path,) = tf.io.gfile.glob(f"{artifact_utils.get_single_uri(input_dict[SCHEMA_KEY])}/*")
+    (path,) = tf.io.gfile.glob(f"{artifact_utils.get_single_uri(input_dict['schema'])}/*")
     with tf.io.gfile.GFile(path) as file:
         return text_format.Parse(file.read(), schema_pb2.Schema())
 
