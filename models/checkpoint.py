@@ -43,14 +43,14 @@ class Checkpoints:
         Args:
             name: Name of this moment.
             progress: JSON that `read` gives from now on.
-            keep: Names of earlier moments; all others are removed.
+            keep: Names of earlier moments; the files of all others are removed.
         """
         tf.io.gfile.makedirs(self._write_to)
         self._checkpoint.write(f"{self._write_to}/{name}")
         write_whole(Path(self._write_to, f"{_PROGRESS}.json"), json.dumps(progress))
-        kept = {_PROGRESS, name, *keep}
         for file in tf.io.gfile.listdir(self._write_to):
-            if file.partition(".")[0] not in kept:
+            moment, _, part = file.partition(".")
+            if part.startswith(("index", "data-")) and moment not in {name, *keep}:
                 tf.io.gfile.remove(f"{self._write_to}/{file}")
 
     def read(self) -> Any:

@@ -11,6 +11,7 @@ import shutil
 import subprocess
 import sys
 import time
+from collections import Counter
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -149,5 +150,6 @@ def test_a_runner_writes_the_files_of_the_direct_one(runner, log, expected, tmp_
     with runner(tmp_path / "runner") as beam_args:
         written = ingest_and_transform(log, tmp_path / "written", beam_args)
     assert written.keys() == expected.keys()
-    assert len([name for name in written if name.endswith(".parquet")]) == 6
+    folders = [name.partition("/")[0] for name in written if name.endswith(".parquet")]
+    assert Counter(folders) == {"examples": 6, "transformed": 6}
     assert [name for name, content in written.items() if content != expected[name]] == []

@@ -136,6 +136,16 @@ def test_only_the_last_moment_and_those_asked_for_are_kept(train, tmp_path):
     assert ranker.heads["click"].bias.numpy() == 2.0
 
 
+def test_files_and_folders_that_are_no_moments_stay(train, tmp_path):
+    checkpoints = Checkpoints(build_ranker(CONFIG, NUM_IDS, train(0)), str(tmp_path))
+    (tmp_path / "routing").mkdir()
+    (tmp_path / "notes.txt").write_text("of somebody else")
+    for name in ("first", "second"):
+        checkpoints.save(name, {"at": name})
+    names = {path.name.partition(".")[0] for path in tmp_path.iterdir()}
+    assert names == {"routing", "notes", "progress", "second"}
+
+
 def test_a_training_leaves_its_last_and_its_best_epoch(tmp_path, whole):
     losses = whole[1]["val_loss"]
     best = losses.index(min(losses)) + 1
