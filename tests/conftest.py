@@ -1,4 +1,4 @@
-"""What all tests share. `taskroute` must be installed, as `make test` does."""
+"""Environment of all tests. `taskroute` must be installed, as `make test` does."""
 
 import os
 

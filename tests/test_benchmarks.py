@@ -13,7 +13,7 @@ SCRIPTS = sorted(
 
 
 def names_in(module: str) -> set[str]:
-    """What a module defines or imports, and the modules in it; without running it."""
+    """Names that a module defines or imports, and the modules in it; without running it."""
     spec = find_spec(module)
     assert spec is not None
     assert spec.origin is not None

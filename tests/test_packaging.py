@@ -1,4 +1,4 @@
-"""What is installed: one import root, one command, the right environment."""
+"""Installed package: one import root, one command, the right environment."""
 
 import os
 import subprocess

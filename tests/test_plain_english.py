@@ -7,7 +7,16 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-FOLDERS = ("schemas", "models", "components", "pipeline", "benchmarks", "research", "tools")
+FOLDERS = (
+    "schemas",
+    "models",
+    "components",
+    "pipeline",
+    "benchmarks",
+    "research",
+    "tools",
+    "tests",
+)
 # Words behind which a reader must wait for the subject.
 _OPENING = re.compile(r"(What|Of|By|Those|That|Which|Whose|It|They|These|This|How|Why)\b")
 _ARGUMENT = re.compile(r"^\s{4,}(\w+): (\w.*)$", re.MULTILINE)

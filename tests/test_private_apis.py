@@ -1,4 +1,4 @@
-"""What other libraries do not promise to keep is used in one place each, is there, and behaves."""
+"""Private parts of other libraries: used in one place each, there, and as expected."""
 
 import importlib
 from pathlib import Path

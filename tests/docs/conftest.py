@@ -30,7 +30,7 @@ class Page:
         return _BLOCK.sub("", self.text)
 
     def blocks(self, language):
-        """What is fenced as `language`; "" for blocks that do not say what they are."""
+        """Blocks fenced as `language`; "" for blocks that do not say what they are."""
         return [body for kind, body in _BLOCK.findall(self.text) if kind == language]
 
 

@@ -26,7 +26,7 @@ def free_port():
 
 @pytest.fixture(scope="module")
 def pasted(pages, tmp_path_factory):
-    """What the shell printed, and the folder that it worked in."""
+    """Output of the shell, and the folder that it worked in."""
     blocks = pages["docs/tutorial.md"].blocks("sh")
     kept = [block for block in blocks if not block.startswith(LEFT_OUT)]
     assert len(kept) == len(blocks) - len(LEFT_OUT)

@@ -88,7 +88,7 @@ def flink(folder):
 
 @pytest.fixture(scope="module")
 def log(tmp_path_factory):
-    """Of two files, so that there is work for two workers."""
+    """Log of two files, so that there is work for two workers."""
     folder = tmp_path_factory.mktemp("log")
     for seed in (1, 2):
         sample = make_sample_log(SampleLogSpec(num_rows=2_000, num_users=200, seed=seed))

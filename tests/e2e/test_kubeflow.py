@@ -20,7 +20,7 @@ PIPELINE_ROOT = "minio://mlpipeline/v2/artifacts"
 
 
 class Launcher:
-    """What KFP's driver and launcher do around a step, without a cluster.
+    """Work of KFP's driver and launcher around a step, without a cluster.
 
     As theirs: an object store that knows files and no folders; local copies below a folder for the
     scheme, fresh for every step; input artifacts without a type; properties as numbers and texts;

@@ -1,4 +1,4 @@
-"""What tests of what reads transformed examples share."""
+"""Transformed examples, for tests of their readers."""
 
 import pyarrow as pa
 import pyarrow.parquet as pq

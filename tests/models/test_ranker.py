@@ -1,4 +1,4 @@
-"""How the ranker's parts train together: balancers, funnels, watch time and regularisation."""
+"""Training of the ranker's parts together: balancers, funnels, watch time and regularisation."""
 
 from typing import get_args
 
@@ -213,7 +213,7 @@ def test_l2_of_embeddings_makes_the_rows_that_are_read_smaller_and_leaves_the_re
 
 
 def moved_by_one_step(gradient, **training):
-    """By how much a step of equal gradients everywhere moves the weights of a tower and a table."""
+    """Movement of the weights of a tower and a table by a step of equal gradients."""
     config = make_config(**training)
     ranker, _ = make_ranker(config, columns(config, rows=64))
     variables = ranker.trainable_variables

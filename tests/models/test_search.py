@@ -104,7 +104,7 @@ def toy_policy():
 
 
 def exact_gradient(policy):
-    """Of the expected reward, over all pairs of routes."""
+    """Gradient of the expected reward, over all pairs of routes."""
     probabilities = policy.probabilities()
     gradient = np.zeros_like(probabilities)
     for first, second in itertools.product(range(3), range(2)):
@@ -248,7 +248,7 @@ def test_a_killed_search_comes_to_what_it_would_have_come_to(batches, tmp_path, 
 
 
 class Iterated:
-    """What the search needs of a dataset, around a generator that may raise."""
+    """Dataset as the search needs it, around a generator that may raise."""
 
     def __init__(self, rows, element_spec):
         self.rows, self.element_spec = rows, element_spec

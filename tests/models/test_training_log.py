@@ -1,4 +1,4 @@
-"""What a training writes about its routes."""
+"""Route curves that a training writes."""
 
 import logging
 

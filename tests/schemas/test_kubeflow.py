@@ -1,4 +1,4 @@
-"""What stages are given on Kubeflow."""
+"""Resources of stages on Kubeflow."""
 
 import pytest
 from pydantic import ValidationError

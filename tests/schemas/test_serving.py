@@ -1,4 +1,4 @@
-"""How a config says what is served."""
+"""Serving in a config."""
 
 import pytest
 from pydantic import ValidationError

@@ -1,4 +1,4 @@
-"""What may be tuned, and what is refused before anything is trained."""
+"""Settings that may be tuned, and those refused before anything is trained."""
 
 import copy
 

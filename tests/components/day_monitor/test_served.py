@@ -1,4 +1,4 @@
-"""Which model's predictions say something of the newest span."""
+"""Served versions whose predictions are judged on the newest span."""
 
 import pyarrow as pa
 import pytest

@@ -1,4 +1,4 @@
-"""What tests of whole executions share: rows, the files they are in, and an execution."""
+"""Rows, their files and an execution, for tests of whole executions."""
 
 import json
 from dataclasses import asdict

@@ -1,4 +1,4 @@
-"""What one Arrow column becomes."""
+"""Conversion of one Arrow column."""
 
 import datetime
 import decimal

@@ -1,4 +1,4 @@
-"""Which split a row belongs to."""
+"""Split of a row."""
 
 import numpy as np
 import pyarrow as pa

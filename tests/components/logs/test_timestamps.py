@@ -1,4 +1,4 @@
-"""What a timestamp column may hold."""
+"""Values that a timestamp column may hold."""
 
 import datetime
 

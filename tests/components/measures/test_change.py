@@ -1,4 +1,4 @@
-"""How far two sets of rows are from each other: by hand, against SciPy, and by simulation."""
+"""Distance of two sets of rows: by hand, against SciPy, and by simulation."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Which cell a value falls into."""
+"""Cell of a value."""
 
 import numpy as np
 import pyarrow as pa

@@ -1,4 +1,4 @@
-"""Which changes are told."""
+"""Changes that alert."""
 
 import numpy as np
 import pytest

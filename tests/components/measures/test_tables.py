@@ -1,4 +1,4 @@
-"""What is counted of rows."""
+"""Counts of rows."""
 
 import numpy as np
 import pyarrow as pa

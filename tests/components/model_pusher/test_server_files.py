@@ -1,4 +1,4 @@
-"""What a model server is started with."""
+"""Files that a model server is started with."""
 
 from google.protobuf import text_format
 from tensorflow_serving.config import model_server_config_pb2

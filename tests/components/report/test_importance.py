@@ -1,4 +1,4 @@
-"""Which columns a model leans on, measured with a SavedModel whose answer is known."""
+"""Importance of columns, measured with a SavedModel whose answer is known."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""What is read from the folders of artifacts."""
+"""Facts read from the folders of artifacts."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""What the check refuses, and that it passes a model that serves.
+"""Models that the check refuses, and one that passes.
 
 The models here are small tf.Modules that keep the contract of an exported ranker; the ranker's own
 is checked in tests/models/test_serving.py.

@@ -99,7 +99,7 @@ def test_the_spans_are_told_where_there_are_any(raw_examples):
 
 
 def told(monkeypatch, custom_config, raw_examples, during=lambda told: None):
-    """What `run_fn` is told; `during` is called with it in its place."""
+    """Options that `run_fn` gets; `during` is called with them in its place."""
     seen = []
 
     def train(self, inputs, outputs, properties):

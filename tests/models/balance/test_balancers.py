@@ -55,7 +55,7 @@ class World:
         ]
 
     def gradients(self, *arguments, **options):
-        """Of shared, table, then the towers, and at last the balancer's own variables."""
+        """Weights of the trunk, table, then towers, and at last the balancer's own variables."""
         gradients = self.gradients_of(*arguments, **options)
         return [None if g is None else tf.convert_to_tensor(g).numpy() for g in gradients]
 

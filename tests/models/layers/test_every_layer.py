@@ -1,4 +1,4 @@
-"""What every layer must do; a layer's own file holds only what is special to it."""
+"""Rules that every layer keeps; a layer's own file holds only what is special to it."""
 
 import importlib
 import inspect

@@ -1,4 +1,4 @@
-"""Which rows an id has: by hand, for ever the same, shared with others no more than by chance."""
+"""Rows of an id: by hand, for ever the same, shared with others no more than by chance."""
 
 import itertools
 
@@ -30,13 +30,13 @@ def rows(ids, feature="user", num_hashes=1, num_rows=1_000):
 
 
 def same_pairs(values):
-    """How many pairs of rows of `values` are equal."""
+    """Number of equal pairs of rows of `values`."""
     counts = np.unique(values, return_counts=True, axis=0)[1].astype(float)
     return (counts * (counts - 1) / 2).sum()
 
 
 def assert_by_chance(count, expected):
-    """That a number of independent rare events is what it should be, by five deviations."""
+    """Checks that a number of independent rare events is as expected, within five deviations."""
     assert abs(count - expected) < 5 * np.sqrt(expected) + 1
 
 
@@ -77,7 +77,7 @@ def test_ids_that_share_a_row_share_another_by_chance_only():
 
 
 def meetings(left, right):
-    """How often an id of one feature and one of another have the same row."""
+    """Rate at which an id of one feature and one of another have the same row."""
     counts = [np.bincount(values, minlength=1_000).astype(float) for values in (left, right)]
     return counts[0] @ counts[1]
 
@@ -98,7 +98,7 @@ def test_two_features_in_one_table_meet_no_more_than_by_chance_nor_more_than_in_
 
 
 def test_the_librarys_hash_of_an_id_is_one_of_its_text():
-    """Why ours is another: what is served on a GPU may hold no text."""
+    """Reason for a hash of our own: a graph for a GPU may hold no text."""
     layer = keras.layers.Hashing(num_bins=10, salt=[0, 0])
     assert tf.string in kinds(layer)
     assert kinds(lambda ids: hashed_rows(ids, [1, 2], 10)) == {tf.int64, tf.uint64, tf.int32}

@@ -60,7 +60,7 @@ def derive(supernet, route):
 
 
 def copy_weights(supernet, derived):
-    """What of the supernet's weights the derived network has."""
+    """Weights of the supernet that the derived network has."""
     for layer, (above, below) in enumerate(
         zip(supernet.sub_networks, derived.sub_networks, strict=True)
     ):

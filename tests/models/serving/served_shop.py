@@ -209,7 +209,7 @@ def raw_request(rows):
 
 
 def transformed_request(in_beam):
-    """What Beam made of the rows, as a client of `transformed_features` sends it."""
+    """Rows as transformed by Beam, as a client of `transformed_features` sends it."""
     request = {}
     for name, spec in feature_spec(CONFIG).items():
         values = [row[name] for row in in_beam]

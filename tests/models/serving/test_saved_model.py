@@ -1,4 +1,4 @@
-"""What an exported model holds beside its operations, and who can run it."""
+"""Files beside the operations of an exported model, and programs that can run it."""
 
 import json
 import shutil
@@ -97,7 +97,7 @@ def test_the_serving_check_passes_the_model(world):
 
 @pytest.mark.skipif(shutil.which("cc") is None, reason="no C compiler here")
 def test_a_c_program_gets_the_same_scores_without_python(world, tmp_path):
-    """What a model server does: TensorFlow's C API, libraries from the wheel, no interpreter."""
+    """Model server in small: TensorFlow's C API, libraries from the wheel, no interpreter."""
     folder, rows, _, expected = world
     installed = Path(tf.__file__).parent
     libraries = [

@@ -37,7 +37,7 @@ EXPONENTIAL_OUTPUTS = ("watch_time", "seconds_by_weighted_logistic")
 
 @pytest.fixture(scope="module")
 def stage(world):
-    """What Transform does to batches of raw examples."""
+    """Transform on batches of raw examples."""
     work = materialization._Materialize(str(world[0] / "transform"))
     work.setup()
     return work

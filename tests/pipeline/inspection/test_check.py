@@ -1,4 +1,4 @@
-"""What `taskroute check` says of tables, without a command line."""
+"""Tables in `taskroute check`, without a command line."""
 
 import json
 
@@ -33,7 +33,7 @@ def printed(tmp_path, capsys, *features, tables=()):
 
 
 def cells(lines, name):
-    """What is said of a feature: where it comes from, and of its embeddings."""
+    """Line of a feature: its source, and its embeddings."""
     return [line.split() for line in lines if line.startswith(name)]
 
 

@@ -1,4 +1,4 @@
-"""What `taskroute describe` prints and draws."""
+"""Output and figure of `taskroute describe`."""
 
 from pathlib import Path
 

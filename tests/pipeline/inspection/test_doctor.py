@@ -1,4 +1,4 @@
-"""What the doctor finds, and what it says to do about it."""
+"""Findings of the doctor, and their remedies."""
 
 import os
 import subprocess

@@ -1,4 +1,4 @@
-"""What the entrypoint makes of the launcher's words; whole steps are run in tests/e2e."""
+"""Entrypoint of a step, given the launcher's words; whole steps are run in tests/e2e."""
 
 import pytest
 from tfx.utils import import_utils

@@ -1,4 +1,4 @@
-"""What is said of differences, and that it fits a screen, a spreadsheet and a figure."""
+"""Differences in words, and as they fit a screen, a spreadsheet and a figure."""
 
 import csv
 import json

@@ -49,7 +49,7 @@ class Machine:
     """A clock and a training that takes a second of it.
 
     Args:
-        noise: By how much a seed moves a result.
+        noise: Spread of a result between seeds.
         fails: Numbers of the trials that raise.
         dies_at: Calls after which the process is killed.
         change: Makes of a result what a test wants.
@@ -81,7 +81,7 @@ class Machine:
 
 
 class Shop:
-    """What one call of the command works with.
+    """Parts that one call of the command works with.
 
     Args:
         folder: Where results are kept.

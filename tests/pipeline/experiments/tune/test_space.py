@@ -1,4 +1,4 @@
-"""What is drawn lies where it may, is written as a person would, and is seen evenly by a model."""
+"""Points lie in their space, are written as a person would, and are even to a model."""
 
 import numpy as np
 import pytest
