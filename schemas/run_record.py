@@ -7,6 +7,7 @@ from pydantic import ConfigDict, JsonValue, SerializerFunctionWrapHandler, model
 from taskroute.schemas.base import Config
 from taskroute.schemas.change_record import Alert
 from taskroute.schemas.evaluation_record import Baseline, TaskMetrics, Verdict
+from taskroute.schemas.findings import Finding
 from taskroute.schemas.quarantine import RowsLeftOut
 from taskroute.schemas.record import Record
 from taskroute.schemas.serving_check import ServingFindings
@@ -37,6 +38,7 @@ class RetrainVerdict(Config):
             training started afresh or did not start.
         version: Served version, if there is one.
         alerts: Changes in the newest span, a sentence each; they change no outcome.
+        findings: Findings about the data, a sentence each; they change no outcome.
         metrics: Values of the candidate and of the baseline, if any, by task and metric.
         seconds: Time of the whole command.
         report: Path of the run's page, where there is one.
@@ -52,6 +54,7 @@ class RetrainVerdict(Config):
     warm_start: str | None = None
     version: int | None = None
     alerts: tuple[str, ...] = ()
+    findings: tuple[str, ...] = ()
     metrics: dict[str, dict[str, dict[str, float | None]]] = {}
     seconds: float = 0.0
     report: str | None = None
@@ -103,6 +106,7 @@ class RunRecord(Record):
     spans: dict[str, str] = {}
     bad_rows: RowsLeftOut = RowsLeftOut()
     alerts: tuple[Alert, ...] = ()
+    findings: tuple[Finding, ...] = ()
     training: str | None = None
     warm_start: WarmStartOutcome | None = None
     metrics: dict[str, TaskMetrics] = {}

@@ -17,6 +17,7 @@ from taskroute.components.report.column_statistics import ColumnStatistics, read
 from taskroute.components.report.importance import Importance
 from taskroute.schemas.change_record import DayChanges, JudgedChange
 from taskroute.schemas.evaluation_record import Measurements, Verdict
+from taskroute.schemas.findings import Finding, Findings
 from taskroute.schemas.recommender import RecommenderConfig
 from taskroute.schemas.run_record import Stage
 from taskroute.schemas.serving import SAVED_MODEL_FOLDER, ModelInfo
@@ -42,6 +43,7 @@ class ReportData:
         spans: `first_span`, `last_span` and `missing_spans` of the log.
         bad_rows: Number of rows that were left out, by reason.
         bad_row_examples: One row of each reason, from the first rows of the quarantine.
+        findings: Findings of the stages about the data.
         columns: Statistics of the log's columns.
         changes: Changes judged by DayMonitor.
         serving_changes: Changes in a serving log, judged since by `taskroute monitor`.
@@ -66,6 +68,7 @@ class ReportData:
     spans: Mapping[str, str] = field(default_factory=dict)
     bad_rows: Mapping[str, int] = field(default_factory=dict)
     bad_row_examples: Mapping[str, BadRow] = field(default_factory=dict)
+    findings: Sequence[Finding] = ()
     columns: Sequence[ColumnStatistics] = ()
     changes: DayChanges | None = None
     serving_changes: Sequence[JudgedChange] = ()
@@ -92,6 +95,8 @@ def read_artifacts(config: RecommenderConfig, folders: Mapping[str, str]) -> Rep
         DataError: If a record in them cannot be understood.
     """
     parts: dict[str, Any] = {}
+    records = [Findings.find(folder) for folder in folders.values()]
+    parts["findings"] = [one for record in records if record for one in record.findings]
     if folder := _existing(folders, "StatisticsGen.statistics"):
         parts["columns"] = read_column_statistics(folder, SPLITS)
     if folder := _existing(folders, "DayMonitor.changes"):

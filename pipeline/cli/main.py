@@ -86,7 +86,8 @@ def init(log: str | None, output: Path | None) -> None:
 @_with_config
 def check(config: "RecommenderConfig", data: Path) -> None:
     """Reads CONFIG and a sample of its log: columns, types, label rates. No training."""
-    from taskroute.pipeline.inspection.check import check_log, print_check
+    from taskroute.pipeline.inspection.check import check_log
+    from taskroute.pipeline.inspection.check_tables import print_check
 
     print_check(config, check_log(config, data))
 

@@ -54,6 +54,8 @@ def print_outcome(
     """
     verdict = record.verdict or Verdict(blessed=False, summary="", gates=())
     console.print()
+    for finding in record.findings:
+        console.print(f"[yellow]look at[/yellow] {escape(finding.sentence)}", soft_wrap=True)
     console.print(_task_table(record.metrics, best_aucs))
     console.print()
     for line in verdict_lines(verdict.gates):

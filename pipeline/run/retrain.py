@@ -163,6 +163,7 @@ def _train(
         message=messages[record.exit_code],
         warm_start=record.warm_start.sentence if record.warm_start else None,
         alerts=tuple(alert.sentence for alert in record.alerts),
+        findings=tuple(finding.sentence for finding in record.findings),
         metrics=_metrics(record),
         report=record.report,
         log=record.log,
@@ -218,6 +219,8 @@ def _markdown(verdict: RetrainVerdict) -> str:
         lines.append(f"\nWarm start: {verdict.warm_start}.")
     if verdict.alerts:
         lines += ["", *(f"* alert: {sentence}" for sentence in verdict.alerts)]
+    if verdict.findings:
+        lines += ["", *(f"* look at {sentence}" for sentence in verdict.findings)]
     if verdict.metrics:
         lines += ["", "| task | metric | candidate | baseline |", "|---|---|---:|---:|"]
     for task, metrics in verdict.metrics.items():

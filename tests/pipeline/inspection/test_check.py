@@ -4,7 +4,8 @@ import json
 
 import pytest
 
-from taskroute.pipeline.inspection.check import check_log, print_check
+from taskroute.pipeline.inspection.check import check_log
+from taskroute.pipeline.inspection.check_tables import print_check
 from taskroute.pipeline.inspection.table_sizes import suggested_width
 from taskroute.schemas.recommender import RecommenderConfig
 
