@@ -1,18 +1,30 @@
 """Columns of the log that a config reads, and their kinds."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Literal
 
 from taskroute.schemas.features import ColumnKind, ListFeature
 from taskroute.schemas.recommender import DataConfig
 
+# Files of a log that must have a column: each, at least one, or none.
+Need = Literal["every_file", "some_file", "no_file"]
+
 
 @dataclass(frozen=True)
 class RawColumn:
-    """One column of the log; `separator` splits the text of a `texts` column that is no list."""
+    """One column of the log.
+
+    Attributes:
+        name: Name in the log; `user.id` is also the field `id` of objects in `user`.
+        kind: Kind of its values.
+        separator: Separator of the terms in the text of a `texts` column that is no list.
+        need: Files that must have it; in others it is missing in every row.
+    """
 
     name: str
     kind: ColumnKind
     separator: str | None = None
+    need: Need = "some_file"
 
 
 def feature_columns(config: DataConfig) -> tuple[RawColumn, ...]:
@@ -21,7 +33,9 @@ def feature_columns(config: DataConfig) -> tuple[RawColumn, ...]:
     for feature in config.features:
         separator = feature.separator if isinstance(feature, ListFeature) else None
         column = RawColumn(feature.column, feature.column_kind, separator)
-        columns.setdefault(feature.column, column)
+        column = columns.setdefault(feature.column, column)
+        if feature.required:
+            columns[feature.column] = replace(column, need="every_file")
     return tuple(columns.values())
 
 

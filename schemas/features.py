@@ -41,7 +41,13 @@ class _Feature(Config):
     )
     column: Column = Field(
         default_factory=lambda fields: fields.get("name", ""),
-        description="Column of the log; the feature's name by default.",
+        description="Column of the log; the feature's name by default. `user.id` may also be the "
+        "field `id` of objects in the column `user`.",
+    )
+    required: bool = Field(
+        False,
+        description="Whether every file must have the column, and some row a value of it. Else it "
+        "is missing in the files that lack it, counted and told.",
     )
 
     @model_validator(mode="before")

@@ -7,10 +7,15 @@ from taskroute.schemas.recommender import DataConfig
 
 
 def make_schema(config: DataConfig) -> schema_pb2.Schema:
-    """Makes the schema of the log's tf.Examples: bytes or floats, any of which may be missing."""
+    """Makes the schema of the log's tf.Examples: bytes or floats, any of which may be missing.
+
+    Labels, weights and required features must have a value somewhere.
+    """
     schema = schema_pb2.Schema()
-    for column in (*feature_columns(config), *label_columns(config)):
-        _add_feature(schema, column)
+    for column in feature_columns(config):
+        _add_feature(schema, column, is_needed=column.need == "every_file")
+    for column in label_columns(config):
+        _add_feature(schema, column, is_needed=True)
     zero_one = {
         task.label.column
         for task in config.tasks
@@ -30,9 +35,10 @@ def make_request_schema(config: DataConfig) -> schema_pb2.Schema:
     return schema
 
 
-def _add_feature(schema: schema_pb2.Schema, column: RawColumn) -> None:
+def _add_feature(schema: schema_pb2.Schema, column: RawColumn, *, is_needed: bool = False) -> None:
     kind = schema_pb2.FLOAT if column.kind == "number" else schema_pb2.BYTES
     feature = schema.feature.add(name=column.name, type=kind)
-    feature.presence.min_count = 1
+    if is_needed:
+        feature.presence.min_count = 1
     if column.kind != "texts":
         feature.value_count.max = 1

@@ -6,7 +6,8 @@ integers beyond 64 bits) is read line by line in Python instead, with the same r
 """
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+import re
+from collections.abc import Collection, Container, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any
 
@@ -15,9 +16,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.json as pj
 
+from taskroute.components.logs import nested
 from taskroute.components.logs.bad_rows import BadRow, shorten
 from taskroute.components.logs.conversions import to_text, value_text
-from taskroute.components.logs.log_batch import LogBatch, require_columns
+from taskroute.components.logs.log_batch import LogBatch, lacking_columns
 from taskroute.components.logs.log_files import TextStream
 from taskroute.schemas.columns import RawColumn
 from taskroute.schemas.errors import DataError
@@ -41,29 +43,40 @@ def read_json_lines(file: str, columns: Sequence[RawColumn]) -> Iterator[LogBatc
     Lines that are no JSON object are noted as bad; blank lines are no rows.
 
     Raises:
-        DataError: If the file is empty, lacks a column, or has a line that is too long.
+        DataError: If the file is empty, lacks a column that it must have, or has a line that is too
+            long.
     """
     kinds: dict[str, ColumnKind] = {}
     for column in columns:
         # A column of two kinds is kept as the file has it.
         first = kinds.setdefault(column.name, column.kind)
         kinds[column.name] = column.kind if first == column.kind else "text"
-    parser = _BlockParser(file, kinds)
+    parser: _BlockParser | None = None
+    lacking: tuple[str, ...] = ()
     stream = TextStream(file)
     next_row = 1
     for block in _blocks(file, stream):
-        if next_row == 1:
-            _require_keys(file, list(kinds), _first_keys(block))
+        if parser is None:
+            names = _FileKeys(file, block)
+            lacking = lacking_columns(file, columns, names)
+            kinds = {name: kind for name, kind in kinds.items() if name not in lacking}
+            parser = _BlockParser(file, kinds, frozenset(filter(names.is_nested, kinds)))
         batch = parser.parse(block, next_row)
         next_row += batch.num_rows + len(batch.passed_over)
-        yield batch.without_bad_bytes() if stream.has_bad_bytes else batch
+        batch = batch.without_bad_bytes() if stream.has_bad_bytes else batch
+        yield batch.with_lacking(lacking)
     if next_row == 1:
         raise DataError(f"{file}: is empty; each line must be a JSON object")
 
 
 def read_keys(file: str) -> list[str]:
-    """Keys of the first lines, sorted."""
-    return sorted(_first_keys(next(_blocks(file, TextStream(file)), b"")))
+    """Keys of the first lines, sorted; of an object those inside it, such as `user.id`."""
+    return sorted(_FileKeys(file, next(_blocks(file, TextStream(file)), b"")))
+
+
+def keys_anywhere(file: str) -> Container[str]:
+    """Keys of all lines; asking for one that the first lines lack reads the file."""
+    return _FileKeys(file, next(_blocks(file, TextStream(file)), b""))
 
 
 def _blocks(file: str, stream: TextStream) -> Iterator[bytes]:
@@ -82,24 +95,66 @@ def _blocks(file: str, stream: TextStream) -> Iterator[bytes]:
         yield rest
 
 
-def _require_keys(file: str, wanted: Sequence[str], first_keys: set[str]) -> None:
-    """Refuses a column that no line has; labels of rare events may be missing at first."""
-    for name in wanted:
-        if name not in first_keys and not _occurs(file, f'"{name}"'.encode()):
-            require_columns(file, [name], sorted(first_keys))
+class _FileKeys(Collection[str]):
+    """Keys of a file: those of its first lines, and when asked for others, of any line.
+
+    Labels of rare events may be missing at first.
+    """
+
+    def __init__(self, file: str, block: bytes):
+        self._file = file
+        objects = list(_first_objects(block))
+        self._keys = {key for content in objects for key in content}
+        self._fields = {name for content in objects for name in nested.json_fields(content)}
+        self._occurring: dict[str, bool] = {}
+
+    def __contains__(self, name: object) -> bool:
+        return isinstance(name, str) and (
+            name in self._keys or name in self._fields or self._occurs(name)
+        )
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._fields)
+
+    def __len__(self) -> int:
+        return len(self._fields)
+
+    def is_nested(self, name: str) -> bool:
+        """True if the name is a path into objects: no line has all of it for a key."""
+        if "." not in name or name in self._keys:
+            return False
+        return name in self._fields or not self._has_text(name)
+
+    def _occurs(self, name: str) -> bool:
+        if name not in self._occurring:
+            in_parts = "." in name and all(map(self._has_text, name.split(".")))
+            self._occurring[name] = in_parts or self._has_text(name)
+        return self._occurring[name]
+
+    def _has_text(self, key: str) -> bool:
+        """True if the key stands somewhere in the file, plain or escaped."""
+        escaped = json.dumps(key)
+        spellings = {f'"{key}"', escaped, re.sub(r"\\u\w{4}", _upper, escaped)}
+        texts = [text.encode() for text in spellings | {s.replace("/", "\\/") for s in spellings}]
+        blocks = _blocks(self._file, TextStream(self._file))
+        return any(text in block for block in blocks for text in texts)
 
 
-def _occurs(file: str, text: bytes) -> bool:
-    return any(text in block for block in _blocks(file, TextStream(file)))
+def _upper(escape: re.Match[str]) -> str:
+    return f"\\u{escape[0][2:].upper()}"
 
 
 class _BlockParser:
     """Parses the blocks of a file in order, and keeps the columns' types between them."""
 
-    def __init__(self, file: str, kinds: Mapping[str, ColumnKind]):
+    def __init__(
+        self, file: str, kinds: Mapping[str, ColumnKind], paths: Collection[str] = frozenset()
+    ):
         self._file = file
         self._kinds = kinds
+        self._paths = paths  # names that lead into objects
         self._types: dict[str, pa.DataType] = {}
+        self._shapes: dict[str, dict[str, bool]] = {}  # by root
 
     def parse(self, block: bytes, first_row: int) -> LogBatch:
         """Rows of a block; `first_row` is the number of its first line that is not blank."""
@@ -121,17 +176,25 @@ class _BlockParser:
     def _probe(self, block: bytes) -> None:
         for row in _first_objects(block):
             for name in self._kinds:
-                kind = _type_of(row.get(name))
+                value = self._value(row, name)
+                if name in self._paths:
+                    root, _, path = name.partition(".")
+                    shapes = self._shapes.setdefault(root, {})
+                    for place, is_list in nested.shapes_in(row.get(root), path).items():
+                        shapes[place] = shapes.get(place, False) or is_list
+                    if isinstance(value, list) and any(shapes.values()):
+                        value = next((each for each in value if each is not None), None)
+                kind = _type_of(value)
                 if kind is not None:
                     self._types[name] = _common_type(self._types.get(name), kind)
 
+    def _value(self, row: Mapping[str, Any], name: str) -> Any:
+        return nested.value_at(row, name) if name in self._paths else row.get(name)
+
     def _parse_typed(self, block: bytes) -> pa.RecordBatch | None:
-        schema = pa.schema(
-            [
-                (name, _parsed_type(self._types.get(name), kind))
-                for name, kind in self._kinds.items()
-            ]
-        )
+        schema = self._schema()
+        if schema is None:
+            return None
         try:
             table = pj.read_json(
                 pa.py_buffer(block),
@@ -144,12 +207,33 @@ class _BlockParser:
         num_lines = block.count(b"\n") + (not block.endswith(b"\n"))
         if table.num_rows != num_lines and table.num_rows != sum(1 for _ in _lines(block)):
             return None
-        # By name: Arrow orders the columns as the lines do.
-        columns = [table[name].combine_chunks() for name in self._kinds]
+        columns = [self._column(table, name) for name in self._kinds]
         for column, kind in zip(columns, self._kinds.values(), strict=True):
             if kind != "number" and _is_rounded(column):
                 return None
-        return pa.RecordBatch.from_arrays(columns, schema=schema)
+        return pa.RecordBatch.from_arrays(columns, list(self._kinds))
+
+    def _schema(self) -> pa.Schema | None:
+        """Types of keys for Arrow; None where one key would need two."""
+        types: dict[str, list[pa.DataType]] = {}
+        for name, kind in self._kinds.items():
+            parsed = _parsed_type(self._types.get(name), kind)
+            root = name
+            if name in self._paths:
+                root, _, path = name.partition(".")
+                parsed = nested.type_around(path, self._shapes.get(root, {}), parsed)
+            types.setdefault(root, []).append(parsed)
+        try:
+            return pa.schema([(root, nested.merged(kinds)) for root, kinds in types.items()])
+        except ValueError:
+            return None
+
+    def _column(self, table: pa.Table, name: str) -> pa.Array:
+        # By name: Arrow orders the columns as the lines do.
+        if name not in self._paths:
+            return table[name].combine_chunks()
+        root, _, path = name.partition(".")
+        return nested.field_values(table[root].combine_chunks(), path)
 
     def _read_lines(
         self, block: bytes, first_row: int
@@ -178,7 +262,7 @@ class _BlockParser:
         bad: dict[int, BadRow] = {}
         columns = []
         for name, kind in self._kinds.items():
-            values = [content.get(name) for content in objects.values()]
+            values = [self._value(content, name) for content in objects.values()]
             is_float = [isinstance(value, float) for value in values]
             texts: list[str | None] = []
             for row, value in zip(objects, values, strict=True):
@@ -225,10 +309,6 @@ def _first_objects(block: bytes) -> Iterator[dict[str, Any]]:
             continue
         if isinstance(content, dict):
             yield content
-
-
-def _first_keys(block: bytes) -> set[str]:
-    return {key for content in _first_objects(block) for key in content}
 
 
 def _type_of(value: Any) -> pa.DataType | None:

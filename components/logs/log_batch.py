@@ -1,8 +1,8 @@
 """Batches of rows of a log file, and a reader of their columns that notes bad rows."""
 
 import difflib
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TypeVar
 
@@ -24,13 +24,14 @@ class LogBatch:
     """Rows of a file, in its order, with the columns as the file has them.
 
     `rows` holds their numbers in the file, (N,) int64, from 1; `passed_over` the unreadable rows
-    beside them.
+    beside them; `lacking` the columns that the file does not have, which are null.
     """
 
     file: str
     rows: np.ndarray = field(repr=False)
     values: pa.RecordBatch = field(repr=False)
     passed_over: tuple[BadRow, ...] = ()
+    lacking: tuple[str, ...] = ()
 
     @property
     def num_rows(self) -> int:
@@ -51,7 +52,15 @@ class LogBatch:
             ]
         passed_over.sort(key=lambda bad: bad.row)
         values = self.values.filter(pa.array(is_good))
-        return LogBatch(self.file, self.rows[is_good], values, tuple(passed_over))
+        return replace(self, rows=self.rows[is_good], values=values, passed_over=tuple(passed_over))
+
+    def with_lacking(self, names: Sequence[str]) -> "LogBatch":
+        """Adds columns that the file does not have."""
+        if not names:
+            return self
+        columns = dict(zip(self.values.schema.names, self.values.columns, strict=True))
+        columns |= {name: pa.nulls(self.num_rows) for name in names}
+        return replace(self, values=pa.RecordBatch.from_pydict(columns), lacking=tuple(names))
 
     def head(self, num_rows: int) -> "LogBatch":
         """The first rows, and the unreadable rows before the next one."""
@@ -59,8 +68,11 @@ class LogBatch:
             return self
         end = self.rows[num_rows]
         passed_over = tuple(bad for bad in self.passed_over if bad.row < end)
-        return LogBatch(
-            self.file, self.rows[:num_rows], self.values.slice(0, num_rows), passed_over
+        return replace(
+            self,
+            rows=self.rows[:num_rows],
+            values=self.values.slice(0, num_rows),
+            passed_over=passed_over,
         )
 
 
@@ -143,8 +155,24 @@ class RowCheck:
         ]
 
 
-def require_columns(file: str, wanted: Sequence[str], present: Sequence[str]) -> None:
-    """Refuses a file that lacks a column or has two of its name.
+def lacking_columns(
+    file: str, columns: Sequence[RawColumn], present: Collection[str]
+) -> tuple[str, ...]:
+    """Names of the columns that a file does not have, each once.
+
+    Raises:
+        DataError: If it must have one of them, has two of a name, or has none of the columns.
+    """
+    names = dict.fromkeys(column.name for column in columns)
+    lacking = tuple(name for name in names if name not in present)
+    needed = [column.name for column in columns if column.need == "every_file"]
+    require_columns(file, needed if len(lacking) < len(names) else list(names), present)
+    require_columns(file, [name for name in names if name not in lacking], present)
+    return lacking
+
+
+def require_columns(where: str, wanted: Sequence[str], present: Collection[str]) -> None:
+    """Refuses a file, or a log, that lacks a column or has two of its name.
 
     Raises:
         DataError: If it does; names the column, and the closest name in the file.
@@ -154,9 +182,9 @@ def require_columns(file: str, wanted: Sequence[str], present: Sequence[str]) ->
             by_lower = {other.strip().lower(): other for other in present}
             close = difflib.get_close_matches(name.lower(), by_lower, n=1)
             hint = f"; did you mean '{by_lower[close[0]]}'?" if close else ""
-            raise DataError(f"{file}: there is no column '{name}'{hint}")
+            raise DataError(f"{where}: there is no column '{name}'{hint}")
         if list(present).count(name) > 1:
-            raise DataError(f"{file}: column '{name}' occurs more than once; rename one of them")
+            raise DataError(f"{where}: column '{name}' occurs more than once; rename one of them")
 
 
 def _has_bad_bytes(values: pa.Array) -> np.ndarray:

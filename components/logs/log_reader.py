@@ -1,6 +1,6 @@
 """Log files (CSV, JSON Lines, Parquet) in Arrow batches, without TensorFlow or TFX."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Container, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -8,8 +8,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from taskroute.components.logs import csv_log, json_lines
-from taskroute.components.logs.log_batch import LogBatch, require_columns
+from taskroute.components.logs import csv_log, json_lines, nested
+from taskroute.components.logs.log_batch import LogBatch, lacking_columns, require_columns
 from taskroute.components.logs.log_files import open_file, say_what_is_wrong
 from taskroute.schemas.columns import RawColumn
 from taskroute.schemas.errors import DataError
@@ -52,12 +52,15 @@ def read_batches(
         log_format: Format of the file; CSV and JSON Lines are unpacked where the name ends in .gz.
 
     Raises:
-        DataError: If the file cannot be read or lacks a column.
+        DataError: If the file cannot be read or lacks a column that it must have.
     """
     with say_what_is_wrong(part.file):
         match log_format:
             case "csv":
-                yield from csv_log.read_csv(part.file, _names(columns))
+                lacking = lacking_columns(part.file, columns, csv_log.read_header(part.file))
+                present = [name for name in _names(columns) if name not in lacking]
+                for batch in csv_log.read_csv(part.file, present):
+                    yield batch.with_lacking(lacking)
             case "jsonl":
                 yield from json_lines.read_json_lines(part.file, columns)
             case "parquet":
@@ -66,6 +69,8 @@ def read_batches(
 
 def column_names(file: str, log_format: LogFormat) -> list[str]:
     """Columns of a file, in its order; for JSON Lines the keys of the first lines, sorted.
+
+    Of a column of objects they are the columns inside it, such as `user.id`.
 
     Raises:
         DataError: If the file cannot be read.
@@ -78,7 +83,46 @@ def column_names(file: str, log_format: LogFormat) -> list[str]:
                 return json_lines.read_keys(file)
             case "parquet":
                 with _parquet_file(file) as parquet:
-                    return list(parquet.schema_arrow.names)
+                    schema = parquet.schema_arrow
+                    return [
+                        name
+                        for field in schema
+                        for name in nested.fields_of(field.type, field.name)
+                    ]
+
+
+def require_somewhere(
+    where: str, files: Sequence[str], columns: Sequence[RawColumn], log_format: LogFormat
+) -> None:
+    """Refuses a log that has a column in none of its files: a name is misspelt.
+
+    Opens files until each column was seen: mostly the first one.
+
+    Raises:
+        DataError: If there is such a column, or a file cannot be opened.
+    """
+    unseen = dict.fromkeys(column.name for column in columns if column.need != "no_file")
+    seen: dict[str, None] = {}
+    for file in files:
+        if not unseen:
+            return
+        with say_what_is_wrong(file):
+            names = _names_in(file, log_format)
+            seen |= dict.fromkeys(column_names(file, log_format))
+            unseen = {name: None for name in unseen if name not in names}
+    require_columns(where, list(unseen), list(seen))
+
+
+def _names_in(file: str, log_format: LogFormat) -> Container[str]:
+    """Names that columns of a file can be read by."""
+    match log_format:
+        case "csv":
+            return csv_log.read_header(file)
+        case "jsonl":
+            return json_lines.keys_anywhere(file)
+        case "parquet":
+            with _parquet_file(file) as parquet:
+                return _ParquetNames(parquet.schema_arrow)
 
 
 def sample_batches(
@@ -127,17 +171,51 @@ def _parquet_parts(file: str) -> Iterator[Part]:
             first_row, start, rows = first_row + rows, index + 1, 0
 
 
+class _ParquetNames(Collection[str]):
+    """Names of columns, and of fields of their objects."""
+
+    def __init__(self, schema: pa.Schema):
+        self._schema = schema
+
+    def __contains__(self, name: object) -> bool:
+        if not isinstance(name, str) or name in self._schema.names:
+            return name in self._schema.names
+        root, _, path = name.partition(".")
+        return (
+            bool(path)
+            and self._schema.names.count(root) == 1
+            and nested.has_field(self._schema.field(root).type, path)
+        )
+
+    def __iter__(self) -> Iterator[str]:
+        for field in self._schema:
+            yield field.name
+            yield from (n for n in nested.fields_of(field.type, field.name) if n != field.name)
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
+
+
 def _read_parquet(part: Part, columns: Sequence[RawColumn]) -> Iterator[LogBatch]:
-    names = _names(columns)
     next_row = part.first_row
     with _parquet_file(part.file) as parquet:
-        require_columns(part.file, names, parquet.schema_arrow.names)
+        literal = parquet.schema_arrow.names
+        lacking = lacking_columns(part.file, columns, _ParquetNames(parquet.schema_arrow))
+        names = [name for name in _names(columns) if name not in lacking]
+        roots = [nested.root_of(n) if nested.is_nested(n, literal) else n for n in names]
         for values in parquet.iter_batches(
-            batch_size=BATCH_ROWS, row_groups=part.row_groups, columns=names
+            batch_size=BATCH_ROWS, row_groups=part.row_groups, columns=list(dict.fromkeys(roots))
         ):
             rows = np.arange(next_row, next_row + values.num_rows)
             next_row += len(rows)
-            yield LogBatch(part.file, rows, _as_bytes(values))
+            arrays = [
+                values[root]
+                if root == name
+                else nested.field_values(values[root], name[len(root) + 1 :])
+                for name, root in zip(names, roots, strict=True)
+            ]
+            batch = LogBatch(part.file, rows, _as_bytes(pa.RecordBatch.from_arrays(arrays, names)))
+            yield batch.with_lacking(lacking)
 
 
 def _as_bytes(values: pa.RecordBatch) -> pa.RecordBatch:
