@@ -26,13 +26,22 @@ from taskroute.components.log_example_gen.part_work import (
     WriteShards,
     split_column,
 )
-from taskroute.components.logs import labels, log_files, log_reader, spans, splits
+from taskroute.components.logs import (
+    labels,
+    log_files,
+    log_reader,
+    missing_columns,
+    spans,
+    splits,
+)
 from taskroute.components.logs.bad_rows import BadRowCounts
 from taskroute.components.logs.examples import shard_name
 from taskroute.components.logs.labels import LabelCounts
+from taskroute.components.logs.missing_columns import ColumnCounts
 from taskroute.components.logs.spans import Window
 from taskroute.schemas.columns import RawColumn
 from taskroute.schemas.errors import DataError
+from taskroute.schemas.findings import Findings
 from taskroute.schemas.source import SPLITS, Source
 from taskroute.schemas.tasks import Task
 
@@ -91,12 +100,13 @@ class Executor(base_beam_executor.BaseBeamExecutor):
         quarantine = artifact_utils.get_single_instance(output_dict["quarantine"])
         with _all_or_nothing(Path(examples.uri), Path(quarantine.uri)) as work_folder:
             window = spans.read_window(source)
-            items = _make_items(source, window)
+            items = _make_items(source, window, columns)
             reports = self._write_shards(source, items, columns, tasks, work_folder)
             rows_by_file = _rows_by_file(items, reports)
             missing = _missing_spans(window, source, rows_by_file)
             rows = _publish(_shards(items, reports, window), work_folder, Path(examples.uri))
             _publish_bad_rows(reports, work_folder, Path(quarantine.uri))
+            _publish_findings(reports, columns, tasks, Path(quarantine.uri))
         bad = _all_bad_rows(reports)
         examples.split_names = artifact_utils.encode_split_names(list(SPLITS))
         private_apis.mark_as_parquet(examples)
@@ -138,6 +148,7 @@ class Executor(base_beam_executor.BaseBeamExecutor):
         _require_any_row(reports, source)
         _refuse_bad_rows(reports, source)
         _require_rows(reports, source)
+        missing_columns.refuse_empty(_column_counts(reports), columns, source.path)
         labels.check_both_classes(
             {
                 task.name: sum(
@@ -201,7 +212,7 @@ def _all_or_nothing(target: Path, bad_target: Path) -> Iterator[Path]:
     def remove_output() -> None:
         for folder in (work_folder, *(_split_folder(target, split) for split in SPLITS)):
             shutil.rmtree(folder, ignore_errors=True)
-        for file in bad_target.glob("*.jsonl"):
+        for file in (*bad_target.glob("*.jsonl"), *bad_target.glob(Findings.FILE)):
             file.unlink()
 
     remove_output()  # of an attempt that was killed
@@ -215,7 +226,8 @@ def _all_or_nothing(target: Path, bad_target: Path) -> Iterator[Path]:
     shutil.rmtree(work_folder)
 
 
-def _make_items(source: Source, window: Window | None) -> list[Item]:
+def _make_items(source: Source, window: Window | None, columns: Sequence[RawColumn]) -> list[Item]:
+    """Parts of the log, in which every column occurs somewhere."""
     files = spans.files_of(source, window)
     test_files = log_files.list_files(source.test_path) if source.test_path else []
     shared = set(map(log_files.identity, files)) & set(map(log_files.identity, test_files))
@@ -224,12 +236,21 @@ def _make_items(source: Source, window: Window | None) -> list[Item]:
             f"{min(shared)}: is in `source.path` and in `source.test_path`; a test row must not "
             "be trained on"
         )
+    log_reader.require_somewhere(source.path, files, columns, source.format)
+    log_reader.require_somewhere(source.test_path or "", test_files, columns, source.format)
     parts = [
         (part, is_test)
         for is_test, some in ((False, files), (True, test_files))
         for part in log_reader.split_into_parts(some, source.format)
     ]
     return [Item(index, part, is_test) for index, (part, is_test) in enumerate(parts)]
+
+
+def _column_counts(reports: Sequence[Report]) -> ColumnCounts:
+    counts = ColumnCounts()
+    for report in reports:
+        counts.merge(ColumnCounts(**report["columns"]))
+    return counts
 
 
 def _all_bad_rows(reports: Sequence[Report]) -> BadRowCounts:
@@ -329,3 +350,17 @@ def _publish_bad_rows(reports: Sequence[Report], work_folder: Path, target: Path
     files = [report["bad_rows_file"] for report in reports if report["bad_rows_file"]]
     for index, file in enumerate(files):
         shutil.move(work_folder / file, target / f"bad_rows-{index:05d}-of-{len(files):05d}.jsonl")
+
+
+def _publish_findings(
+    reports: Sequence[Report],
+    columns: Sequence[RawColumn],
+    tasks: Sequence[Task],
+    target: Path,
+) -> None:
+    of_tasks = {task.label.column for task in tasks} | {
+        task.weight for task in tasks if task.weight
+    }
+    findings = tuple(missing_columns.findings(_column_counts(reports), columns, of_tasks))
+    if findings:
+        Findings(findings=findings).write(target)

@@ -15,6 +15,7 @@ from taskroute.components.logs.hashes import hash_texts
 from taskroute.components.logs.labels import LabelCounts
 from taskroute.components.logs.log_batch import LogBatch, RowCheck
 from taskroute.components.logs.log_reader import LogFormat, Part
+from taskroute.components.logs.missing_columns import ColumnCounts
 from taskroute.schemas.columns import RawColumn
 from taskroute.schemas.source import SPLITS, Source
 from taskroute.schemas.tasks import Task
@@ -46,7 +47,7 @@ class CountSeconds:
     folder: Path
 
     def __call__(self, item: Item) -> Report:
-        columns = [RawColumn(self.column, "text")]
+        columns = [RawColumn(self.column, "text", need="every_file")]
         bad = BadRowCounts()
         seconds, counts = splits.merge_counts(
             self._count(batch, bad)
@@ -69,8 +70,8 @@ class WriteShards:
     """Reads one part, assigns its rows to splits, and writes a shard or more for each.
 
     Bad rows go to a file of their own. The report holds `rows`, the good and the bad; `shards`,
-    each with `split`, `file` and `rows`; `bad_rows` and `bad_rows_file`; and `train_labels`, the
-    LabelCounts by task.
+    each with `split`, `file` and `rows`; `bad_rows` and `bad_rows_file`; `train_labels`, the
+    LabelCounts by task; and `columns`, the ColumnCounts.
     """
 
     source: Source
@@ -82,13 +83,14 @@ class WriteShards:
     def __call__(self, item: Item) -> Report:
         bad = BadRowWriter(self.folder)
         train_labels = {task.name: LabelCounts() for task in labels.binary_tasks(self.tasks)}
-        rows_read = 0
+        rows_read, column_counts = 0, ColumnCounts()
         writers = [ShardWriter(self.folder, split) for split in SPLITS]
         batches = log_reader.read_batches(
             item.part, self._columns_to_read(item), self.source.format
         )
         for number, batch in enumerate(batches):
             rows_read += batch.num_rows + len(batch.passed_over)
+            column_counts.add_batch(batch)
             check = RowCheck(batch)
             examples = check.convert(self.columns)
             split_of_row = self._split(item, check)
@@ -101,6 +103,7 @@ class WriteShards:
             # Logs are sorted by time; training shuffles over a window of rows only.
             order = np.random.default_rng((_SEED, item.index, number)).permutation(batch.num_rows)
             for split, writer in enumerate(writers):
+                column_counts.add_values(SPLITS[split], examples, split_of_row == split)
                 writer.write(examples.take(pa.array(order[split_of_row[order] == split])))
         for writer in writers:
             writer.close()
@@ -113,12 +116,13 @@ class WriteShards:
             "bad_rows": bad.counts.to_json(),
             "bad_rows_file": bad.file,
             "train_labels": {name: asdict(counts) for name, counts in train_labels.items()},
+            "columns": column_counts.to_json(),
         }
 
     def _columns_to_read(self, item: Item) -> list[RawColumn]:
         if item.is_test:
             return list(self.columns)
-        return [*self.columns, RawColumn(split_column(self.source), "text")]
+        return [*self.columns, RawColumn(split_column(self.source), "text", need="every_file")]
 
     def _split(self, item: Item, check: RowCheck) -> np.ndarray:
         """(N,) index into SPLITS, int8; of a bad row it means nothing."""

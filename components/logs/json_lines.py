@@ -66,7 +66,7 @@ def read_json_lines(file: str, columns: Sequence[RawColumn]) -> Iterator[LogBatc
         batch = batch.without_bad_bytes() if stream.has_bad_bytes else batch
         yield batch.with_lacking(lacking)
     if next_row == 1:
-        raise DataError(f"{file}: is empty; each line must be a JSON object")
+        raise _empty(file)
 
 
 def read_keys(file: str) -> list[str]:
@@ -75,8 +75,18 @@ def read_keys(file: str) -> list[str]:
 
 
 def keys_anywhere(file: str) -> Container[str]:
-    """Keys of all lines; asking for one that the first lines lack reads the file."""
-    return _FileKeys(file, next(_blocks(file, TextStream(file)), b""))
+    """Keys of all lines; asking for one that the first lines lack reads the file.
+
+    Raises:
+        DataError: If the file is empty.
+    """
+    for block in _blocks(file, TextStream(file)):
+        return _FileKeys(file, block)
+    raise _empty(file)
+
+
+def _empty(file: str) -> DataError:
+    return DataError(f"{file}: is empty; each line must be a JSON object")
 
 
 def _blocks(file: str, stream: TextStream) -> Iterator[bytes]:
@@ -105,7 +115,11 @@ class _FileKeys(Collection[str]):
         self._file = file
         objects = list(_first_objects(block))
         self._keys = {key for content in objects for key in content}
-        self._fields = {name for content in objects for name in nested.json_fields(content)}
+        fields = {name for content in objects for name in nested.json_fields(content)}
+        # A key of objects is null, or an empty list, in some lines.
+        self._fields = fields - {
+            name[:place] for name in fields for place, char in enumerate(name) if char == "."
+        }
         self._occurring: dict[str, bool] = {}
 
     def __contains__(self, name: object) -> bool:

@@ -110,7 +110,8 @@ def require_somewhere(
             names = _names_in(file, log_format)
             seen |= dict.fromkeys(column_names(file, log_format))
             unseen = {name: None for name in unseen if name not in names}
-    require_columns(where, list(unseen), list(seen))
+    if files:
+        require_columns(where, list(unseen), list(seen))
 
 
 def _names_in(file: str, log_format: LogFormat) -> Container[str]:
@@ -190,7 +191,8 @@ class _ParquetNames(Collection[str]):
     def __iter__(self) -> Iterator[str]:
         for field in self._schema:
             yield field.name
-            yield from (n for n in nested.fields_of(field.type, field.name) if n != field.name)
+            inside = nested.fields_of(field.type, field.name)
+            yield from (name for name in inside if name not in self._schema.names)
 
     def __len__(self) -> int:
         return sum(1 for _ in self)
@@ -202,17 +204,18 @@ def _read_parquet(part: Part, columns: Sequence[RawColumn]) -> Iterator[LogBatch
         literal = parquet.schema_arrow.names
         lacking = lacking_columns(part.file, columns, _ParquetNames(parquet.schema_arrow))
         names = [name for name in _names(columns) if name not in lacking]
-        roots = [nested.root_of(n) if nested.is_nested(n, literal) else n for n in names]
+        paths = {name: name.split(".", 1) for name in names if nested.is_nested(name, literal)}
+        roots = dict.fromkeys(paths[name][0] if name in paths else name for name in names)
         for values in parquet.iter_batches(
-            batch_size=BATCH_ROWS, row_groups=part.row_groups, columns=list(dict.fromkeys(roots))
+            batch_size=BATCH_ROWS, row_groups=part.row_groups, columns=list(roots)
         ):
             rows = np.arange(next_row, next_row + values.num_rows)
             next_row += len(rows)
             arrays = [
-                values[root]
-                if root == name
-                else nested.field_values(values[root], name[len(root) + 1 :])
-                for name, root in zip(names, roots, strict=True)
+                nested.field_values(values[paths[name][0]], paths[name][1])
+                if name in paths
+                else values[name]
+                for name in names
             ]
             batch = LogBatch(part.file, rows, _as_bytes(pa.RecordBatch.from_arrays(arrays, names)))
             yield batch.with_lacking(lacking)

@@ -12,11 +12,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 
-def root_of(name: str) -> str:
-    """Column that a nested name starts from."""
-    return name.partition(".")[0]
-
-
 def is_nested(name: str, literal: Collection[str]) -> bool:
     """True if the name has parts and no column has all of it for its name."""
     return "." in name and name not in literal

@@ -5,14 +5,20 @@ from pathlib import Path
 
 from taskroute.components.logs import log_files, spans
 from taskroute.components.logs.labels import check_both_classes
+from taskroute.components.logs.missing_columns import refuse_empty
+from taskroute.pipeline.inspection.column_findings import find_input_names, find_missing_columns
 from taskroute.pipeline.inspection.log_sample import LogSample
 from taskroute.pipeline.run.paths import absolute_source
+from taskroute.schemas.columns import raw_columns
 from taskroute.schemas.errors import DataError
 from taskroute.schemas.findings import Finding
 from taskroute.schemas.recommender import RecommenderConfig
 
 # Each looks for one kind of finding in the config and the sample.
-_SEARCHES: tuple[Callable[[RecommenderConfig, LogSample], Iterable[Finding]], ...] = ()
+_SEARCHES: tuple[Callable[[RecommenderConfig, LogSample], Iterable[Finding]], ...] = (
+    find_missing_columns,
+    find_input_names,
+)
 
 
 def check_log(config: RecommenderConfig, data_folder: Path) -> LogSample:
@@ -20,7 +26,8 @@ def check_log(config: RecommenderConfig, data_folder: Path) -> LogSample:
 
     Raises:
         DataError: If files or columns are missing, or too many rows are certainly bad; and, if the
-            sample is the whole log, if a binary label has one class only.
+            sample is the whole log, if a binary label has one class only or a required column has
+            no value.
     """
     source = spans.resolve(absolute_source(config, data_folder))
     files = spans.files_of(source, spans.read_window(source))
@@ -35,6 +42,7 @@ def check_log(config: RecommenderConfig, data_folder: Path) -> LogSample:
     if sample.is_whole or source.max_bad_fraction == 0:
         sample.bad_rows.refuse_above(source.max_bad_fraction, sample.num_rows, source.path)
     if sample.is_whole:
+        refuse_empty(sample.columns, raw_columns(config), source.path)
         check_both_classes(sample.labels, "row")
     sample.findings += [finding for search in _SEARCHES for finding in search(config, sample)]
     return sample

@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -11,6 +12,7 @@ from taskroute.components.logs import log_reader
 from taskroute.components.logs.bad_rows import BadRowCounts
 from taskroute.components.logs.labels import LabelCounts, count_labels, read_labels
 from taskroute.components.logs.log_batch import RowCheck
+from taskroute.components.logs.missing_columns import ColumnCounts
 from taskroute.schemas.columns import RawColumn, raw_columns
 from taskroute.schemas.findings import Finding
 from taskroute.schemas.recommender import RecommenderConfig
@@ -31,6 +33,7 @@ class LogSample:
         terms: Distinct terms by column.
         labels: Counts of labels by binary task.
         bad_rows: Counts of bad rows.
+        columns: Counts of rows whose files lack a column.
         batches: Good rows as raw examples.
         findings: Findings about the rows and the config.
     """
@@ -42,6 +45,7 @@ class LogSample:
     terms: dict[str, set[str]] = field(default_factory=dict)
     labels: dict[str, LabelCounts] = field(default_factory=dict)
     bad_rows: BadRowCounts = field(default_factory=BadRowCounts)
+    columns: ColumnCounts = field(default_factory=ColumnCounts)
     batches: list[pa.RecordBatch] = field(default_factory=list)
     findings: list[Finding] = field(default_factory=list)
 
@@ -62,10 +66,15 @@ class LogSample:
         columns = raw_columns(config)
         by_time = source.split.by == "time"
         split_column = None if is_test else source.timestamp if by_time else source.split.key
-        to_read = [*columns, *([RawColumn(split_column, "text")] if split_column else [])]
+        to_read = list(columns)
+        if split_column:
+            to_read.append(RawColumn(split_column, "text", need="every_file"))
+        where = (source.test_path if is_test else None) or source.path
+        log_reader.require_somewhere(where, files, to_read, source.format)
         num_rows = 0
         for batch in log_reader.sample_batches(files, to_read, source.format, _SAMPLE_ROWS):
             num_rows += batch.num_rows + len(batch.passed_over)
+            self.columns.add_batch(batch)
             check = RowCheck(batch)
             converted = check.convert(columns)
             if split_column and by_time:
@@ -75,6 +84,7 @@ class LogSample:
             labels = read_labels(check, converted, config.tasks)
             good = converted.filter(pa.array(check.is_good))
             self.batches.append(good)
+            self.columns.add_values("", good, np.ones(len(good), bool))
             for column in columns:
                 self._count(column, good[column.name])
             for name, values in labels.items():

@@ -119,7 +119,9 @@ def _count(config: RecommenderConfig, changes: DayChanges, serving_log: str) -> 
     )
     total: Tables = {}
     bad, num_rows = BadRowCounts(), 0
-    for number, file in enumerate(log_files.list_files(serving_log)):
+    files = log_files.list_files(serving_log)
+    log_reader.require_somewhere(serving_log, files, columns, config.source.format)
+    for number, file in enumerate(files):
         part, start = log_reader.Part(file), 0
         for batch in log_reader.read_batches(part, columns, config.source.format):
             check = RowCheck(batch)

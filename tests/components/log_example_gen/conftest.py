@@ -74,7 +74,7 @@ class Run:
         }
 
     def bad_rows(self) -> list[dict]:
-        files = sorted(Path(self.quarantine.uri).iterdir())
+        files = sorted(Path(self.quarantine.uri).glob("*.jsonl"))
         return [json.loads(line) for file in files for line in file.read_text().splitlines()]
 
     def table(self, split: str) -> pa.Table:
