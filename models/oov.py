@@ -1,0 +1,58 @@
+"""Ids that a training drops to out-of-vocabulary ones.
+
+A vocabulary that holds every term of the train split leaves no train row for its OOV buckets: terms
+that come later would meet embeddings that nothing has trained. With a small share of all ids
+dropped, anew in each epoch, an OOV bucket learns what a row is like whose term is not known.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from taskroute.schemas.features import IdFeature, ids_owner
+from taskroute.schemas.recommender import DataConfig
+
+
+def oov_ids(data: DataConfig, num_ids: Mapping[str, int]) -> dict[str, range]:
+    """OOV ids of each feature whose ids come from a vocabulary, by its name.
+
+    Args:
+        data: Config of the features.
+        num_ids: Number of ids of each feature with ids, by name.
+    """
+    found = {}
+    for feature in data.features:
+        if not isinstance(feature, IdFeature):
+            continue
+        owner = ids_owner(feature, data.features)
+        if owner.vocabulary is None:
+            continue
+        buckets = owner.vocabulary.oov_buckets
+        # In a table known terms are hashes, and the OOV buckets come before them.
+        end = num_ids[feature.name] if owner.num_hashed_ids is None else 1 + buckets
+        found[feature.name] = range(end - buckets, end)
+    return found
+
+
+@dataclass(frozen=True)
+class OovDrop:
+    """Drop of a share of all ids.
+
+    Attributes:
+        rate: Share of the ids, drawn for each one by itself.
+        oov: OOV ids by feature; one of them, drawn evenly, takes the place of a dropped id.
+    """
+
+    rate: float
+    oov: Mapping[str, range]
+
+    def __call__(self, name: str, ids: np.ndarray, random: np.random.Generator) -> np.ndarray:
+        """Drops ids of a feature, int64; missing ones, which are 0, stay."""
+        oov = self.oov.get(name)
+        if oov is None or not self.rate:
+            return ids
+        (dropped,) = np.nonzero((random.random(len(ids), np.float32) < self.rate) & (ids > 0))
+        ids = ids.copy()
+        ids[dropped] = random.integers(oov.start, oov.stop, len(dropped))
+        return ids
