@@ -1,7 +1,7 @@
 """Ids that a training drops to out-of-vocabulary ones.
 
 A vocabulary that holds every term of the train split leaves no train row for its OOV buckets: terms
-that come later would meet embeddings that nothing has trained. With a small share of all ids
+that come later would meet embeddings that nothing has trained. With a small share of the ids
 dropped, anew in each epoch, an OOV bucket learns what a row is like whose term is not known.
 """
 
@@ -37,10 +37,11 @@ def oov_ids(data: DataConfig, num_ids: Mapping[str, int]) -> dict[str, range]:
 
 @dataclass(frozen=True)
 class OovDrop:
-    """Drop of a share of all ids.
+    """Drop of ids, so that a share of them is OOV.
 
     Attributes:
-        rate: Share of the ids, drawn for each one by itself.
+        rate: Share of OOV ids among those that are not missing. A vocabulary that leaves as many
+            train rows to its OOV buckets anyway, such as one with a `min_count`, loses no id.
         oov: OOV ids by feature; one of them, drawn evenly, takes the place of a dropped id.
     """
 
@@ -48,11 +49,16 @@ class OovDrop:
     oov: Mapping[str, range]
 
     def __call__(self, name: str, ids: np.ndarray, random: np.random.Generator) -> np.ndarray:
-        """Drops ids of a feature, int64; missing ones, which are 0, stay."""
+        """Drops ids of a feature, int64, each drawn by itself; missing ones, 0, stay."""
         oov = self.oov.get(name)
         if oov is None or not self.rate:
             return ids
-        (dropped,) = np.nonzero((random.random(len(ids), np.float32) < self.rate) & (ids > 0))
+        is_known = (ids > 0) & ((ids < oov.start) | (ids >= oov.stop))
+        num_known, num_present = np.count_nonzero(is_known), np.count_nonzero(ids)
+        lacking = num_known - (1 - self.rate) * num_present
+        if lacking <= 0:
+            return ids
+        (dropped,) = np.nonzero(is_known & (random.random(len(ids)) < lacking / num_known))
         ids = ids.copy()
         ids[dropped] = random.integers(oov.start, oov.stop, len(dropped))
         return ids

@@ -125,11 +125,15 @@ def aucs(
     result = {}
     for name in TASKS:
         counts = chosen & (rows[f"weight/{name}"].numpy() > 0)
-        result[name] = float(roc_auc_score(rows[f"label/{name}"].numpy()[counts], scores[name][counts]))
+        result[name] = float(
+            roc_auc_score(rows[f"label/{name}"].numpy()[counts], scores[name][counts])
+        )
     return result
 
 
-def measure(ranker: MultiTaskRanker, rows: Mapping[str, tf.Tensor], oov: range) -> dict[str, dict[str, float]]:
+def measure(
+    ranker: MultiTaskRanker, rows: Mapping[str, tf.Tensor], oov: range
+) -> dict[str, dict[str, float]]:
     """AUCs by task of new users as they are, of the same left empty, and of known users."""
     users = rows[USER].numpy()
     new, known = np.isin(users, oov), (users > 0) & ~np.isin(users, oov)
@@ -186,14 +190,27 @@ def main() -> None:
                     set_to_mean(trained.ranker, train_counts(data.training, config, ids), oov)
                 else:
                     import time
+
                     start = time.time()
                     trained = train(config, data, way)
                     seconds = time.time() - start
+                    if way == "min_count":
+                        place = trained.ranker.embedding.rows[USER]
+                        table = trained.ranker.embedding.tables[str(place.width)]
+                        values = table.numpy()
+                        rare = train_counts(data.training, config, trained.ids) < 5
+                        rare[0] = False
+                        values[place.first + np.flatnonzero(rare)] = values[place.first + oov.start]
+                        table.assign(values)
                     oov = oov_ids(config, trained.ids.number)[USER]
                 measured = measure(trained.ranker, rows, oov)
                 results[way].append(measured)
                 share = np.isin(rows[USER].numpy(), oov).mean()
-                print(f"seed {seed} {way:10} {seconds:.0f} s, {trained.epochs} epochs, new {share:.3f} of {len(rows[USER])}", {k: {t: round(x, 5) for t, x in v.items()} for k, v in measured.items()}, flush=True)
+                print(
+                    f"seed {seed} {way:10} {seconds:.0f} s, {trained.epochs} epochs, new {share:.3f} of {len(rows[USER])}",
+                    {k: {t: round(x, 5) for t, x in v.items()} for k, v in measured.items()},
+                    flush=True,
+                )
     table = {}
     for way in ways:
         for task in TASKS:
@@ -202,13 +219,22 @@ def main() -> None:
                 "new - empty": [run["new"][task] - run["empty"][task] for run in runs],
                 "new - none empty": [r["new"][task] - b["empty"][task] for r, b in zip(runs, base)],
                 "new - none new": [r["new"][task] - b["new"][task] for r, b in zip(runs, base)],
-                "empty - none empty": [r["empty"][task] - b["empty"][task] for r, b in zip(runs, base)],
-                "known - none known": [r["known"][task] - b["known"][task] for r, b in zip(runs, base)],
+                "empty - none empty": [
+                    r["empty"][task] - b["empty"][task] for r, b in zip(runs, base)
+                ],
+                "known - none known": [
+                    r["known"][task] - b["known"][task] for r, b in zip(runs, base)
+                ],
             }
-            text = f"{way:11}{task:10}" + " ".join(f"{np.mean([r[g][task] for r in runs]):.4f}" for g in ("new", "empty", "known"))
+            text = f"{way:11}{task:10}" + " ".join(
+                f"{np.mean([r[g][task] for r in runs]):.4f}" for g in ("new", "empty", "known")
+            )
             for name, values in differences.items():
                 mean, reach = interval(values)
-                table.setdefault(way, {}).setdefault(task, {})[name] = [round(mean, 5), round(reach, 5)]
+                table.setdefault(way, {}).setdefault(task, {})[name] = [
+                    round(mean, 5),
+                    round(reach, 5),
+                ]
                 text += f" | {name} {mean:+.5f} ± {reach:.5f}"
             print(text)
     report("new users against the same rows without a user", table=table, rows=arguments.rows)
