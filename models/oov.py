@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from taskroute.models.ranker import MultiTaskRanker
 from taskroute.schemas.features import IdFeature, ids_owner
 from taskroute.schemas.recommender import DataConfig
 
@@ -62,3 +63,35 @@ class OovDrop:
         ids = ids.copy()
         ids[dropped] = random.integers(oov.start, oov.stop, len(dropped))
         return ids
+
+
+def missing_rows(ranker: MultiTaskRanker, oov: Mapping[str, range]) -> dict[str, np.ndarray]:
+    """Embeddings (K,) of the missing value by feature, of those with rows of their own ids."""
+    found = {}
+    for name in oov:
+        place = ranker.embedding.rows[name]
+        if not place.salts:
+            found[name] = ranker.embedding.tables[str(place.width)][place.first].numpy()
+    return found
+
+
+def fill_missing_rows(
+    ranker: MultiTaskRanker, oov: Mapping[str, range], first: Mapping[str, np.ndarray]
+) -> None:
+    """Gives a missing value that no train row had the mean embedding of the OOV ids.
+
+    A request without an id is then one with an id not known, and meets no untrained embedding.
+
+    Args:
+        ranker: The trained ranker.
+        oov: OOV ids by feature.
+        first: Its `missing_rows` before the training; those that have changed stay.
+    """
+    for name, row in missing_rows(ranker, oov).items():
+        if name in first and (row == first[name]).all():
+            place = ranker.embedding.rows[name]
+            table = ranker.embedding.tables[str(place.width)]
+            values = table.numpy()
+            ids = oov[name]
+            values[place.first] = values[place.first + ids.start : place.first + ids.stop].mean(0)
+            table.assign(values)

@@ -16,7 +16,7 @@ import tf_keras as keras
 from taskroute.models.calibration import fit_calibrations
 from taskroute.models.dataset import make_dataset
 from taskroute.models.fitting import fit, validation_batch_size
-from taskroute.models.oov import OovDrop, oov_ids
+from taskroute.models.oov import OovDrop, fill_missing_rows, missing_rows, oov_ids
 from taskroute.models.ranker import MultiTaskRanker, make_optimizer
 from taskroute.models.warm_start import Ids, WarmStarted, transform_ids, warm_start
 from taskroute.schemas.analysis import vocabulary_name
@@ -114,9 +114,12 @@ def train(
     ids = data.ids(config)
     epochs = partial(data.train, config, ids)
     ranker = new_ranker(config, ids.number, epochs(0))
+    oov = oov_ids(config, ids.number) if config.training.oov_rate else {}
+    untrained = missing_rows(ranker, oov)
     warm_started = warm_start(ranker, config, ids, warm_start_from)
     validation = data.validation(config, validation_batch_size(config.training))
     history = fit(ranker, epochs, validation, config.training, log_dir, checkpoint)
+    fill_missing_rows(ranker, oov, untrained)
     finish_heads(ranker, epochs(0).take(_BASE_RATE_BATCHES))
     calibrations = fit_calibrations(ranker, validation, calibration or Calibration())
     return Trained(ranker, ids, warm_started, history, calibrations)
