@@ -284,18 +284,18 @@ def _distinct_texts(lists: pa.Array) -> tuple[npt.NDArray[np.object_], npt.NDArr
 
 def _new_or_known(
     lists: pa.Array, vocabulary: npt.NDArray[np.uint64]
-) -> tuple[npt.NDArray[np.object_], npt.NDArray[np.int64]]:
+) -> tuple[npt.NDArray[np.object_], npt.NDArray[np.int32]]:
     """Kinds of terms, "" for none, and the index (B,) of each row's."""
     texts, index = _distinct_texts(lists)
     known = is_known(hash_texts(pa.array(texts, pa.binary())), vocabulary)
-    kind_of_text = np.where(known, 2, np.where(texts == b"", 0, 1))
+    kind_of_text = np.where(known, 2, np.where(texts == b"", 0, 1)).astype(np.int32)
     return np.array([b"", NEW.encode(), KNOWN.encode()], object), kind_of_text[index]
 
 
 def _cut(
     column: str,
     texts: npt.NDArray[np.object_],
-    index: npt.NDArray[np.integer],
+    index: npt.NDArray[np.int32],
     rows: Mapping[str, TaskRows],
 ) -> Iterator[tuple[SliceKey, TaskRows]]:
     """Rows by task and value of a column: `index` (B,) is the place of each row's in `texts`."""

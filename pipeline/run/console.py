@@ -138,17 +138,14 @@ def _terms_lines(record: RunRecord) -> list[str]:
     """Lines of the columns with new terms: rows and metric of the first task by kind of term."""
     slices = {(one.column, one.value): one.tasks for one in record.slices}
     lines = []
-    for column in dict.fromkeys(column for column, _ in slices):
-        if not column.startswith(TERMS_OF):
-            continue
+    for column in dict.fromkeys(column for column, _ in slices if column.startswith(TERMS_OF)):
         parts = []
         for kind in (NEW, KNOWN):
-            name, task = next(iter(slices.get((column, kind), {}).items()), ("", None))
-            if task is not None:
+            for name, task in list(slices.get((column, kind), {}).items())[:1]:
                 metric, digits = ("auc", 4) if task.kind == "binary" else ("mae", 2)
                 value = _number(task.values.get(metric), digits) or "unknown"
-                parts.append(f"{kind} {task.num_examples:,} rows, {metric.upper()} {value}")
-        lines.append(f"{escape(column.removeprefix(TERMS_OF))}, {name}: {'; '.join(parts)}")
+                parts.append(f"{kind} {task.num_examples:,} rows, {name} {metric.upper()} {value}")
+        lines.append(f"{escape(column.removeprefix(TERMS_OF))}: {'; '.join(parts)}")
     return lines
 
 

@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 
 from taskroute.models.dataset import make_dataset
-from taskroute.models.oov import OovDrop, oov_ids
+from taskroute.models.oov import OovDrop, fill_missing_rows, missing_rows, oov_ids
 from taskroute.models.training import build_ranker
 from taskroute.schemas.recommender import ModelConfig
 
@@ -169,3 +169,35 @@ def test_oov_rows_are_trained_and_only_with_a_rate(files, rate):
     ranker.fit(read(files, rate), epochs=2, verbose=0)
     moved = np.abs(table.numpy()[rows] - first).max(axis=1)
     assert (moved > 0.01).all() if rate else (moved == 0).all()
+
+
+def test_a_missing_value_that_no_train_row_had_takes_the_mean_of_the_oov_rows(files):
+    tf.keras.utils.set_random_seed(1)
+    oov = oov_ids(CONFIG, NUM_IDS)
+    ranker = build_ranker(CONFIG, NUM_IDS, read(files, 0.05))
+    place = ranker.embedding.rows["item"]
+    table = ranker.embedding.tables[str(place.width)]
+    first = missing_rows(ranker, oov)
+    # A city has no row of its own.
+    assert first.keys() == {"item", "history"}
+    ranker.fit(read(files, 0.05), epochs=1, verbose=0)
+    before = table.numpy()
+    fill_missing_rows(ranker, oov, first)
+    after = table.numpy()
+    expected = before[place.first + 21 : place.first + 24].mean(axis=0)
+    assert after[place.first] == pytest.approx(expected)
+    assert (np.delete(after, place.first, 0) == np.delete(before, place.first, 0)).all()
+
+
+def test_a_missing_value_that_has_learned_stays(files):
+    tf.keras.utils.set_random_seed(1)
+    oov = oov_ids(CONFIG, NUM_IDS)
+    ranker = build_ranker(CONFIG, NUM_IDS, read(files, 0.05))
+    place = ranker.embedding.rows["item"]
+    table = ranker.embedding.tables[str(place.width)]
+    first = missing_rows(ranker, oov)
+    learned = table.numpy()
+    learned[place.first, 0] += 0.001
+    table.assign(learned)
+    fill_missing_rows(ranker, oov, first)
+    assert (table.numpy() == learned).all()
