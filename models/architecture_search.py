@@ -39,10 +39,12 @@ def search_fn(
     trunk = parsed.trunk.model_copy(update={"match_parameters": None})
     parsed = parsed.model_copy(update={"trunk": trunk})
     data = TrainingData(transform_graph_path, train_files, validation_files)
+    ids = data.ids(parsed)
+    passes = partial(data.train, parsed, ids)
     result = search(
-        new_ranker(parsed, data),
+        new_ranker(parsed, ids.number, passes(0)),
         parsed,
-        partial(data.train, parsed),
+        passes,
         data.validation(parsed, trunk.search.batch_size),
         checkpoint=checkpoint,
     )

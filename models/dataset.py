@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import tensorflow as tf
 
-from taskroute.models.transformed_files import read_batches
+from taskroute.models.transformed_files import ChangeIds, read_batches
 from taskroute.schemas.features import DenseFeature, ListFeature, missing_key
 from taskroute.schemas.recommender import DataConfig
 from taskroute.schemas.training import NegativeSampling
@@ -42,6 +42,7 @@ def make_dataset(
     batch_size: int,
     shuffle_seed: int | None = None,
     negative_sampling: NegativeSampling | None = None,
+    change_ids: ChangeIds | None = None,
 ) -> tf.data.Dataset:
     """Makes batches of features, labels and weights by key.
 
@@ -53,6 +54,7 @@ def make_dataset(
         negative_sampling: Leaves out negative rows of a task, drawn anew in each epoch, repeatably.
             Rows that stay get a larger weight in all other tasks, so that their losses keep their
             expectation. A task that is `trained_where` the sampled one is has no such rows.
+        change_ids: Changes the ids of a feature, such as an `OovDrop`.
 
     Returns:
         A dataset of one pass.
@@ -60,7 +62,9 @@ def make_dataset(
     files = sorted(path for pattern in patterns for path in tf.io.gfile.glob(pattern))
     spec = {**feature_spec(data), **label_spec(data)}
     size = batch_size if negative_sampling is None else max(batch_size, _SAMPLED_ROWS)
-    dataset = read_batches(files, spec, batch_size=size, shuffle_seed=shuffle_seed)
+    dataset = read_batches(
+        files, spec, batch_size=size, shuffle_seed=shuffle_seed, change_ids=change_ids
+    )
     if negative_sampling is not None:
         dataset = _sample_negatives(dataset, data, negative_sampling, shuffle_seed or 0)
         dataset = dataset.rebatch(batch_size)

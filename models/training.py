@@ -16,6 +16,7 @@ import tf_keras as keras
 from taskroute.models.calibration import fit_calibrations
 from taskroute.models.dataset import make_dataset
 from taskroute.models.fitting import fit, validation_batch_size
+from taskroute.models.oov import OovDrop, fill_missing_rows, missing_rows, oov_ids
 from taskroute.models.ranker import MultiTaskRanker, make_optimizer
 from taskroute.models.warm_start import Ids, WarmStarted, transform_ids, warm_start
 from taskroute.schemas.analysis import vocabulary_name
@@ -46,14 +47,15 @@ class TrainingData:
         transform = tft.TFTransformOutput(self.transform_graph)
         return transform_ids(config, num_ids(config, transform), transform)
 
-    def train(self, config: ModelConfig, epoch: int) -> tf.data.Dataset:
-        """One pass over the train rows in the order of an epoch, from 0."""
+    def train(self, config: ModelConfig, ids: Ids, epoch: int) -> tf.data.Dataset:
+        """One pass over the train rows in the order of an epoch, from 0, with its ids dropped."""
         return make_dataset(
             self.train_files,
             config,
             batch_size=config.training.batch_size,
             shuffle_seed=config.training.seed + epoch,
             negative_sampling=config.training.negative_sampling,
+            change_ids=OovDrop(config.training.oov_rate, oov_ids(config, ids.number)),
         )
 
     def validation(self, config: ModelConfig, batch_size: int) -> tf.data.Dataset:
@@ -110,20 +112,25 @@ def train(
         log_dir: Folder of TensorBoard's files; none are left by default.
     """
     ids = data.ids(config)
-    ranker = new_ranker(config, data, ids)
+    epochs = partial(data.train, config, ids)
+    ranker = new_ranker(config, ids.number, epochs(0))
+    oov = oov_ids(config, ids.number) if config.training.oov_rate else {}
+    untrained = missing_rows(ranker, oov)
     warm_started = warm_start(ranker, config, ids, warm_start_from)
-    epochs = partial(data.train, config)
     validation = data.validation(config, validation_batch_size(config.training))
     history = fit(ranker, epochs, validation, config.training, log_dir, checkpoint)
+    fill_missing_rows(ranker, oov, untrained)
     finish_heads(ranker, epochs(0).take(_BASE_RATE_BATCHES))
     calibrations = fit_calibrations(ranker, validation, calibration or Calibration())
     return Trained(ranker, ids, warm_started, history, calibrations)
 
 
-def new_ranker(config: ModelConfig, data: TrainingData, ids: Ids | None = None) -> MultiTaskRanker:
+def new_ranker(
+    config: ModelConfig, ids: Mapping[str, int], dataset: tf.data.Dataset
+) -> MultiTaskRanker:
     """Makes a ranker of which every weight follows from the config's seed and the rows."""
     keras.utils.set_random_seed(config.training.seed)
-    return build_ranker(config, (ids or data.ids(config)).number, data.train(config, 0))
+    return build_ranker(config, ids, dataset)
 
 
 def num_ids(data: DataConfig, transform: tft.TFTransformOutput) -> dict[str, int]:

@@ -8,7 +8,7 @@ Shape letters: F features of one type, R rows.
 """
 
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -17,6 +17,8 @@ import pyarrow.parquet as pq
 import tensorflow as tf
 
 Spec: TypeAlias = Mapping[str, tf.io.FixedLenFeature | tf.io.RaggedFeature]
+# From a column, its int64 ids and a generator to the ids that take their place.
+ChangeIds: TypeAlias = Callable[[str, np.ndarray, np.random.Generator], np.ndarray]
 
 _READ_ROWS = 8192
 _SHUFFLE_ROWS = 1 << 17
@@ -24,7 +26,12 @@ _OPEN_FILES = 8
 
 
 def read_batches(
-    files: Sequence[str], spec: Spec, *, batch_size: int, shuffle_seed: int | None = None
+    files: Sequence[str],
+    spec: Spec,
+    *,
+    batch_size: int,
+    shuffle_seed: int | None = None,
+    change_ids: ChangeIds | None = None,
 ) -> tf.data.Dataset:
     """Makes batches of columns by key.
 
@@ -34,6 +41,7 @@ def read_batches(
         batch_size: Rows in a batch; the last one may be smaller.
         shuffle_seed: Shuffles files, and rows among 131,072 of eight files, anew in each pass,
             repeatably; None keeps the order.
+        change_ids: Changes the ids of many rows at a time, anew in each pass, repeatably.
 
     Returns:
         A dataset of one pass. A list column is ragged, (B, values).
@@ -47,18 +55,23 @@ def read_batches(
     passes = iter(range(1 << 62))
 
     def arrays() -> Iterator[tuple[np.ndarray, ...]]:
+        seed = (shuffle_seed or 0, next(passes))
         if shuffle_seed is None:
             batches = _in_turn(files, names, 1)
         else:
-            random = np.random.default_rng((shuffle_seed, next(passes)))
+            random = np.random.default_rng(seed)
             shuffled = [files[index] for index in random.permutation(len(files))]
             batches = _shuffled(_in_turn(shuffled, names, _OPEN_FILES), random)
+        change_random = np.random.default_rng((*seed, 1))
         for rows in _in_whole_batches(batches, batch_size):
-            yield (
-                _stacked(rows, id_names, np.int64),
-                _stacked(rows, number_names, np.float32),
-                *(array for name in lists for array in _ragged(rows.column(name))),
-            )
+            ids = _stacked(rows, id_names, np.int64)
+            ragged = [array for name in lists for array in _ragged(rows.column(name))]
+            if change_ids is not None:
+                for place, name in enumerate(id_names):
+                    ids[place] = change_ids(name, ids[place], change_random)
+                for place, name in enumerate(lists):
+                    ragged[2 * place] = change_ids(name, ragged[2 * place], change_random)
+            yield (ids, _stacked(rows, number_names, np.float32), *ragged)
 
     # There is no Python control flow to convert, and looking for some takes seconds.
     @tf.autograph.experimental.do_not_convert

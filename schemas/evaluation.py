@@ -38,6 +38,16 @@ METRICS: dict[str, tuple[Metric, ...]] = {
     "regression": ("mae", "rmse", "xauc", "mean_prediction", "mean_label"),
 }
 
+# Name and values of a column's slices by whether the candidate's vocabulary holds the term.
+TERMS_OF = "terms_of_"
+NEW, KNOWN = "new", "known"
+
+
+def terms_slice(column: str) -> str:
+    """Name under which a column's slices of new and of known terms stand."""
+    return f"{TERMS_OF}{column}"
+
+
 # 1 where more is better, -1 where less is; the others have a best value in between.
 BETTER: dict[str, int] = {
     "auc": 1,

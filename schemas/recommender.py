@@ -12,8 +12,16 @@ from pydantic import Field, PositiveInt, ValidationError, model_validator
 from taskroute.schemas.base import Config, Name
 from taskroute.schemas.embedding_tables import EmbeddingTable, embedded_width
 from taskroute.schemas.errors import ConfigError
-from taskroute.schemas.evaluation import BETTER, METRICS, Evaluation, Metric
-from taskroute.schemas.features import MOVED_LIMITS, DenseFeature, Feature, IdFeature, missing_key
+from taskroute.schemas.evaluation import BETTER, METRICS, Evaluation, Metric, terms_slice
+from taskroute.schemas.features import (
+    MOVED_LIMITS,
+    CategoricalFeature,
+    DenseFeature,
+    Feature,
+    IdFeature,
+    ids_owner,
+    missing_key,
+)
 from taskroute.schemas.interactions import DotInteraction, Interaction
 from taskroute.schemas.monitoring import Monitoring, check_limits
 from taskroute.schemas.push import Push
@@ -218,9 +226,15 @@ class RecommenderConfig(ModelConfig):
 
     @model_validator(mode="after")
     def _gates_fit_tasks(self) -> Self:
+        by_terms = [
+            terms_slice(feature.column)
+            for feature in self.features
+            if isinstance(feature, CategoricalFeature)
+            and ids_owner(feature, self.features).vocabulary is not None
+        ]
         for index, gate in enumerate(self.evaluation.gates):
             self._check_metric(f"evaluation.gates[{index}]", gate.task, gate.metric)
-            if gate.slice_column not in (None, *self.evaluation.slices):
+            if gate.slice_column not in (None, *self.evaluation.slices, *by_terms):
                 raise ValueError(
                     f"evaluation.gates[{index}].slice: '{gate.slice_column}' is not among "
                     "`evaluation.slices`"

@@ -78,6 +78,13 @@ class Training(Config):
         0.0, description="Penalty on the squares of the embeddings that a row reads."
     )
     negative_sampling: NegativeSampling | None = None
+    oov_rate: float = Field(
+        0.01,
+        ge=0,
+        lt=1,
+        description="Least share of a vocabulary's ids that are out-of-vocabulary while training: as "
+        "many are dropped, anew in each epoch, so that terms never seen have a trained embedding.",
+    )
     seed: NonNegativeInt = Field(1, description="Seed of first weights, order of rows and noise.")
     warm_start: WarmStart = WarmStart()
     strategy: Literal["one", "mirrored", "multi_worker"] = Field(

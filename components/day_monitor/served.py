@@ -6,13 +6,11 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
 
-from taskroute.components.logs.hashes import hash_texts
 from taskroute.components.logs.spans import number_of
+from taskroute.components.measures.vocabularies import read_vocabularies
 from taskroute.components.served.baseline import read_baseline
-from taskroute.schemas.analysis import vocabulary_name
-from taskroute.schemas.features import Feature, IdFeature, ids_owner
+from taskroute.schemas.features import Feature
 from taskroute.schemas.serving import ModelInfo
 
 NOT_COMPARED = "unknown terms, predictions and calibration were not compared"
@@ -48,17 +46,4 @@ def read_served(
     if number_of(info.data_span[1]) >= number_of(newest):
         why = f"version {baseline.version}, which serves, was trained on {info.data_span[1]}"
         return None, f"{NOT_COMPARED}: {why}"
-    return Served(baseline.version, str(folder), _vocabularies(folder, features)), ""
-
-
-def _vocabularies(folder: Path, features: Sequence[Feature]) -> dict[str, npt.NDArray[np.uint64]]:
-    vocabularies: dict[str, npt.NDArray[np.uint64]] = {}
-    for feature in features:
-        if not isinstance(feature, IdFeature) or feature.column in vocabularies:
-            continue
-        owner = ids_owner(feature, features)
-        file = folder / "assets" / vocabulary_name(owner.name)
-        if owner.vocabulary is not None and file.is_file():
-            terms = pa.array(file.read_bytes().split(b"\n")[:-1], pa.binary())
-            vocabularies[feature.column] = np.sort(hash_texts(terms))
-    return vocabularies
+    return Served(baseline.version, str(folder), read_vocabularies(folder, features)), ""

@@ -1,7 +1,7 @@
 """Scores raw examples by a served model, with their labels, slices and keys."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
@@ -12,8 +12,11 @@ import tensorflow_transform as tft
 
 from taskroute.components.logs.example_tensors import dense_columns, sparse_columns, tf_examples
 from taskroute.components.logs.examples import read_batches
+from taskroute.components.logs.hashes import hash_texts
 from taskroute.components.measures.rows import TaskRows, row_hashes
+from taskroute.components.measures.vocabularies import Vocabularies, is_known
 from taskroute.schemas.errors import DataError, ServingError, UserError
+from taskroute.schemas.evaluation import KNOWN, NEW, terms_slice
 from taskroute.schemas.tasks import Task
 
 RAW_FEATURES, SERVING_DEFAULT = "raw_features", "serving_default"
@@ -42,6 +45,7 @@ class ScoringPlan:
         transform_graph: Output of Transform, with the metadata of the raw examples.
         slices: Columns whose values define the slices.
         group_key: Column of the unit, if any.
+        vocabularies: Terms of the candidate, by column that has slices of new and of known terms.
     """
 
     tasks: tuple[Task, ...]
@@ -50,6 +54,7 @@ class ScoringPlan:
     transform_graph: str
     slices: tuple[str, ...] = ()
     group_key: str | None = None
+    vocabularies: Vocabularies = field(default_factory=dict)
 
 
 class Scorer:
@@ -110,7 +115,17 @@ class Scorer:
             for task, scored in rows.items():
                 yield (task, *ALL_ROWS), scored
             for column in self._plan.slices:
-                yield from _cut(column, batch[column], rows, values[column])
+                texts, index = _distinct_texts(batch[column])
+                values[column].update(text.decode("utf-8", "replace") for text in texts)
+                if len(values[column]) > MAX_SLICES:
+                    raise DataError(
+                        f"test split, column '{column}': has more than {MAX_SLICES} values; take "
+                        "it out of `evaluation.slices` or give a coarser column"
+                    )
+                yield from _cut(column, texts, index, rows)
+            for column, vocabulary in self._plan.vocabularies.items():
+                kinds, index = _new_or_known(batch[column], vocabulary)
+                yield from _cut(terms_slice(column), kinds, index, rows)
 
     def _check_signatures(
         self, batch: pa.RecordBatch, expected: Mapping[str, npt.ArrayLike], file: str, start: int
@@ -267,22 +282,30 @@ def _distinct_texts(lists: pa.Array) -> tuple[npt.NDArray[np.object_], npt.NDArr
     return encoded.dictionary.to_numpy(zero_copy_only=False), encoded.indices.to_numpy()
 
 
-def _cut(
-    column: str, lists: pa.Array, rows: Mapping[str, TaskRows], seen: set[str]
-) -> Iterator[tuple[SliceKey, TaskRows]]:
-    """Rows by task and value of a column."""
+def _new_or_known(
+    lists: pa.Array, vocabulary: npt.NDArray[np.uint64]
+) -> tuple[npt.NDArray[np.object_], npt.NDArray[np.int32]]:
+    """Kinds of terms, "" for none, and the index (B,) of each row's."""
     texts, index = _distinct_texts(lists)
+    known = is_known(hash_texts(pa.array(texts, pa.binary())), vocabulary)
+    kind_of_text = np.where(known, 2, np.where(texts == b"", 0, 1)).astype(np.int32)
+    return np.array([b"", NEW.encode(), KNOWN.encode()], object), kind_of_text[index]
+
+
+def _cut(
+    column: str,
+    texts: npt.NDArray[np.object_],
+    index: npt.NDArray[np.int32],
+    rows: Mapping[str, TaskRows],
+) -> Iterator[tuple[SliceKey, TaskRows]]:
+    """Rows by task and value of a column: `index` (B,) is the place of each row's in `texts`."""
     values = [text.decode("utf-8", "replace") for text in texts]
-    seen.update(values)
-    if len(seen) > MAX_SLICES:
-        raise DataError(
-            f"test split, column '{column}': has more than {MAX_SLICES} values; take it out of "
-            "`evaluation.slices` or give a coarser column"
-        )
     order = np.argsort(index, kind="stable")
     ends = np.cumsum(np.bincount(index, minlength=len(values)))
     for task, scored in rows.items():
         for place, (value, end) in enumerate(zip(values, ends.tolist(), strict=True)):
             start = int(ends[place - 1]) if place else 0
+            if start == end:
+                continue
             # A copy: a view would keep the whole batch for the few rows of a rare value.
             yield (task, column, value), scored[order[start:end]]

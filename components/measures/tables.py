@@ -16,6 +16,7 @@ import pyarrow.compute as pc
 from taskroute.components.logs.hashes import hash_texts
 from taskroute.components.measures.histogram import cells_of, prediction_cells
 from taskroute.components.measures.jackknife import NUM_GROUPS
+from taskroute.components.measures.vocabularies import is_known
 from taskroute.schemas.change_record import Histogram
 from taskroute.schemas.monitoring import Signal
 
@@ -82,8 +83,8 @@ def count_columns(plan: ColumnPlan, batch: pa.RecordBatch, groups: Groups) -> Ta
             cells_of(histogram, values), value_groups, histogram.num_cells
         )
         if name in plan.vocabularies:
-            is_known = _is_in(hash_texts(values), plan.vocabularies[name])
-            tables["oov", name] = _part_and_whole(~is_known, value_groups)
+            known = is_known(hash_texts(values), plan.vocabularies[name])
+            tables["oov", name] = _part_and_whole(~known, value_groups)
     for name in plan.label_columns:
         tables["label_delay", name] = _part_and_whole(_lengths(batch[name]) == 0, groups)
     return tables
@@ -167,14 +168,6 @@ def in_order(spans: Iterable[str]) -> list[str]:
 
 def _lengths(lists: pa.Array) -> npt.NDArray[np.int64]:
     return np.asarray(pc.fill_null(lists.value_lengths(), 0)).astype(np.int64)
-
-
-def _is_in(
-    hashes: npt.NDArray[np.uint64], vocabulary: npt.NDArray[np.uint64]
-) -> npt.NDArray[np.bool_]:
-    """(V,) whether the ascending `known` hashes contain each hash."""
-    places = np.minimum(np.searchsorted(vocabulary, hashes), len(vocabulary) - 1)
-    return vocabulary[places] == hashes
 
 
 def _part_and_whole(part: npt.NDArray[np.bool_], groups: Groups) -> npt.NDArray[np.float64]:

@@ -9,6 +9,7 @@ from tfx.types import standard_artifacts
 from taskroute.components.interface import make_spec
 from taskroute.components.task_evaluator import executor
 from taskroute.schemas.evaluation import Evaluation
+from taskroute.schemas.features import Feature
 from taskroute.schemas.tasks import Task
 
 
@@ -31,7 +32,7 @@ class TaskEvaluator(base_beam_component.BaseBeamComponent):
             "evaluation": standard_artifacts.ModelEvaluation,
             "blessing": standard_artifacts.ModelBlessing,
         },
-        parameters={"tasks": str, "settings": str, "serving": str},
+        parameters={"tasks": str, "features": str, "settings": str, "serving": str},
     )
     EXECUTOR_SPEC = executor_spec.BeamExecutorSpec(executor.Executor)
 
@@ -43,6 +44,7 @@ class TaskEvaluator(base_beam_component.BaseBeamComponent):
         tasks: Sequence[Task],
         evaluation: Evaluation,
         serving: str = "",
+        features: Sequence[Feature] = (),
     ):
         """Constructs the component.
 
@@ -55,6 +57,8 @@ class TaskEvaluator(base_beam_component.BaseBeamComponent):
             evaluation: Slices, groups and gates. Without any gate every model is blessed.
             serving: Folder of the model's versions: what its pointer names when the step runs is
                 the baseline. "" where there is nothing to compare with.
+            features: Features of the model: columns with a vocabulary get slices of the rows with
+                new and with known terms.
 
         Raises:
             ValueError: If there is no task, or a gate is on none of the tasks.
@@ -71,6 +75,7 @@ class TaskEvaluator(base_beam_component.BaseBeamComponent):
                 model=model,
                 transform_graph=transform_graph,
                 tasks=executor.TASKS.dump_json(tuple(tasks)).decode(),
+                features=executor.FEATURES.dump_json(tuple(features)).decode(),
                 settings=evaluation.model_dump_json(),
                 serving=serving,
                 evaluation=types.Channel(type=standard_artifacts.ModelEvaluation),

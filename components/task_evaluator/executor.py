@@ -15,14 +15,17 @@ from tfx.utils import path_utils
 
 from taskroute.components.measures import statistics_fn
 from taskroute.components.measures.scoring import ALL_ROWS, ScoringPlan
+from taskroute.components.measures.vocabularies import vocabularies_to_slice
 from taskroute.components.served.baseline import read_baseline
 from taskroute.components.task_evaluator.gate import judge
 from taskroute.schemas.errors import DataError
-from taskroute.schemas.evaluation import Evaluation
+from taskroute.schemas.evaluation import NEW, Evaluation, terms_slice
 from taskroute.schemas.evaluation_record import Baseline, MeasuredSlice, Measurements, Verdict
+from taskroute.schemas.features import Feature
 from taskroute.schemas.tasks import Task
 
 TASKS = TypeAdapter(tuple[Task, ...])
+FEATURES = TypeAdapter(tuple[Feature, ...])
 
 SPLIT = "test"
 
@@ -49,8 +52,9 @@ class Executor(base_beam_executor.BaseBeamExecutor):
         Args:
             input_dict: `examples`, raw; `model`, the candidate; `transform_graph`.
             output_dict: `evaluation`, gets metrics.json, verdict.json and TFMA's files; `blessing`.
-            exec_properties: `tasks`, a JSON array of their configs; `settings`, an `Evaluation` as
-                JSON; `serving`, the folder of the model's versions, "" where there is none.
+            exec_properties: `tasks` and `features`, JSON arrays of their configs; `settings`, an
+                `Evaluation` as JSON; `serving`, the folder of the model's versions, "" where there
+                is none.
 
         Raises:
             DataError: If the test split is empty or a label in it cannot be measured.
@@ -60,6 +64,7 @@ class Executor(base_beam_executor.BaseBeamExecutor):
         started = time.perf_counter()
         tasks = TASKS.validate_json(exec_properties["tasks"])
         settings = Evaluation.model_validate_json(exec_properties["settings"])
+        features = FEATURES.validate_json(exec_properties["features"])
         serving = exec_properties["serving"]
         baseline = read_baseline(serving) if serving else None
         model = artifact_utils.get_single_instance(input_dict["model"])
@@ -73,6 +78,7 @@ class Executor(base_beam_executor.BaseBeamExecutor):
             transform_graph=artifact_utils.get_single_uri(input_dict["transform_graph"]),
             slices=settings.slices,
             group_key=settings.group_key,
+            vocabularies=vocabularies_to_slice(candidate, features, settings),
         )
         folder = artifact_utils.get_split_uri(input_dict["examples"], SPLIT)
         evaluation = Path(artifact_utils.get_single_uri(output_dict["evaluation"]))
@@ -81,6 +87,7 @@ class Executor(base_beam_executor.BaseBeamExecutor):
             raise DataError(
                 f"{folder}: the test split holds no row; give it a larger share of the log"
             )
+        results = _without_idle_terms(results, plan, settings)
         measurements = _gather(results, tasks, settings.confidence, baseline, started)
         verdict = judge(settings.gates, measurements)
         measurements.write(evaluation)
@@ -113,6 +120,16 @@ def _with_rows_to_check(files: Sequence[Path]) -> list[tuple[str, int]]:
         counted.append((str(file), checked))
         left -= checked
     return counted
+
+
+def _without_idle_terms(
+    results: Sequence[statistics_fn.MeasuredKey], plan: ScoringPlan, settings: Evaluation
+) -> list[statistics_fn.MeasuredKey]:
+    """Leaves out the slices by terms of columns without a new one, unless a gate asks for them."""
+    gated = {gate.slice_column for gate in settings.gates}
+    has_new = {key.column for key in results if key.value == NEW}
+    idle = {terms_slice(column) for column in plan.vocabularies} - has_new - gated
+    return [key for key in results if key.column not in idle]
 
 
 def _gather(

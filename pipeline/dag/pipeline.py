@@ -156,6 +156,7 @@ def create_stages(
         tasks=config.tasks,
         evaluation=config.evaluation,
         serving=serving,
+        features=config.features,
     )
     checks = [ServingCheck(model=model, contract=contract_of(config))]
     if config.runtime.infra_validator is not None:

@@ -10,6 +10,7 @@ from rich.table import Table
 from taskroute.pipeline.run.paths import RunPaths
 from taskroute.pipeline.run.verdict_table import verdict_lines
 from taskroute.schemas.errors import SERVING_CHECK_FAILED
+from taskroute.schemas.evaluation import KNOWN, NEW, TERMS_OF
 from taskroute.schemas.evaluation_record import TaskMetrics, Verdict
 from taskroute.schemas.run_record import RunRecord, Stage
 
@@ -57,6 +58,8 @@ def print_outcome(
     for finding in record.findings:
         console.print(f"[yellow]look at[/yellow] {escape(finding.sentence)}", soft_wrap=True)
     console.print(_task_table(record.metrics, best_aucs))
+    for line in _terms_lines(record):
+        console.print(line, soft_wrap=True)
     console.print()
     for line in verdict_lines(verdict.gates):
         console.print(line, soft_wrap=True)
@@ -129,6 +132,21 @@ def _task_table(metrics: Mapping[str, TaskMetrics], best_aucs: Mapping[str, floa
         cells.append(_number(values.get("calibration"), 3))
         table.add_row(*cells, _number(values.get("mae"), 2))
     return table
+
+
+def _terms_lines(record: RunRecord) -> list[str]:
+    """Lines of the columns with new terms: rows and metric of the first task by kind of term."""
+    slices = {(one.column, one.value): one.tasks for one in record.slices}
+    lines = []
+    for column in dict.fromkeys(column for column, _ in slices if column.startswith(TERMS_OF)):
+        parts = []
+        for kind in (NEW, KNOWN):
+            for name, task in list(slices.get((column, kind), {}).items())[:1]:
+                metric, digits = ("auc", 4) if task.kind == "binary" else ("mae", 2)
+                value = _number(task.values.get(metric), digits) or "unknown"
+                parts.append(f"{kind} {task.num_examples:,} rows, {name} {metric.upper()} {value}")
+        lines.append(f"{escape(column.removeprefix(TERMS_OF))}: {'; '.join(parts)}")
+    return lines
 
 
 def _number(value: float | None, digits: int) -> str:

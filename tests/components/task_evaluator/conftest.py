@@ -79,7 +79,7 @@ def examples_folder(tmp_path):
 def evaluate(tmp_path, examples_folder, model_folder, transform_folder):
     """Runs the executor; returns (blessing, (measurements, verdict))."""
 
-    def run(*gates, tasks=TASKS, model=model_folder, baseline=None, **settings):
+    def run(*gates, tasks=TASKS, model=model_folder, baseline=None, features=(), **settings):
         examples = make_artifact(standard_artifacts.Examples, examples_folder)
         examples.splits = ["train", "test"]
         inputs = {
@@ -94,6 +94,7 @@ def evaluate(tmp_path, examples_folder, model_folder, transform_folder):
             tasks=tasks,
             evaluation=Evaluation(gates=gates, **settings),
             serving=point_to(baseline) if baseline else "",
+            features=features,
         )
         executor.Executor(executor.Executor.Context(beam_pipeline_args=BEAM_ARGS)).Do(
             inputs, {"evaluation": [evaluation], "blessing": [blessing]}, component.exec_properties

@@ -17,7 +17,7 @@ from taskroute.schemas.evaluation_record import (
     TaskMetrics,
     Verdict,
 )
-from taskroute.schemas.run_record import RunRecord
+from taskroute.schemas.run_record import RunRecord, SliceMetrics
 from taskroute.schemas.serving_check import Check, ServingReport
 from taskroute.schemas.warm_start import WarmStartOutcome
 
@@ -195,6 +195,33 @@ def test_stages_and_outcome_fill_the_record_and_are_printed(tmp_path, monkeypatc
     assert told["judged"] == 2
     (alert,) = told["alerts"]
     assert list(alert)[:2] == ["column", "signal"]
+
+
+def test_columns_with_new_terms_have_a_line(tmp_path):
+    metrics = {"new": METRICS.model_copy(update={"num_examples": 1234}), "known": METRICS}
+    undefined = METRICS.model_copy(update={"values": {"auc": None}})
+    record = RunRecord(
+        name="feed",
+        started="now",
+        metrics={"click": METRICS},
+        slices=(
+            SliceMetrics(column="device", value="new", tasks={"click": METRICS}),
+            *(
+                SliceMetrics(column="terms_of_user", value=value, tasks={"click": task})
+                for value, task in metrics.items()
+            ),
+            SliceMetrics(column="terms_of_[i]", value="new", tasks={"click": undefined}),
+        ),
+    )
+    terminal = Console(width=160, highlight=False, record=True, file=io.StringIO())
+    print_outcome(terminal, record, RunPaths(tmp_path, "feed"), {}, 1.0)
+    lines = [line.rstrip() for line in terminal.export_text().splitlines()]
+    assert lines[2:6] == [
+        "click    30  10.0%  0.7500        1.020",
+        "user: new 1,234 rows, click AUC 0.7500; known 30 rows, click AUC 0.7500",
+        "[i]: new 30 rows, click AUC unknown",
+        "",
+    ]
 
 
 def test_a_failure_names_its_stage_and_the_log(tmp_path, capsys):
