@@ -5,6 +5,7 @@ from pathlib import Path
 
 from taskroute.components.logs import log_files, spans
 from taskroute.components.logs.labels import check_both_classes
+from taskroute.pipeline.inspection.leaks import search_leaks
 from taskroute.pipeline.inspection.log_sample import LogSample
 from taskroute.pipeline.run.paths import absolute_source
 from taskroute.schemas.errors import DataError
@@ -12,7 +13,7 @@ from taskroute.schemas.findings import Finding
 from taskroute.schemas.recommender import RecommenderConfig
 
 # Each looks for one kind of finding in the config and the sample.
-_SEARCHES: tuple[Callable[[RecommenderConfig, LogSample], Iterable[Finding]], ...] = ()
+_SEARCHES: tuple[Callable[[RecommenderConfig, LogSample], Iterable[Finding]], ...] = (search_leaks,)
 
 
 def check_log(config: RecommenderConfig, data_folder: Path) -> LogSample:
