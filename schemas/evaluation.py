@@ -89,7 +89,7 @@ class Gate(Bound):
 
     slice: str | None = Field(
         None,
-        pattern=r"^[A-Za-z_][A-Za-z0-9_.\-]*(=.*)?$",
+        min_length=1,
         description="Slice: `device` for each value of that column, `device=ios` for one; all rows "
         "by default.",
     )

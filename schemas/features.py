@@ -5,7 +5,8 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, PositiveInt, ValidationInfo, field_validator, model_validator
 
-from taskroute.schemas.base import Column, Config, Name
+from taskroute.schemas.base import Column, Config, Name, is_name
+from taskroute.schemas.input_names import safe_name
 
 # text: at most one string. texts: a list of strings. number: at most one float.
 ColumnKind = Literal["text", "texts", "number"]
@@ -34,7 +35,10 @@ class _Feature(Config):
 
     column_kind: ClassVar[ColumnKind]
 
-    name: Name = Field(description="Name of the model's input, unique among the features.")
+    name: Name = Field(
+        description="Name of the model's input, unique among the features; the column's by "
+        "default, where that can be a name."
+    )
     column: Column = Field(
         default_factory=lambda fields: fields.get("name", ""),
         description="Column of the log; the feature's name by default.",
@@ -47,6 +51,27 @@ class _Feature(Config):
         if not isinstance(fields, dict):
             return fields
         return {name: value for name, value in fields.items() if name not in MOVED_LIMITS}
+
+    @model_validator(mode="before")
+    @classmethod
+    def _has_a_name(cls, fields: Any) -> Any:
+        """Takes the name from the column where it can be one, else proposes one."""
+        if not isinstance(fields, dict):
+            return fields
+        name, column = fields.get("name"), fields.get("column")
+        if "name" not in fields and isinstance(column, str):
+            if is_name(column):
+                return {**fields, "name": column}
+            raise ValueError(
+                f"give `name`: the column '{column}' is no name itself; "
+                f"'{safe_name(column)}' would do"
+            )
+        if column is None and isinstance(name, str) and not is_name(name):
+            raise ValueError(
+                f"'{name}' is no name of a feature; if it is a column, write "
+                f"`name: {safe_name(name)}` and `column: {name}`"
+            )
+        return fields
 
 
 class IdFeature(_Feature):

@@ -6,12 +6,8 @@
 import json
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from functools import cache
 from typing import Any
 
-from pydantic import TypeAdapter
-
-from taskroute.schemas.base import Column, Name
 from taskroute.schemas.recommender import RecommenderConfig
 
 _INTRODUCTION = """\
@@ -35,6 +31,9 @@ A part that comes in kinds needs its `kind` wherever it is given.
 
 # In the order of a config file; every other part follows in the order of the schema.
 _FIRST = ("name", "source", "features", "tasks")
+
+# Formats of text in the schema; see `taskroute.schemas.base`.
+_KINDS_OF_TEXT = ("name", "column of the log")
 
 
 def reference() -> str:
@@ -177,11 +176,9 @@ class _Reference:
                 return f"list of {self._type(items)}{_length(field)}"
             case {"propertyNames": {"enum": _} as keys, "additionalProperties": values}:
                 return f"mapping of {self._type(keys)} to {self._type(values)}"
-            case {"type": "object", "patternProperties": by_pattern}:
-                ((pattern, values),) = by_pattern.items()
-                return f"mapping of {_text({'pattern': pattern})} to {self._type(values)}"
             case {"type": "object", "additionalProperties": values}:
-                return f"mapping of text to {self._type(values)}"
+                keys = _text(field.get("propertyNames", {}))
+                return f"mapping of {keys} to {self._type(values)}"
         return _scalar(field)
 
     def _link(self, part: str, text: str | None = None) -> str:
@@ -207,7 +204,7 @@ def _scalar(field: Mapping[str, Any]) -> str:
 
 
 def _text(field: Mapping[str, Any]) -> str:
-    return _names_of_patterns().get(field.get("pattern", ""), "text")
+    return field["format"] if field.get("format") in _KINDS_OF_TEXT else "text"
 
 
 def _range(field: Mapping[str, Any]) -> str:
@@ -226,12 +223,6 @@ def _length(field: Mapping[str, Any]) -> str:
     if most is not None:
         return f", {least} to {most}"
     return f", {least} at least" if least else ""
-
-
-@cache
-def _names_of_patterns() -> dict[str, str]:
-    kinds = {"name": Name, "column of the log": Column}
-    return {TypeAdapter(kind).json_schema()["pattern"]: word for word, kind in kinds.items()}
 
 
 def anchor(heading: str) -> str:
