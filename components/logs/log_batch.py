@@ -53,16 +53,6 @@ class LogBatch:
         values = self.values.filter(pa.array(is_good))
         return LogBatch(self.file, self.rows[is_good], values, tuple(passed_over))
 
-    def head(self, num_rows: int) -> "LogBatch":
-        """The first rows, and the unreadable rows before the next one."""
-        if num_rows >= self.num_rows:
-            return self
-        end = self.rows[num_rows]
-        passed_over = tuple(bad for bad in self.passed_over if bad.row < end)
-        return LogBatch(
-            self.file, self.rows[:num_rows], self.values.slice(0, num_rows), passed_over
-        )
-
 
 class RowCheck:
     """Reads the columns of a batch one after the other and notes bad rows.
