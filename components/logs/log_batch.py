@@ -62,19 +62,6 @@ class LogBatch:
         columns |= {name: pa.nulls(self.num_rows) for name in names}
         return replace(self, values=pa.RecordBatch.from_pydict(columns), lacking=tuple(names))
 
-    def head(self, num_rows: int) -> "LogBatch":
-        """The first rows, and the unreadable rows before the next one."""
-        if num_rows >= self.num_rows:
-            return self
-        end = self.rows[num_rows]
-        passed_over = tuple(bad for bad in self.passed_over if bad.row < end)
-        return replace(
-            self,
-            rows=self.rows[:num_rows],
-            values=self.values.slice(0, num_rows),
-            passed_over=passed_over,
-        )
-
 
 class RowCheck:
     """Reads the columns of a batch one after the other and notes bad rows.

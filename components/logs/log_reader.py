@@ -30,15 +30,25 @@ class Part:
     num_rows: int | None = None  # where the file's own index has it
 
 
-def split_into_parts(files: Sequence[str], log_format: LogFormat) -> list[Part]:
+def split_into_parts(
+    files: Sequence[str], log_format: LogFormat, rows_per_part: int | None = None
+) -> list[Part]:
     """Cuts a log into parts to read in parallel: files, or row groups of large Parquet files.
+
+    Args:
+        files: Files of the log.
+        log_format: Format of the files.
+        rows_per_part: Least number of rows of a part that is not the last of its file; a million
+            by default.
 
     Raises:
         DataError: If a Parquet file cannot be opened.
     """
     if log_format != "parquet":
         return [Part(file) for file in files]
-    return [part for file in files for part in _parquet_parts(file)]
+    return [
+        part for file in files for part in _parquet_parts(file, rows_per_part or _ROWS_PER_PART)
+    ]
 
 
 def read_batches(
@@ -126,22 +136,6 @@ def _names_in(file: str, log_format: LogFormat) -> Container[str]:
                 return _ParquetNames(parquet.schema_arrow)
 
 
-def sample_batches(
-    files: Sequence[str], columns: Sequence[RawColumn], log_format: LogFormat, rows: int = 10_000
-) -> Iterator[LogBatch]:
-    """Reads the first rows of the log.
-
-    Raises:
-        DataError: If a file cannot be read or lacks a column.
-    """
-    for file in files:
-        for batch in read_batches(Part(file), columns, log_format):
-            yield batch.head(rows)
-            rows -= batch.num_rows
-            if rows <= 0:
-                return
-
-
 def _names(columns: Sequence[RawColumn]) -> list[str]:
     return list(dict.fromkeys(column.name for column in columns))
 
@@ -156,7 +150,7 @@ def _parquet_file(file: str) -> pq.ParquetFile:
         raise DataError(f"{file}: is not a Parquet file, or is cut off") from None
 
 
-def _parquet_parts(file: str) -> Iterator[Part]:
+def _parquet_parts(file: str, rows_per_part: int) -> Iterator[Part]:
     with say_what_is_wrong(file), _parquet_file(file) as parquet:
         sizes = [
             parquet.metadata.row_group(index).num_rows
@@ -167,7 +161,7 @@ def _parquet_parts(file: str) -> Iterator[Part]:
     first_row, start, rows = 1, 0, 0
     for index, size in enumerate(sizes):
         rows += size
-        if rows >= _ROWS_PER_PART or index == len(sizes) - 1:
+        if rows >= rows_per_part or index == len(sizes) - 1:
             yield Part(file, first_row, tuple(range(start, index + 1)), rows)
             first_row, start, rows = first_row + rows, index + 1, 0
 

@@ -69,7 +69,7 @@ def cli() -> None:
 )
 @sentence_for_errors
 def init(log: str | None, output: Path | None) -> None:
-    """Writes a config to start from, guessed from the first rows of LOG.
+    """Writes a config to start from, guessed from rows of LOG.
 
     LOG is a file or a quoted pattern, such as 'logs/{YYYY}-{MM}-{DD}/*.csv'. Without it: a config
     to fill in.

@@ -19,12 +19,12 @@ from taskroute.schemas.recommender import RecommenderConfig
 _SEARCHES: tuple[Callable[[RecommenderConfig, LogSample], Iterable[Finding]], ...] = (
     find_missing_columns,
     find_input_names,
+    search_leaks,
 )
-_SEARCHES: tuple[Callable[[RecommenderConfig, LogSample], Iterable[Finding]], ...] = (search_leaks,)
 
 
 def check_log(config: RecommenderConfig, data_folder: Path) -> LogSample:
-    """Reads the first rows as ingestion will.
+    """Reads rows from all over the log as ingestion will.
 
     Raises:
         DataError: If files or columns are missing, or too many rows are certainly bad; and, if the
@@ -41,6 +41,9 @@ def check_log(config: RecommenderConfig, data_folder: Path) -> LogSample:
         sample.read(config, test_files, source, is_test=True)
     if sample.num_rows == 0:
         raise DataError(f"{source.path}: its files hold no row; check `source.path`")
+    if source.max_bad_fraction == 0 and not sample.bad_rows.total:
+        # None in the sample, but perhaps on the way to it.
+        sample.unreadable.refuse_above(0.0, sample.total, source.path)
     if sample.is_whole or source.max_bad_fraction == 0:
         sample.bad_rows.refuse_above(source.max_bad_fraction, sample.num_rows, source.path)
     if sample.is_whole:

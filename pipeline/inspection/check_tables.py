@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from rich.console import Console
 from rich.markup import escape
 
+from taskroute.components.logs import sampling
 from taskroute.pipeline.inspection.log_sample import LogSample
 from taskroute.pipeline.inspection.plain_table import plain_table
 from taskroute.pipeline.inspection.table_sizes import Rows, TableSize, table_sizes
@@ -14,9 +15,9 @@ from taskroute.schemas.recommender import RecommenderConfig
 def print_check(config: RecommenderConfig, sample: LogSample) -> None:
     """Prints columns, label rates and the memory of the embedding tables."""
     console = Console(highlight=False)
-    extent = "all" if sample.is_whole else "the first"
     files = "1 file" if sample.num_files == 1 else f"{sample.num_files} files"
-    console.print(f"[bold]{config.name}[/bold]: {extent} {sample.num_rows:,} rows of {files}\n")
+    extent = sampling.extent(sample.num_rows, sample.total, files, is_exact=sample.is_exact)
+    console.print(f"[bold]{config.name}[/bold]: {extent}\n")
     table = plain_table("feature", "kind", "column", "missing", texts=3)
     num_good = max(sample.num_rows - sample.bad_rows.total, 1)
     for feature in config.features:

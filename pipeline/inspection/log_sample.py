@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from taskroute.components.logs import log_reader
+from taskroute.components.logs import log_reader, sampling
 from taskroute.components.logs.bad_rows import BadRowCounts
 from taskroute.components.logs.labels import LabelCounts, count_labels, read_labels
 from taskroute.components.logs.log_batch import RowCheck
@@ -18,8 +18,6 @@ from taskroute.schemas.findings import Finding
 from taskroute.schemas.recommender import RecommenderConfig
 from taskroute.schemas.source import Source
 
-_SAMPLE_ROWS = 50_000
-
 
 @dataclass
 class LogSample:
@@ -27,25 +25,31 @@ class LogSample:
 
     Attributes:
         num_files: Number of files of the whole log.
-        num_rows: Number of rows read, the bad ones included.
+        num_rows: Number of rows of the sample, the bad ones included.
+        total: Number of rows of the whole log; an estimate unless `is_exact`.
+        is_exact: True if every row of the log was counted.
         is_whole: True if the log has no other rows.
         missing: Number of good rows without a value, by column.
         terms: Distinct terms by column.
         labels: Counts of labels by binary task.
         bad_rows: Counts of bad rows.
         columns: Counts of rows whose files lack a column.
+        unreadable: Counts of the rows that the reader passed over, of all that it went through.
         batches: Good rows as raw examples.
         findings: Findings about the rows and the config.
     """
 
     num_files: int
     num_rows: int = 0
+    total: int = 0
+    is_exact: bool = True
     is_whole: bool = True
     missing: Counter[str] = field(default_factory=Counter)
     terms: dict[str, set[str]] = field(default_factory=dict)
     labels: dict[str, LabelCounts] = field(default_factory=dict)
     bad_rows: BadRowCounts = field(default_factory=BadRowCounts)
     columns: ColumnCounts = field(default_factory=ColumnCounts)
+    unreadable: BadRowCounts = field(default_factory=BadRowCounts)
     batches: list[pa.RecordBatch] = field(default_factory=list)
     findings: list[Finding] = field(default_factory=list)
 
@@ -71,9 +75,8 @@ class LogSample:
             to_read.append(RawColumn(split_column, "text", need="every_file"))
         where = (source.test_path if is_test else None) or source.path
         log_reader.require_somewhere(where, files, to_read, source.format)
-        num_rows = 0
-        for batch in log_reader.sample_batches(files, to_read, source.format, _SAMPLE_ROWS):
-            num_rows += batch.num_rows + len(batch.passed_over)
+        sample = sampling.read_sample(files, to_read, source.format)
+        for batch in sample.batches:
             self.columns.add_batch(batch)
             check = RowCheck(batch)
             converted = check.convert(columns)
@@ -91,8 +94,11 @@ class LogSample:
                 counts = count_labels(values[check.is_good])
                 self.labels[name] = self.labels.get(name, LabelCounts()) + counts
             self.bad_rows.add(check.bad_rows)
-        self.num_rows += num_rows
-        self.is_whole &= num_rows < _SAMPLE_ROWS
+        self.unreadable.merge(sample.unreadable)
+        self.num_rows += sample.num_rows
+        self.total += sample.total
+        self.is_exact &= sample.is_exact
+        self.is_whole &= sample.is_whole
 
     def _count(self, column: RawColumn, values: pa.ListArray) -> None:
         lengths = pc.fill_null(pc.list_value_length(values), 0)

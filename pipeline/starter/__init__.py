@@ -1,1 +1,1 @@
-"""`taskroute init`: a config to start from, guessed from the first rows of a log."""
+"""`taskroute init`: a config to start from, guessed from rows of a log."""

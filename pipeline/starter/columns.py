@@ -1,4 +1,4 @@
-"""Columns of a log, as far as its first rows show them."""
+"""Columns of a log, as far as a sample of its rows shows them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,13 +8,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from taskroute.components.logs import conversions, log_reader, timestamps
-from taskroute.components.logs.bad_rows import BadRow, BadValues
+from taskroute.components.logs import conversions, log_reader, sampling, timestamps
+from taskroute.components.logs.bad_rows import BadValues
 from taskroute.components.logs.log_batch import LogBatch
 from taskroute.components.logs.log_reader import LogFormat
+from taskroute.components.logs.sampling import Sample
 from taskroute.schemas.columns import RawColumn
-
-SAMPLE_ROWS = 50_000
 
 # First seconds of the years that rows of a log may be from; numbers outside are no epochs.
 _EPOCHS = tuple(datetime(year, 1, 1, tzinfo=UTC).timestamp() for year in (2000, 2100))
@@ -65,37 +64,32 @@ class LogColumn:
 
 @dataclass(frozen=True)
 class LogSample:
-    """The first rows of a log.
+    """Rows from all over a log.
 
     Attributes:
         columns: Columns by name, in the order of the log.
-        num_rows: Number of good rows.
-        bad_rows: Unreadable rows.
-        is_whole: True if the log has no other rows.
+        rows: Rows as they were read.
     """
 
     columns: dict[str, LogColumn]
-    num_rows: int
-    bad_rows: tuple[BadRow, ...]
-    is_whole: bool
+    rows: Sample
+
+    @property
+    def num_rows(self) -> int:
+        """Number of readable rows."""
+        return sum(batch.num_rows for batch in self.rows.batches)
 
 
-def read_sample(files: Sequence[str], log_format: LogFormat) -> LogSample:
-    """Reads the first rows, every column.
+def read_columns(files: Sequence[str], log_format: LogFormat) -> LogSample:
+    """Reads rows from all over a log, every column of its first and its last file.
 
     Raises:
-        DataError: If a file cannot be read, or lacks a column of the first one.
+        DataError: If a file cannot be read, or lacks a column of the others.
     """
-    names = list(dict.fromkeys(log_reader.column_names(files[0], log_format)))
-    wanted = [RawColumn(name, "texts") for name in names]
-    batches = list(log_reader.sample_batches(files, wanted, log_format, SAMPLE_ROWS))
-    num_rows = sum(batch.num_rows for batch in batches)
-    return LogSample(
-        {name: _column(name, batches) for name in names},
-        num_rows,
-        tuple(bad for batch in batches for bad in batch.passed_over),
-        is_whole=num_rows < SAMPLE_ROWS,
-    )
+    names = [name for file in (files[0],) for name in log_reader.column_names(file, log_format)]
+    wanted = [RawColumn(name, "texts") for name in dict.fromkeys(names)]
+    sample = sampling.read_sample(files, wanted, log_format)
+    return LogSample({each.name: _column(each.name, sample.batches) for each in wanted}, sample)
 
 
 def _column(name: str, batches: Sequence[LogBatch]) -> LogColumn:

@@ -10,11 +10,11 @@ import yaml
 from pydantic import ValidationError
 from rich.console import Console
 
-from taskroute.components.logs import log_files, spans
+from taskroute.components.logs import log_files, sampling, spans
 from taskroute.components.logs.log_reader import LogFormat
 from taskroute.pipeline.inspection.check import check_log
 from taskroute.pipeline.inspection.plain_table import plain_table
-from taskroute.pipeline.starter.columns import LogSample, read_sample
+from taskroute.pipeline.starter.columns import LogSample, read_columns
 from taskroute.pipeline.starter.guesses import Guess, group_column, guess, useless
 from taskroute.pipeline.starter.text import config_text
 from taskroute.schemas.errors import ConfigError, DataError
@@ -60,8 +60,8 @@ def write_starter(log: str | None, output: Path | None) -> None:
         source, window, sample = _read(log, output.parent)
         guesses = guess(sample)
         source = _with_split(source, sample, guesses)
-    extent = "all" if sample.is_whole else "the first"
-    origin = f"{extent} {sample.num_rows:,} rows of {log}"
+    rows = sample.rows
+    origin = sampling.extent(rows.num_rows, rows.total, log, is_exact=rows.is_exact)
     if window is not None:
         origin += f", {window.spans[0]} to {window.spans[-1]}"
     text = config_text(_name(output), source, sample, guesses, origin)
@@ -71,7 +71,7 @@ def write_starter(log: str | None, output: Path | None) -> None:
 
 
 def _read(log: str, folder: Path) -> tuple[Source, spans.Window | None, LogSample]:
-    """Source without the parts that need its columns, its window, and its first rows."""
+    """Source without the parts that need its columns, its window, and rows of it."""
     log_format = _format(log)
     days = {"window_days": _WINDOW_DAYS, "max_missing_days": _WINDOW_DAYS} if "{" in log else {}
     try:
@@ -83,7 +83,7 @@ def _read(log: str, folder: Path) -> tuple[Source, spans.Window | None, LogSampl
     if window is not None:
         window = _from_first_file(window)
         days = {"window_days": len(window.spans), "max_missing_days": len(window.missing)}
-    sample = read_sample(spans.files_of(here, window), log_format)
+    sample = read_columns(spans.files_of(here, window), log_format)
     if sample.num_rows == 0:
         raise DataError(f"{log}: its files hold no row; check the name")
     bad = len(sample.bad_rows) / (sample.num_rows + len(sample.bad_rows))

@@ -16,7 +16,6 @@ from taskroute.components.logs.log_batch import RowCheck
 from taskroute.components.logs.log_reader import (
     Part,
     read_batches,
-    sample_batches,
     split_into_parts,
 )
 from taskroute.schemas.columns import RawColumn
@@ -396,25 +395,6 @@ class TestBrokenFiles:
 
     def test_a_file_that_is_gone_is_named(self, tmp_path):
         assert _refusal(tmp_path / "log.csv") == "cannot be read: No such file or directory"
-
-
-class TestSample:
-    def test_a_sample_is_the_first_rows_of_the_log(self, tmp_path):
-        age = RawColumn("age", "number")
-        files = [
-            _write(tmp_path / f"{index}.csv", {"age": [index * 10 + row for row in range(4)]})
-            for index in range(3)
-        ]
-        batches = list(sample_batches(list(map(str, files)), [age], "csv", rows=6))
-        ages = [
-            row for batch in batches for row in RowCheck(batch).convert([age])["age"].to_pylist()
-        ]
-        assert ages == [[0.0], [1.0], [2.0], [3.0], [10.0], [11.0]]
-        assert [batch.file for batch in batches] == list(map(str, files[:2]))
-
-    def test_a_log_shorter_than_the_sample_is_read_whole(self, tmp_path):
-        path = _write(tmp_path / "log.parquet", ROWS)
-        assert sum(b.num_rows for b in sample_batches([str(path)], COLUMNS, "parquet")) == 6
 
 
 def test_the_reader_imports_no_tensorflow():
