@@ -82,8 +82,8 @@ class Training(Config):
         0.01,
         ge=0,
         lt=1,
-        description="Least share of a vocabulary's ids that are out-of-vocabulary while training: as "
-        "many are dropped, anew in each epoch, so that terms never seen have a trained embedding.",
+        description="Least share of a vocabulary's ids that are OOV while training: as many are "
+        "dropped, anew in each epoch, so that terms never seen have a trained embedding.",
     )
     seed: NonNegativeInt = Field(1, description="Seed of first weights, order of rows and noise.")
     warm_start: WarmStart = WarmStart()
