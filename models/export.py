@@ -10,8 +10,9 @@ from taskroute.models.dataset import feature_spec
 from taskroute.models.layers.compaction import compact
 from taskroute.models.quantization import Int8Tables, parts_in_precision, to_precision
 from taskroute.models.ranker import Batch, MultiTaskRanker
-from taskroute.schemas.columns import feature_columns
+from taskroute.schemas.columns import request_columns
 from taskroute.schemas.features import ColumnKind
+from taskroute.schemas.input_names import input_names
 from taskroute.schemas.log_schema import make_request_schema
 from taskroute.schemas.recommender import ModelConfig
 from taskroute.schemas.serving import SCORE, Serving
@@ -29,8 +30,10 @@ class ServedRanker(tf.Module):
     Signatures give one float32 (B,) tensor a task, by its name, and `score` where it is configured:
 
     * `serving_default`: `examples`, serialized tf.Example, string (B,).
-    * `raw_features`: a tensor a column, by its name: text is string (B,) with "" for missing, texts
-      string (B, values) filled up with "" at any place, a number float32 (B,) with NaN for missing.
+    * `raw_features`: a tensor a column, by its name or, where TensorFlow has no such name for an
+      argument, its safe one (`taskroute.schemas.input_names`): text is string (B,) with "" for
+      missing, texts string (B, values) filled up with "" at any place, a number float32 (B,) with
+      NaN for missing.
     * `transformed_features`: a tensor a transformed feature, by its name: ids are int64 (B,), those
       of a list int64 (B, values), with 0 for missing; numbers and missing flags are float32 (B,).
       An id that the feature has not is missing. Nothing in it is text, sparse or looked up among
@@ -85,9 +88,8 @@ class ServedRanker(tf.Module):
         self._request_spec = schema_utils.schema_as_feature_spec(
             make_request_schema(config)
         ).feature_spec
-        self._kinds: dict[str, ColumnKind] = {
-            column.name: column.kind for column in feature_columns(config)
-        }
+        self._columns = request_columns(config)
+        self._feature_inputs = input_names(self._feature_spec)
 
     def features(self, columns: Mapping[str, tf.SparseTensor]) -> dict[str, tf.Tensor]:
         """Maps raw columns to the features that the ranker reads."""
@@ -116,11 +118,15 @@ class ServedRanker(tf.Module):
 
         @tf.function(input_signature=[specs[RAW_FEATURES]])
         def raw_features(columns: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
-            return self.score({name: _present(values) for name, values in columns.items()})
+            return self.score(
+                {column.name: _present(columns[column.input]) for column in self._columns}
+            )
 
         @tf.function(input_signature=[specs[TRANSFORMED_FEATURES]])
         def transformed_features(features: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
-            return self._predict({name: self._known(name, x) for name, x in features.items()})
+            return self._predict(
+                {name: self._known(name, features[i]) for name, i in self._feature_inputs.items()}
+            )
 
         functions = (serving_default, raw_features, transformed_features)
         return {
@@ -144,9 +150,11 @@ class ServedRanker(tf.Module):
         self, columns: Mapping[str, tf.SparseTensor], examples: tf.Tensor
     ) -> dict[str, dict[str, tf.Tensor]]:
         """Inputs of each signature, by their names, for `examples` (B,) and their columns."""
-        raw = {name: _dense(columns[name], kind) for name, kind in self._kinds.items()}
+        raw = {column.input: _dense(columns[column.name], column.kind) for column in self._columns}
         transformed = {
-            name: values.to_tensor() if isinstance(values, tf.RaggedTensor) else values
+            self._feature_inputs[name]: values.to_tensor()
+            if isinstance(values, tf.RaggedTensor)
+            else values
             for name, values in self.features(columns).items()
         }
         return {
@@ -178,13 +186,15 @@ def export(
 
 def input_specs(config: ModelConfig) -> dict[str, dict[str, tf.TensorSpec]]:
     """Inputs of each signature by their names."""
+    features = feature_spec(config)
+    inputs = input_names(features)
     return {
         SERVING_DEFAULT: {"examples": tf.TensorSpec([None], tf.string, name="examples")},
         RAW_FEATURES: {
-            column.name: _raw_spec(column.name, column.kind) for column in feature_columns(config)
+            column.input: _raw_spec(column.input, column.kind) for column in request_columns(config)
         },
         TRANSFORMED_FEATURES: {
-            name: _transformed_spec(name, spec) for name, spec in feature_spec(config).items()
+            inputs[name]: _transformed_spec(inputs[name], spec) for name, spec in features.items()
         },
     }
 

@@ -15,7 +15,7 @@ from taskroute.models.ranker import MultiTaskRanker
 from taskroute.models.training import Trained, TrainingData, train
 from taskroute.models.warm_start import write_warm_start
 from taskroute.models.warm_up import request_rows, write_serving_files
-from taskroute.schemas.columns import feature_columns
+from taskroute.schemas.columns import feature_columns, request_columns
 from taskroute.schemas.recommender import ModelConfig
 from taskroute.schemas.routes import SearchResult
 from taskroute.schemas.serving import ModelInfo, RawExamples, ScoreDifference, Serving
@@ -130,6 +130,7 @@ def write_warm_up(
         binary_tasks=_outputs(config, "binary"),
         regression_tasks=_outputs(config, "regression"),
         serving=serving,
+        columns=request_columns(config),
         score_differences=differences,
         saved_bytes=served.saved_bytes,
     )

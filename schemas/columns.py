@@ -4,7 +4,9 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from taskroute.schemas.features import ColumnKind, ListFeature
+from taskroute.schemas.input_names import input_names
 from taskroute.schemas.recommender import DataConfig
+from taskroute.schemas.serving import RequestColumn
 
 # Files of a log that must have a column: each, at least one, or none.
 Need = Literal["every_file", "some_file", "no_file"]
@@ -37,6 +39,21 @@ def feature_columns(config: DataConfig) -> tuple[RawColumn, ...]:
         if feature.required:
             columns[feature.column] = replace(column, need="every_file")
     return tuple(columns.values())
+
+
+def request_columns(config: DataConfig) -> tuple[RequestColumn, ...]:
+    """Columns of a serving request, with their names as inputs of `raw_features`."""
+    columns = feature_columns(config)
+    inputs = input_names(column.name for column in columns)
+    return tuple(
+        RequestColumn(
+            name=column.name,
+            input=inputs[column.name],
+            kind=column.kind,
+            separator=column.separator,
+        )
+        for column in columns
+    )
 
 
 def label_columns(config: DataConfig) -> tuple[RawColumn, ...]:

@@ -4,7 +4,8 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import Field, PositiveInt, field_validator, model_validator
 
-from taskroute.schemas.base import Config, Name
+from taskroute.schemas.base import Column, Config, Name
+from taskroute.schemas.features import ColumnKind
 from taskroute.schemas.record import Record
 
 # The SavedModel in the artifact of a model, as TFX names it.
@@ -106,6 +107,22 @@ class ScoreDifference(Config):
     mean: float
 
 
+class RequestColumn(Config):
+    """A column of the log in a request.
+
+    Attributes:
+        name: Name in the log and in tf.Examples.
+        input: Name of the input of `raw_features`.
+        kind: Kind of its values.
+        separator: Separator of the terms in the text of a list.
+    """
+
+    name: Column
+    input: str
+    kind: ColumnKind
+    separator: str | None = None
+
+
 class ModelInfo(Record):
     """Description of an exported model, in its SavedModel.
 
@@ -124,6 +141,9 @@ class ModelInfo(Record):
     binary_tasks: tuple[Name, ...] = Field(description="Outputs that are probabilities.")
     regression_tasks: tuple[Name, ...] = Field(description="Outputs in a label's own unit.")
     serving: Serving = Field(description="Serving part of the config.")
+    columns: tuple[RequestColumn, ...] = Field(
+        (), description="Columns of a request; none where the model is of version 0.1.0."
+    )
     score_differences: dict[Name, ScoreDifference] = Field(
         {}, description="Score differences by output."
     )

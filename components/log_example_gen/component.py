@@ -23,7 +23,9 @@ class LogExampleGen(base_beam_component.BaseBeamComponent):
     `validation` and `test`. Its custom properties `num_rows_<split>` and `num_rows_quarantined`
     count rows, `num_files` and `num_files_without_rows` the files they come from. Of a log in
     spans it has `span`, the last one's number; `first_span` and `last_span`; and `missing_spans`,
-    those between them without rows. Output `quarantine` holds the rows that could not be used.
+    those between them without rows. Columns that the config does not read, and the served version
+    does, are named by `served_columns`, in JSON; `absent_columns` are those of them that the log
+    lacks. Output `quarantine` holds the rows that could not be used.
 
     Args:
         source: Place of the log, with absolute paths, and its split. A log in spans without a last
@@ -31,6 +33,8 @@ class LogExampleGen(base_beam_component.BaseBeamComponent):
         columns: Columns of an example; see `taskroute.schemas.columns.raw_columns`.
         tasks: Their label columns are all among `columns`. Both classes of a binary task must
             occur in the train split.
+        serving: Folder of the model's versions, whose columns are added when the step runs; ""
+            where `columns` holds them already.
 
     Raises:
         ValueError: If a label column is not among the columns.
@@ -39,7 +43,7 @@ class LogExampleGen(base_beam_component.BaseBeamComponent):
     SPEC_CLASS = make_spec(
         inputs={},
         outputs={"examples": standard_artifacts.Examples, "quarantine": Quarantine},
-        parameters={"source": str, "columns": str, "tasks": str},
+        parameters={"source": str, "columns": str, "tasks": str, "serving": str},
     )
     EXECUTOR_SPEC = executor_spec.BeamExecutorSpec(Executor)
 
@@ -48,6 +52,7 @@ class LogExampleGen(base_beam_component.BaseBeamComponent):
         source: Source,
         columns: Sequence[RawColumn],
         tasks: Sequence[Task],
+        serving: str = "",
     ):
         unread = {task.label.column for task in tasks} - {column.name for column in columns}
         if unread:
@@ -57,6 +62,7 @@ class LogExampleGen(base_beam_component.BaseBeamComponent):
                 source=source.model_dump_json(),
                 columns=json.dumps([asdict(column) for column in columns]),
                 tasks=json.dumps([task.model_dump(mode="json") for task in tasks]),
+                serving=serving,
                 examples=types.Channel(type=standard_artifacts.Examples),
                 quarantine=types.Channel(type=Quarantine),
             )

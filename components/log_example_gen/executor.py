@@ -35,10 +35,11 @@ from taskroute.components.logs import (
     splits,
 )
 from taskroute.components.logs.bad_rows import BadRowCounts
-from taskroute.components.logs.examples import shard_name
+from taskroute.components.logs.examples import ABSENT_COLUMNS, SERVED_COLUMNS, shard_name
 from taskroute.components.logs.labels import LabelCounts
 from taskroute.components.logs.missing_columns import ColumnCounts
 from taskroute.components.logs.spans import Window
+from taskroute.components.served.request_columns import with_served_columns
 from taskroute.schemas.columns import RawColumn
 from taskroute.schemas.errors import DataError
 from taskroute.schemas.findings import Findings
@@ -86,7 +87,7 @@ class Executor(base_beam_executor.BaseBeamExecutor):
         Args:
             input_dict: Empty.
             output_dict: `examples`: one Examples artifact; `quarantine`: one Quarantine.
-            exec_properties: `source`, `columns` and `tasks` of LogExampleGen, as JSON.
+            exec_properties: `source`, `columns` and `tasks` of LogExampleGen, as JSON; `serving`.
 
         Raises:
             DataError: If the log cannot be used as the source says, or more of its rows are bad
@@ -95,6 +96,8 @@ class Executor(base_beam_executor.BaseBeamExecutor):
         start = time.monotonic()
         source = spans.resolve(Source.model_validate_json(exec_properties["source"]))
         columns = tuple(RawColumn(**column) for column in json.loads(exec_properties["columns"]))
+        if exec_properties.get("serving"):
+            columns = with_served_columns(columns, exec_properties["serving"])
         tasks = TypeAdapter(tuple[Task, ...]).validate_json(exec_properties["tasks"])
         examples = artifact_utils.get_single_instance(output_dict["examples"])
         quarantine = artifact_utils.get_single_instance(output_dict["quarantine"])
@@ -112,6 +115,7 @@ class Executor(base_beam_executor.BaseBeamExecutor):
         private_apis.mark_as_parquet(examples)
         for split in SPLITS:
             examples.set_int_custom_property(f"num_rows_{split}", rows[split])
+        _name_served_columns(examples, columns, _column_counts(reports))
         examples.set_int_custom_property("num_rows_quarantined", bad.total)
         examples.set_int_custom_property("num_files", len(rows_by_file))
         empty = [file for file, count in rows_by_file.items() if not count]
@@ -251,6 +255,15 @@ def _column_counts(reports: Sequence[Report]) -> ColumnCounts:
     for report in reports:
         counts.merge(ColumnCounts(**report["columns"]))
     return counts
+
+
+def _name_served_columns(
+    examples: types.Artifact, columns: Sequence[RawColumn], counts: ColumnCounts
+) -> None:
+    served = [column.name for column in columns if column.need == "no_file"]
+    absent = [name for name in served if not counts.is_known(name)]
+    for name, value in ((SERVED_COLUMNS, served), (ABSENT_COLUMNS, absent)):
+        examples.set_string_custom_property(name, json.dumps(value))
 
 
 def _all_bad_rows(reports: Sequence[Report]) -> BadRowCounts:

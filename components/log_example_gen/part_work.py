@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 
 from taskroute.components.log_example_gen.shards import ShardWriter
-from taskroute.components.logs import labels, log_reader, splits
+from taskroute.components.logs import conversions, labels, log_reader, splits
 from taskroute.components.logs.bad_rows import BadRowCounts, BadRowWriter
 from taskroute.components.logs.hashes import hash_texts
 from taskroute.components.logs.labels import LabelCounts
@@ -17,6 +17,7 @@ from taskroute.components.logs.log_batch import LogBatch, RowCheck
 from taskroute.components.logs.log_reader import LogFormat, Part
 from taskroute.components.logs.missing_columns import ColumnCounts
 from taskroute.schemas.columns import RawColumn
+from taskroute.schemas.errors import DataError
 from taskroute.schemas.source import SPLITS, Source
 from taskroute.schemas.tasks import Task
 
@@ -83,6 +84,8 @@ class WriteShards:
     def __call__(self, item: Item) -> Report:
         bad = BadRowWriter(self.folder)
         train_labels = {task.name: LabelCounts() for task in labels.binary_tasks(self.tasks)}
+        own = [column for column in self.columns if column.need != "no_file"]
+        others = [column for column in self.columns if column.need == "no_file"]
         rows_read, column_counts = 0, ColumnCounts()
         writers = [ShardWriter(self.folder, split) for split in SPLITS]
         batches = log_reader.read_batches(
@@ -92,11 +95,13 @@ class WriteShards:
             rows_read += batch.num_rows + len(batch.passed_over)
             column_counts.add_batch(batch)
             check = RowCheck(batch)
-            examples = check.convert(self.columns)
+            examples = check.convert(own)
             split_of_row = self._split(item, check)
             label_of_row = labels.read_labels(check, examples, self.tasks)
             split_of_row[~check.is_good] = _NO_SPLIT
             bad.write(check.bad_rows)
+            for column in others:
+                examples = examples.append_column(column.name, _where_good(batch, column))
             is_train = split_of_row == SPLITS.index("train")
             for name, values in label_of_row.items():
                 train_labels[name] += labels.count_labels(values[is_train])
@@ -133,6 +138,16 @@ class WriteShards:
             return splits.split_by_time(check.seconds(column), self.cutoffs)
         split = self.source.split
         return splits.split_by_hash(hash_texts(check.keys(column)), split.validation, split.test)
+
+
+def _where_good(batch: LogBatch, column: RawColumn) -> pa.Array:
+    """Values of a column that no good row needs: missing where they are bad."""
+    check = RowCheck(batch)
+    try:
+        values = check.convert([column])[column.name]
+    except DataError:  # lists or objects, as a whole
+        values = conversions.convert(pa.nulls(batch.num_rows), column)
+    return values.take(pa.array(np.arange(len(values)), mask=~check.is_good))
 
 
 def split_column(source: Source) -> str:

@@ -28,27 +28,31 @@ def sparse_columns(
 
 
 def dense_columns(
-    batch: pa.RecordBatch, specs: Mapping[str, tf.TensorSpec]
+    batch: pa.RecordBatch,
+    specs: Mapping[str, tf.TensorSpec],
+    names: Mapping[str, str] | None = None,
 ) -> dict[str, tf.Tensor]:
     """Columns as a `raw_features` signature takes them.
 
     Args:
         batch: Raw examples. A column that it lacks is missing in every row.
         specs: Inputs of the signature: (B,) of at most one value a row, or (B, values).
+        names: Columns by input, where they have another name.
 
     Returns:
-        Tensors where "" and NaN are missing values.
+        Tensors by input where "" and NaN are missing values.
 
     Raises:
         ValueError: If a column is of another type, or has several values a row where one is taken.
     """
     columns = {}
     for name, spec in specs.items():
+        column = (names or {}).get(name, name)
         absent = pa.nulls(batch.num_rows, pa.list_(_ARROW_TYPES[spec.dtype]))
         try:
-            columns[name] = _dense(batch[name] if name in batch.schema.names else absent, spec)
+            columns[name] = _dense(batch[column] if column in batch.schema.names else absent, spec)
         except ValueError as error:
-            raise ValueError(f"column '{name}' cannot be scored: {error}") from error
+            raise ValueError(f"column '{column}' cannot be scored: {error}") from error
     return columns
 
 

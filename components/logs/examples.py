@@ -3,14 +3,23 @@
 A column is list<binary> or list<float32>; a missing value is null.
 """
 
+import json
 import re
 from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import tensorflow as tf
+
+if TYPE_CHECKING:
+    from tfx.types import Artifact
+
+# Properties of raw examples, in JSON: columns that only the served version reads, and those of them
+# without any value.
+SERVED_COLUMNS, ABSENT_COLUMNS = "served_columns", "absent_columns"
 
 BATCH_ROWS = 8192
 # Rows times the longest list of a column: what the batch takes once its lists are padded.
@@ -35,6 +44,12 @@ def span_of(path: str) -> str | None:
     """The span that a shard's rows are from, as it sorts; None where its name says none."""
     match = _SPAN.match(path.rpartition("/")[2])
     return match[1] if match else None
+
+
+def columns_in(examples: "Artifact", name: str) -> tuple[str, ...]:
+    """Columns that one of the two properties names."""
+    value = examples.get_string_custom_property(name)
+    return tuple(json.loads(value)) if value else ()
 
 
 def read_batches(path: str, columns: Sequence[str] | None = None) -> Iterator[pa.RecordBatch]:

@@ -17,6 +17,7 @@ from taskroute.components.measures.rows import TaskRows, row_hashes
 from taskroute.components.measures.vocabularies import Vocabularies, is_known
 from taskroute.schemas.errors import DataError, ServingError, UserError
 from taskroute.schemas.evaluation import KNOWN, NEW, terms_slice
+from taskroute.schemas.serving import ModelInfo
 from taskroute.schemas.tasks import Task
 
 RAW_FEATURES, SERVING_DEFAULT = "raw_features", "serving_default"
@@ -233,11 +234,13 @@ class ServedModel:
             raise ValueError(f"it has no signature `{RAW_FEATURES}`")
         self._raw_features = self._model.signatures[RAW_FEATURES]
         self.outputs = tuple(self._raw_features.structured_outputs)
+        info = ModelInfo.find(folder)
+        self._names = {column.input: column.name for column in info.columns} if info else {}
 
     def score(self, batch: pa.RecordBatch) -> Scores:
         """Scores by output, (B,) each."""
         specs = self._raw_features.structured_input_signature[1]
-        return _call(self._raw_features, dense_columns(batch, specs))
+        return _call(self._raw_features, dense_columns(batch, specs, self._names))
 
     def score_examples(self, batch: pa.RecordBatch) -> Scores:
         """Scores by output, (B,) each, of the rows as tf.Examples."""

@@ -12,7 +12,7 @@ from taskroute.components.logs.examples import read_batches
 from taskroute.components.measures.rows import row_hashes
 from taskroute.components.measures.scoring import RAW_FEATURES, TaskRowMaker
 from taskroute.components.report.importance import Columns, Importance, permutation_importance
-from taskroute.schemas.columns import feature_columns
+from taskroute.schemas.columns import request_columns
 from taskroute.schemas.errors import DataError
 from taskroute.schemas.recommender import RecommenderConfig
 
@@ -49,14 +49,20 @@ def measure_importance(
     # A signature alone does not keep the model's variables alive.
     loaded = tf.saved_model.load(str(model))
     signature = loaded.signatures[RAW_FEATURES]
-    inputs = dense_columns(batch, signature.structured_input_signature[1])
-    columns = {column.name: inputs[column.name].numpy() for column in feature_columns(config)}
+    inputs = {column.name: column.input for column in request_columns(config)}
+    tensors = dense_columns(
+        batch,
+        signature.structured_input_signature[1],
+        {name: column for column, name in inputs.items()},
+    )
+    columns = {column: tensors[name].numpy() for column, name in inputs.items()}
 
     def predict(permuted: Columns) -> dict[str, npt.NDArray[np.float32]]:
         scores: dict[str, list[npt.NDArray[np.float32]]] = {}
         for start in range(0, len(batch), _BATCH_ROWS):
             part = {name: values[start : start + _BATCH_ROWS] for name, values in permuted.items()}
-            for name, values in signature(**{n: tf.constant(x) for n, x in part.items()}).items():
+            request = {inputs[column]: tf.constant(values) for column, values in part.items()}
+            for name, values in signature(**request).items():
                 scores.setdefault(name, []).append(values.numpy())
         return {name: np.concatenate(parts) for name, parts in scores.items()}
 

@@ -24,6 +24,7 @@ BLOCKED = ("taskroute", "tf_keras", "tensorflow_transform", "tensorflow_recommen
 NEEDED_BY_THE_NEXT = {"operations", "loading", "signatures", "warm_up"}
 WARMUP_FILE = "assets.extra/tf_serving_warmup_requests"
 SCORES_FILE = "assets.extra/warmup_scores.json"
+INFO_FILE = "assets.extra/model_info.json"
 PYTHON_OPS = {"PyFunc", "PyFuncStateless", "EagerPyFunc"}
 # Text, tables and sparse values have kernels for the CPU only, or are slow on a GPU.
 CPU_ONLY = ("LookupTable", "HashTable", "MutableHashTable", "Sparse", "String", "ParseExample")
@@ -168,10 +169,11 @@ class Probe:
                     self._finite(signature, self._call(signature, row), "strange values")
         example = tf.train.Example()
         self._finite("serving_default", self._examples(example), "an empty tf.Example")
+        columns = self._columns()
         for name, values in self.requests.get("raw_features", {}).get(min(sizes), {}).items():
             if values.dtype == tf.string:
                 text = "\u6f22\u5b57 \U0001f600".encode()
-                example.features.feature[name].bytes_list.value.append(text)
+                example.features.feature[columns.get(name, name)].bytes_list.value.append(text)
         self._finite("serving_default", self._examples(example), "unknown ids")
 
     def many_rows(self) -> None:
@@ -205,6 +207,12 @@ class Probe:
                         "p99_ms": p99,
                     }
                 )
+
+    def _columns(self) -> dict[str, str]:
+        """Columns of the log by input of `raw_features`, where the model says them."""
+        info = self.folder / INFO_FILE
+        content = json.loads(info.read_text()) if info.is_file() else {}
+        return {column["input"]: column["name"] for column in content.get("columns", ())}
 
     def _call(self, signature: str, inputs: Inputs) -> Outputs:
         outputs = self.model.signatures[signature](**inputs)

@@ -11,7 +11,7 @@ from tfx import types
 from tfx.dsl.components.base import base_beam_executor
 from tfx.types import artifact_utils
 
-from taskroute.components.logs.examples import read_batches
+from taskroute.components.logs.examples import SERVED_COLUMNS, columns_in, read_batches
 from taskroute.components.private_apis import extract_statistics, statistics_generators
 from taskroute.schemas.statistics_files import STATISTICS_FILE
 
@@ -35,6 +35,7 @@ class Executor(base_beam_executor.BaseBeamExecutor):
         """
         examples = artifact_utils.get_single_instance(input_dict["examples"])
         statistics = artifact_utils.get_single_instance(output_dict["statistics"])
+        left_out = columns_in(examples, SERVED_COLUMNS)
         shards = []
         for split in artifact_utils.decode_split_names(examples.split_names):
             folder = artifact_utils.get_split_uri([examples], split)
@@ -43,33 +44,39 @@ class Executor(base_beam_executor.BaseBeamExecutor):
         for target in dict.fromkeys(target for target, _ in shards):
             tf.io.gfile.makedirs(target)
         with self._make_beam_pipeline() as pipeline:
-            compute_statistics(pipeline, shards)
+            compute_statistics(pipeline, shards, left_out)
         statistics.split_names = examples.split_names
         statistics.span = examples.span
 
 
-def compute_statistics(pipeline: beam.Pipeline, shards: Sequence[tuple[str, str]]) -> None:
+def compute_statistics(
+    pipeline: beam.Pipeline,
+    shards: Sequence[tuple[str, str]],
+    left_out: Sequence[str] = (),
+) -> None:
     """Adds the computation of statistics to `pipeline`.
 
     Args:
         pipeline: Pipeline to add to.
         shards: Pairs of the folder that gets STATISTICS_FILE, which must exist, and a shard
             of raw examples: one set of statistics for each folder.
+        left_out: Columns that the config does not read.
     """
     _ = (
         pipeline
         | "Shards" >> beam.Create(list(shards))
         | "ToWorkers" >> beam.Reshuffle()
-        | "Read" >> beam.FlatMap(_read)
+        | "Read" >> beam.FlatMap(_read, left_out)
         | "Statistics" >> beam.CombinePerKey(_Statistics())
         | "Write" >> beam.Map(_write)
     )
 
 
-def _read(shard: tuple[str, str]) -> Iterator[tuple[str, pa.RecordBatch]]:
+def _read(shard: tuple[str, str], left_out: Sequence[str]) -> Iterator[tuple[str, pa.RecordBatch]]:
     target, path = shard
     for batch in read_batches(path):
-        yield target, batch
+        names = [name for name in batch.schema.names if name not in left_out]
+        yield target, batch.select(names)
 
 
 class _Statistics(beam.CombineFn):

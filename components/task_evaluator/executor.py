@@ -13,15 +13,18 @@ from tfx.dsl.components.base import base_beam_executor
 from tfx.types import artifact_utils
 from tfx.utils import path_utils
 
+from taskroute.components.logs.examples import ABSENT_COLUMNS, columns_in
 from taskroute.components.measures import statistics_fn
 from taskroute.components.measures.scoring import ALL_ROWS, ScoringPlan
 from taskroute.components.measures.vocabularies import vocabularies_to_slice
 from taskroute.components.served.baseline import read_baseline
+from taskroute.components.served.request_columns import served_columns
 from taskroute.components.task_evaluator.gate import judge
 from taskroute.schemas.errors import DataError
 from taskroute.schemas.evaluation import NEW, Evaluation, terms_slice
 from taskroute.schemas.evaluation_record import Baseline, MeasuredSlice, Measurements, Verdict
 from taskroute.schemas.features import Feature
+from taskroute.schemas.findings import Finding, Findings
 from taskroute.schemas.tasks import Task
 
 TASKS = TypeAdapter(tuple[Task, ...])
@@ -88,8 +91,11 @@ class Executor(base_beam_executor.BaseBeamExecutor):
                 f"{folder}: the test split holds no row; give it a larger share of the log"
             )
         results = _without_idle_terms(results, plan, settings)
+        unseen = () if baseline is None else _unseen_columns(input_dict["examples"][0], serving)
         measurements = _gather(results, tasks, settings.confidence, baseline, started)
         verdict = judge(settings.gates, measurements)
+        if unseen:
+            verdict = _without_columns(verdict, unseen, evaluation)
         measurements.write(evaluation)
         verdict.write(evaluation)
         # TFMA takes seconds to import; in a pipeline TFX has done so already.
@@ -110,6 +116,32 @@ class Executor(base_beam_executor.BaseBeamExecutor):
             return statistics_fn.read_results(work)
         finally:
             shutil.rmtree(work)
+
+
+def _unseen_columns(examples: types.Artifact, serving: str) -> tuple[str, ...]:
+    """Columns that the served version reads, and the examples have no value of."""
+    file = next(Path(artifact_utils.get_split_uri([examples], SPLIT)).glob("*.parquet"))
+    absent = columns_in(examples, ABSENT_COLUMNS)
+    present = set(pq.read_schema(file).names).difference(absent)
+    return tuple(column.name for column in served_columns(serving) if column.name not in present)
+
+
+def _without_columns(verdict: Verdict, columns: Sequence[str], evaluation: Path) -> Verdict:
+    """Says, in the verdict and as findings, that the baseline was scored without columns."""
+    Findings(
+        findings=tuple(
+            Finding(
+                kind="missing_column",
+                subject=column,
+                sentence=f"column '{column}', which the served version reads and the log has not: "
+                "the baseline was scored without it, and may be better with it",
+            )
+            for column in columns
+        )
+    ).write(evaluation)
+    names = ", ".join(f"'{column}'" for column in columns)
+    summary = f"{verdict.summary}; the baseline was scored without {names}, which the log lacks"
+    return verdict.model_copy(update={"summary": summary})
 
 
 def _with_rows_to_check(files: Sequence[Path]) -> list[tuple[str, int]]:

@@ -17,6 +17,7 @@ from taskroute.components.log_schema_gen.component import LogSchemaGen
 from taskroute.components.model_pusher.component import ModelPusher
 from taskroute.components.served import registry
 from taskroute.components.served.check import contract_of
+from taskroute.components.served.request_columns import with_served_columns
 from taskroute.components.serving_check.component import ServingCheck
 from taskroute.components.serving_check.infra_validator import make_infra_validator
 from taskroute.components.statistics_gen.component import StatisticsGen
@@ -93,7 +94,16 @@ def create_stages(
         config.part(ModelConfig),
         str(paths.serving),
     )
-    log = LogExampleGen(source=source, columns=raw_columns(config), tasks=config.tasks)
+    # Examples also hold what only the served version reads: it is measured as it serves. Here
+    # its columns are a key of the cache; elsewhere the serving folder is there when the step runs.
+    is_here = data_fingerprint != ""
+    columns = raw_columns(config)
+    log = LogExampleGen(
+        source=source,
+        columns=with_served_columns(columns, serving) if is_here else columns,
+        tasks=config.tasks,
+        serving="" if is_here else serving,
+    )
     examples = log.outputs["examples"]
     schema_gen = LogSchemaGen(data=data.model_dump_json())
     schema = schema_gen.outputs["schema"]

@@ -9,6 +9,7 @@ import base64
 import binascii
 import json
 import math
+import re
 import signal
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -47,16 +48,24 @@ class LoadedModel:
     def __init__(self, model: ExportedModel):
         self.name, self.version = model.info.name, model.version
         self._model = tf.saved_model.load(str(model.folder))
-        self.inputs: dict[str, dict[str, tf.TensorSpec]] = {
-            name: {spec.name: spec for spec in function.structured_input_signature[1].values()}
-            for name, function in self._model.signatures.items()
-        }
         content = (model.folder / "saved_model.pb").read_bytes()
         (graph,) = saved_model_pb2.SavedModel.FromString(content).meta_graphs
         self.signature_defs = {
             name: definition
             for name, definition in graph.signature_def.items()
             if name in self._model.signatures
+        }
+        # Clients know inputs by the names in the file, TensorFlow by arguments of a function.
+        self._arguments = {
+            name: {_argument(key, function): key for key in self.signature_defs[name].inputs}
+            for name, function in self._model.signatures.items()
+        }
+        self.inputs: dict[str, dict[str, tf.TensorSpec]] = {
+            name: {
+                self._arguments[name][argument]: spec
+                for argument, spec in function.structured_input_signature[1].items()
+            }
+            for name, function in self._model.signatures.items()
         }
 
     def predict(
@@ -90,7 +99,9 @@ class LoadedModel:
                 )
             tensors[name] = tf.constant(array, spec.dtype)
         try:
-            outputs = self._model.signatures[signature](**tensors)
+            arguments = self._arguments[signature]
+            inputs = {argument: tensors[name] for argument, name in arguments.items()}
+            outputs = self._model.signatures[signature](**inputs)
             values = {name: outputs[name].numpy() for name in sorted(outputs)}
         except UnicodeDecodeError as error:  # TensorFlow quotes what it could not parse
             raise RequestError(f"signature {signature} cannot parse an input") from error
@@ -120,6 +131,14 @@ class LoadedModel:
             raise NotServedError(
                 f"{model} is not served here; {self.name}, version {self.version}, is"
             )
+
+
+def _argument(key: str, function: Any) -> str:
+    """Argument of a signature's function for an input of its definition."""
+    arguments = function.structured_input_signature[1]
+    # TensorFlow writes dots and dashes as underscores.
+    argument = key if key in arguments else re.sub(r"[^A-Za-z0-9]", "_", key)
+    return argument if argument in arguments else f"arg_{argument}"
 
 
 class PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
