@@ -149,8 +149,8 @@ class SequenceFeature(ListFeature):
 class DenseFeature(_Feature):
     """A number, given to the model beside a flag that says whether it was missing.
 
-    `zscore`: (x - mean) / standard deviation. `log1p`: sign(x) log(1 + |x|), then zscore.
-    `quantile`: the share of train rows below x. `none`: x as it is.
+    `zscore`: (x - mean) / standard deviation. `log1p`: sign(x) log(1 + |x|), then zscore. Both
+    squash outliers first. `quantile`: the share of train rows below x. `none`: x as it is.
     """
 
     column_kind: ClassVar[ColumnKind] = "number"
@@ -159,6 +159,11 @@ class DenseFeature(_Feature):
     transform: Literal["zscore", "log1p", "quantile", "none"] = Field(
         "zscore",
         description="Transform of the number, as above, with constants of the train split.",
+    )
+    outliers: Literal["squash", "keep"] = Field(
+        "squash",
+        description="Values further than 5 interquartile ranges from the quartiles, before zscore "
+        "and log1p scale: moved to within 7, in their order, or kept.",
     )
 
 
