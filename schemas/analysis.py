@@ -71,7 +71,8 @@ class Analysis(Config):
 
     Moments and limits of a `log1p` feature are those of sign(x) log(1 + |x|). Moments of a feature
     with limits are those of the squashed values. Boundaries are float32 and cut the values into
-    `num_quantiles` buckets of equal size.
+    `num_quantiles` buckets of equal size; those of a bucket feature are distinct, and fewer where
+    one value fills several buckets.
     """
 
     moments: dict[FeatureName, Moments] = {}

@@ -179,7 +179,8 @@ class BucketFeature(_Feature):
     num_quantiles: int | None = Field(
         None,
         ge=2,
-        description="Number of buckets of equal size on train, in place of `boundaries`.",
+        description="Number of buckets of equal size on train, in place of `boundaries`; a value "
+        "that fills several, such as 0, has one of its own.",
     )
     embedding_dim: PositiveInt = Field(4, description="Width of a row of the table.")
 

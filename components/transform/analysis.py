@@ -26,7 +26,7 @@ from taskroute.schemas.analysis import (
     vocabulary_name,
     vocabulary_of,
 )
-from taskroute.schemas.features import DenseFeature, Feature, Vocabulary
+from taskroute.schemas.features import BucketFeature, DenseFeature, Feature, Vocabulary
 from taskroute.schemas.recommender import DataConfig
 
 _NUM_PARTS = 16
@@ -196,7 +196,10 @@ def _write_numbers(
         elif isinstance(numbers, RobustScale):
             moments[feature.name], limits[feature.name] = numbers.constants()
         else:
-            boundaries[feature.name] = numbers.boundaries(num_quantiles(feature) or 0)
+            count = num_quantiles(feature) or 0
+            is_bucket = isinstance(feature, BucketFeature)
+            of_count = numbers.distinct_boundaries if is_bucket else numbers.boundaries
+            boundaries[feature.name] = of_count(count)
     analysis = Analysis(moments=moments, limits=limits, boundaries=boundaries)
     _write(f"{folder}/{ANALYSIS_FILE}", analysis.model_dump_json(indent=1).encode())
 

@@ -35,9 +35,9 @@ class ValueSample:
         self._append(other._keys, other._values)
 
     def values(self) -> npt.NDArray[np.float32]:
-        """The sample, of `_SAMPLE_SIZE` values at most."""
+        """The sample, of `_SAMPLE_SIZE` values at most, rising."""
         self._shrink()
-        return self._values
+        return np.sort(self._values)
 
     def _append(self, keys: npt.NDArray[np.float32], values: npt.NDArray[np.float32]) -> None:
         self._keys = np.concatenate([self._keys, keys])
