@@ -10,9 +10,11 @@ hashes for ids, and with a vocabulary its OOV buckets come first.
 """
 
 import functools
+import math
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 import tensorflow_transform as tft
 
@@ -161,13 +163,17 @@ def _number(column: tf.SparseTensor, feature: DenseFeature, analysis: Analysis) 
             return tf.sparse.map_values(tft.apply_buckets_with_interpolation, column, boundaries)
         case "log1p":
             column = tf.sparse.map_values(lambda x: tf.sign(x) * tf.math.log1p(tf.abs(x)), column)
+    limits = analysis.limits.get(feature.name)
+    if limits is not None:
+        column = tf.sparse.map_values(lambda x: limits.squash(x, tf.math), column)
     return tf.sparse.map_values(_z_scores, column, analysis.moments[feature.name])
 
 
 def _z_scores(values: tf.Tensor, moments: Moments) -> tf.Tensor:
     """Distances from the mean in standard deviations; undivided where all values are equal."""
-    deviation = tf.sqrt(tf.constant(moments.variance, tf.float32))
-    return (values - moments.mean) / (deviation if moments.variance else 1.0)
+    # Not the variance: float32 holds that of neither 1e-25 nor 1e25.
+    deviation = np.float32(math.sqrt(moments.variance))
+    return (values - moments.mean) / (deviation or 1.0)
 
 
 def _label(inputs: Mapping[str, tf.SparseTensor], task: Task) -> tuple[tf.Tensor, tf.Tensor]:

@@ -260,7 +260,9 @@ def map_ids(feature: Feature, ids: Ids, old_feature: Feature | None, old_ids: Id
             ends = _bucket_ends(ids.boundaries[feature.name])
             old_ends = _bucket_ends(old_ids.boundaries[feature.name])
             is_same = (ends[:, np.newaxis] == old_ends).all(axis=2)
-            mapped[1:] = np.where(is_same.any(axis=1), is_same.argmax(axis=1) + 1, FRESH)
+            of_buckets = np.where(is_same.any(axis=1), is_same.argmax(axis=1) + 1, FRESH)
+            # Quantiles that are equal leave ids without a bucket.
+            mapped[1 : 1 + len(ends)] = of_buckets
         case _:
             return mapped
     mapped[0] = 0

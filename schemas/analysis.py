@@ -1,7 +1,7 @@
 """Analysis of the train split before training: terms, moments and quantiles."""
 
 from collections.abc import Sequence
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from pydantic import NonNegativeFloat
 
@@ -38,14 +38,45 @@ class Moments(Config):
     variance: NonNegativeFloat = 0.0
 
 
+class Limits(Config):
+    """Range of a feature's usual values; those beyond it are squashed.
+
+    Attributes:
+        low: Least usual value.
+        high: Greatest usual value.
+        room: Distance from `low` and `high` that the farthest outlier comes near to; 0 clips.
+    """
+
+    low: float
+    high: float
+    room: NonNegativeFloat = 0.0
+
+    def squash(self, values: Any, math: Any) -> Any:
+        """Moves outliers towards the range, in their order; other values stay as they are.
+
+        Args:
+            values: Array or tensor of finite numbers.
+            math: Library for that type: numpy, or tf.math.
+        """
+        inside = math.minimum(math.maximum(values, self.low), self.high)
+        if not self.room:
+            return inside
+        above = 1.0 - self.room / (self.room + math.maximum(values - self.high, 0.0))
+        below = 1.0 - self.room / (self.room + math.maximum(self.low - values, 0.0))
+        return inside + self.room * (above - below)
+
+
 class Analysis(Config):
     """Constants that `preprocessing_fn` applies, by feature, beside the vocabularies.
 
-    Moments of a `log1p` feature are those of sign(x) log(1 + |x|). Boundaries are float32
-    and cut the values into `num_quantiles` buckets of equal size.
+    Moments and limits of a `log1p` feature are those of sign(x) log(1 + |x|). Moments of a feature
+    with limits are those of the squashed values. Boundaries are float32 and cut the values into
+    `num_quantiles` buckets of equal size; those of a bucket feature are distinct, and fewer where
+    one value fills several buckets.
     """
 
     moments: dict[FeatureName, Moments] = {}
+    limits: dict[FeatureName, Limits] = {}
     boundaries: dict[FeatureName, tuple[float, ...]] = {}
 
 

@@ -180,8 +180,8 @@ class SequenceFeature(ListFeature):
 class DenseFeature(_Feature):
     """A number, given to the model beside a flag that says whether it was missing.
 
-    `zscore`: (x - mean) / standard deviation. `log1p`: sign(x) log(1 + |x|), then zscore.
-    `quantile`: the share of train rows below x. `none`: x as it is.
+    `zscore`: (x - mean) / standard deviation. `log1p`: sign(x) log(1 + |x|), then zscore. Both
+    squash outliers first. `quantile`: the share of train rows below x. `none`: x as it is.
     """
 
     column_kind: ClassVar[ColumnKind] = "number"
@@ -190,6 +190,11 @@ class DenseFeature(_Feature):
     transform: Literal["zscore", "log1p", "quantile", "none"] = Field(
         "zscore",
         description="Transform of the number, as above, with constants of the train split.",
+    )
+    outliers: Literal["squash", "keep"] = Field(
+        "squash",
+        description="Values further than 5 interquartile ranges from the quartiles, before zscore "
+        "and log1p scale: moved to within 7, in their order, or kept.",
     )
 
 
@@ -205,7 +210,8 @@ class BucketFeature(_Feature):
     num_quantiles: int | None = Field(
         None,
         ge=2,
-        description="Number of buckets of equal size on train, in place of `boundaries`.",
+        description="Number of buckets of equal size on train, in place of `boundaries`; a value "
+        "that fills several, such as 0, has one of its own.",
     )
     embedding_dim: PositiveInt = Field(4, description="Width of a row of the table.")
 

@@ -15,6 +15,7 @@ import tensorflow as tf
 
 from taskroute.components.logs.examples import read_batches
 from taskroute.components.transform.numbers import MomentSums, QuantileSketch
+from taskroute.components.transform.robust_scale import RobustScale
 from taskroute.components.transform.term_counts import TermCounts, most_frequent, to_lines
 from taskroute.schemas.analysis import (
     ANALYSIS_FILE,
@@ -25,14 +26,14 @@ from taskroute.schemas.analysis import (
     vocabulary_name,
     vocabulary_of,
 )
-from taskroute.schemas.features import DenseFeature, Feature, Vocabulary
+from taskroute.schemas.features import BucketFeature, DenseFeature, Feature, Vocabulary
 from taskroute.schemas.recommender import DataConfig
 
 _NUM_PARTS = 16
 _SHARDS_OF_GROUP = 64
 _NUMBERS = "numbers"
 
-Numbers: TypeAlias = MomentSums | QuantileSketch
+Numbers: TypeAlias = MomentSums | RobustScale | QuantileSketch
 
 
 def analyze(pipeline: beam.Pipeline, shards: Sequence[str], data: DataConfig, folder: str) -> None:
@@ -79,7 +80,7 @@ class _AnalyzeShard(beam.DoFn):
         features = self._data.features
         counted = counted_columns(features)
         terms = {name: TermCounts() for name in counted}
-        moments = {f.name: MomentSums() for f in features if needs_moments(f)}
+        moments = {f.name: _moments_of(f, index) for f in features if needs_moments(f)}
         quantiles = {f.name: QuantileSketch() for f in features if num_quantiles(f)}
         used = {f.column for f in features if f.name in {*moments, *quantiles}}
         used.update(column for columns in counted.values() for column in columns)
@@ -108,6 +109,13 @@ def _last(lists: pa.Array, count: int | None) -> pa.Array:
     lengths = np.asarray(pc.fill_null(lists.value_lengths(), 0))
     left = np.repeat(np.cumsum(lengths), lengths) - np.arange(len(values))
     return values.filter(pa.array(left <= count))
+
+
+def _moments_of(feature: Feature, shard: int) -> MomentSums | RobustScale:
+    """Empty moments of a feature."""
+    if isinstance(feature, DenseFeature) and feature.outliers == "squash":
+        return RobustScale(seed=shard)
+    return MomentSums()
 
 
 def _scaled(values: pa.Array, feature: Feature) -> np.ndarray:
@@ -177,7 +185,7 @@ def _merge_in_order(numbers: Iterable[tuple[int, Numbers]]) -> Numbers:
 def _write_numbers(
     groups: Sequence[tuple[tuple[str, int], Numbers]], data: DataConfig, folder: str
 ) -> None:
-    moments, boundaries = {}, {}
+    moments, limits, boundaries = {}, {}, {}
     for feature in data.features:
         of_feature = [(group, numbers) for (name, group), numbers in groups if name == feature.name]
         if not of_feature:
@@ -185,9 +193,14 @@ def _write_numbers(
         numbers = _merge_in_order(of_feature)
         if isinstance(numbers, MomentSums):
             moments[feature.name] = numbers.moments()
+        elif isinstance(numbers, RobustScale):
+            moments[feature.name], limits[feature.name] = numbers.constants()
         else:
-            boundaries[feature.name] = numbers.boundaries(num_quantiles(feature) or 0)
-    analysis = Analysis(moments=moments, boundaries=boundaries)
+            count = num_quantiles(feature) or 0
+            is_bucket = isinstance(feature, BucketFeature)
+            of_count = numbers.distinct_boundaries if is_bucket else numbers.boundaries
+            boundaries[feature.name] = of_count(count)
+    analysis = Analysis(moments=moments, limits=limits, boundaries=boundaries)
     _write(f"{folder}/{ANALYSIS_FILE}", analysis.model_dump_json(indent=1).encode())
 
 

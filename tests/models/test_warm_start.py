@@ -15,6 +15,7 @@ from taskroute.models.warm_start import (
     weights_by_name,
     write_warm_start,
 )
+from taskroute.schemas.features import BucketFeature
 from taskroute.schemas.recommender import ModelConfig
 from taskroute.schemas.warm_start import WarmStartRecord
 
@@ -181,6 +182,19 @@ def test_a_bucket_keeps_its_row_where_both_its_ends_are_the_same(old):
     ids = Ids({"hour": 6}, {}, {"hour": (3.0, 6.0, 12.0, 17.0)})
     # Buckets: to 3, to 6, 6 to 12, to 17, from 17. Of the old ones only 6 to 12 is still there.
     assert map_ids(feature, ids, feature, old.ids).tolist() == [0, FRESH, FRESH, 2, FRESH, FRESH]
+
+
+def test_fewer_boundaries_than_asked_for_leave_ids_that_no_row_has(old):
+    feature = BucketFeature(name="hour", kind="bucket", num_quantiles=6)
+    few, fewer = (
+        Ids({"hour": 7}, {}, {"hour": boundaries}) for boundaries in ((6.0, 12.0), (6.0,))
+    )
+    # 0 missing, 1 up to 6; the bucket from 6 on has another end.
+    assert map_ids(feature, fewer, feature, few).tolist() == [0, 1, *[FRESH] * 5]
+    assert map_ids(feature, few, feature, few).tolist() == [0, 1, 2, 3, *[FRESH] * 3]
+    # Version 0.1.0 left repeated boundaries.
+    repeated = Ids({"hour": 7}, {}, {"hour": (6.0, 6.0, 6.0, 12.0, 12.0)})
+    assert map_ids(feature, few, feature, repeated).tolist() == [0, 1, 4, 6, *[FRESH] * 3]
 
 
 def test_another_number_of_oov_buckets_starts_them_afresh(old, tmp_path):

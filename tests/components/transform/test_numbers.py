@@ -64,3 +64,67 @@ def test_without_values_all_boundaries_are_zero():
     empty.merge(QuantileSketch())
     empty.add(np.empty(0, np.float32))
     assert empty.boundaries(4) == (0.0, 0.0, 0.0)
+
+
+def distinct(values, num_buckets):
+    """Boundaries, and the share of rows in each bucket, which holds its lower end."""
+    values = np.float32(values)
+    sketch = QuantileSketch()
+    for part in np.array_split(values, 4):
+        sketch.add(part)
+    boundaries = sketch.distinct_boundaries(num_buckets)
+    ids = np.searchsorted(boundaries, values, side="right")
+    return boundaries, np.bincount(ids, minlength=len(boundaries) + 1) / len(values)
+
+
+RANDOM = np.random.default_rng(2)
+IS_ZERO = RANDOM.random(30_000) < 0.9
+AMOUNTS = RANDOM.exponential(size=30_000)
+
+
+def test_distinct_boundaries_are_the_quantiles_where_those_are_distinct():
+    sketch = QuantileSketch()
+    sketch.add(np.float32(AMOUNTS))
+    assert sketch.distinct_boundaries(10) == sketch.boundaries(10)
+
+
+@pytest.mark.parametrize("value", [0.0, -1.0, 1e10])
+def test_a_value_of_most_rows_has_a_bucket_of_its_own_and_the_others_part_the_rest(value):
+    boundaries, shares = distinct(np.where(IS_ZERO, value, AMOUNTS + 1e-6), 10)
+    assert len(boundaries) == 9
+    assert max(shares) == pytest.approx(IS_ZERO.mean())
+    others = np.delete(shares, shares.argmax())
+    np.testing.assert_allclose(others, (1 - IS_ZERO.mean()) / 9, atol=0.002)
+
+
+def test_zeros_are_apart_from_values_on_both_sides():
+    values = np.where(IS_ZERO, 0, RANDOM.normal(size=len(IS_ZERO)))
+    boundaries, shares = distinct(values, 10)
+    assert max(shares) == pytest.approx(IS_ZERO.mean())
+    assert len(boundaries) == 9
+    assert sum(shares[: shares.argmax()]) == pytest.approx((values < 0).mean())
+
+
+@pytest.mark.parametrize(
+    ("values", "num_filled"),
+    [
+        (IS_ZERO, 2),
+        (RANDOM.random(30_000) < 0.0005, 2),  # a rare flag
+        (RANDOM.integers(0, 5, 30_000), 5),
+        (np.full(30_000, 3), 1),
+    ],
+)
+def test_few_values_have_a_bucket_each(values, num_filled):
+    boundaries, shares = distinct(values, 20)
+    assert np.count_nonzero(shares) == num_filled
+    assert len(boundaries) == max(num_filled - 1, 1)
+
+
+def test_the_least_value_shares_no_bucket_where_it_fills_one():
+    values = np.where(RANDOM.random(30_000) < 0.6, 0, AMOUNTS + 1e-6)
+    _, shares = distinct(values, 3)
+    np.testing.assert_allclose(shares, [0.6, 0.2, 0.2], atol=0.01)
+
+
+def test_without_values_two_buckets_are_left():
+    assert QuantileSketch().distinct_boundaries(10) == (0.0,)
