@@ -10,7 +10,7 @@ hashes for ids, and with a vocabulary its OOV buckets come first.
 """
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import tensorflow as tf
@@ -34,7 +34,7 @@ from taskroute.schemas.features import (
     missing_key,
 )
 from taskroute.schemas.recommender import DataConfig
-from taskroute.schemas.tasks import Task
+from taskroute.schemas.tasks import Task, in_funnel_order
 
 
 def preprocessing_fn(
@@ -75,11 +75,11 @@ def preprocessing_fn(
                 present = tf.sparse.map_values(tf.ones_like, column)
                 outputs[feature.name] = _at_most_one(_number(column, feature, analysis), 0.0)
                 outputs[missing_key(feature)] = 1.0 - _at_most_one(present, 0.0)
-    tasks = {task.name: task for task in data.tasks}
+    labels = _labels(inputs, data.tasks)
     for task in data.tasks:
-        label, weight = _label(inputs, task)
+        label, weight = labels[task.name]
         if task.trained_where is not None:
-            condition, known = _label(inputs, tasks[task.trained_where])
+            condition, known = labels[task.trained_where]
             weight *= condition * known
         if task.weight is not None:
             weight *= _at_most_one(inputs[task.weight], 0.0)
@@ -168,6 +168,23 @@ def _z_scores(values: tf.Tensor, moments: Moments) -> tf.Tensor:
     """Distances from the mean in standard deviations; undivided where all values are equal."""
     deviation = tf.sqrt(tf.constant(moments.variance, tf.float32))
     return (values - moments.mean) / (deviation if moments.variance else 1.0)
+
+
+def _labels(
+    inputs: Mapping[str, tf.SparseTensor], tasks: Sequence[Task]
+) -> dict[str, tuple[tf.Tensor, tf.Tensor]]:
+    """Label, and 1 where it is known, by task: float32 (B,) each.
+
+    After a `funnel` task that has not happened, a missing label is 0: nothing could follow.
+    """
+    labels: dict[str, tuple[tf.Tensor, tf.Tensor]] = {}
+    for task in in_funnel_order(tasks):
+        label, known = _label(inputs, task)
+        if task.funnel is not None:
+            before, before_known = labels[task.funnel]
+            known = tf.maximum(known, before_known * (1.0 - before))
+        labels[task.name] = label, known
+    return labels
 
 
 def _label(inputs: Mapping[str, tf.SparseTensor], task: Task) -> tuple[tf.Tensor, tf.Tensor]:

@@ -148,7 +148,7 @@ class TaskRowMaker:
     Args:
         tasks: Tasks to make rows of.
         transform_graph: Makes labels and weights.
-        group_key: Column of the unit; None makes each row its own.
+        group_key: Column of the unit; None makes each row its own, as a missing value does.
     """
 
     def __init__(self, tasks: Sequence[Task], transform_graph: str, group_key: str | None = None):
@@ -192,10 +192,12 @@ class TaskRowMaker:
         """
         columns = self._labels(sparse_columns(batch, self._numbers))
         columns = {name: tensor.numpy().astype(np.float64) for name, tensor in columns.items()}
-        units = hashes
+        units, keyed = hashes, None
         if self._group_key is not None:
             texts, index = _distinct_texts(batch[self._group_key])
-            units = tf.strings.to_hash_bucket_fast(texts, 2**62).numpy().astype(np.uint64)[index]
+            keys = tf.strings.to_hash_bucket_fast(texts, 2**62).numpy().astype(np.uint64)[index]
+            keyed = np.asarray(batch[self._group_key].is_valid())
+            units = np.where(keyed, keys, hashes)
         result = {}
         for task in self._tasks:
             label = task.label.in_own_unit(columns[task.label_key], np)
@@ -208,6 +210,7 @@ class TaskRowMaker:
                 rows=hashes,
                 units=units,
                 has_key=self._group_key is not None,
+                keyed=keyed,
             )
             try:
                 rows.check()
