@@ -87,7 +87,7 @@ def preprocessing_fn(
     return outputs
 
 
-def _at_most_one(values: tf.SparseTensor, default: int | float) -> tf.Tensor:
+def _at_most_one(values: tf.SparseTensor, default: int | float | str) -> tf.Tensor:
     """Dense (B,) from a sparse (B, at most 1); `default` where there is no value."""
     shape = tf.stack([values.dense_shape[0], tf.ones([], tf.int64)])
     one_wide = tf.SparseTensor(values.indices, values.values, shape)
@@ -190,9 +190,13 @@ def _labels(
 def _label(inputs: Mapping[str, tf.SparseTensor], task: Task) -> tuple[tf.Tensor, tf.Tensor]:
     """Label (B,), and 1 where it is known (B,), both float32."""
     column = inputs[task.label.column]
-    value = _at_most_one(column, 0.0)
-    known = _at_most_one(tf.sparse.map_values(tf.ones_like, column), 0.0)
-    if task.kind == "binary":
+    present = tf.sparse.map_values(lambda values: tf.ones_like(values, tf.float32), column)
+    known = _at_most_one(present, 0.0)
+    value = _at_most_one(column, "" if task.label.texts else 0.0)
+    if task.label.texts:
+        matches = [tf.equal(value, text) for text in task.label.texts]
+        value = tf.cast(functools.reduce(tf.logical_or, matches), tf.float32)
+    elif task.kind == "binary":
         value = tf.cast(task.label.is_positive(value), tf.float32)
     else:
         value = task.label.for_loss(value, tf.math)

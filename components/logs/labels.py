@@ -6,6 +6,7 @@ from functools import partial
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from taskroute.components.logs.bad_rows import BadValues
 from taskroute.components.logs.log_batch import RowCheck
@@ -203,8 +204,13 @@ def _refuse_below(column: pa.Array, minimum: float) -> pa.Array:
 
 def _to_labels(column: pa.Array, label: Label) -> np.ndarray:
     present = np.asarray(column.is_valid())
+    labels = np.full(len(column), MISSING, np.int8)
+    if label.texts:
+        accepted = pa.array([text.encode() for text in label.texts], pa.binary())
+        labels[present] = pc.is_in(column.flatten(), accepted)
+        return labels
     values = np.asarray(column.flatten())
-    if label.at_least is None:
+    if not label.rules:
         wrong = (values != 0) & (values != 1)
         if wrong.any():
             raise BadValues(
@@ -212,6 +218,5 @@ def _to_labels(column: pa.Array, label: Label) -> np.ndarray:
                 "is no label: it must be 0 or 1; give `at_least` to make one from a number",
                 np.flatnonzero(present)[wrong],
             )
-    labels = np.full(len(column), MISSING, np.int8)
     labels[present] = label.is_positive(values)
     return labels

@@ -158,21 +158,22 @@ class TaskRowMaker:
         dtypes = {name: feature.dtype for name, feature in output.raw_feature_spec().items()}
         # The function must keep the layer alive, which holds the graph.
         layer = self._layer = output.transform_features_layer()
-        self._numbers = {
+        texts = {task.label.column for task in tasks if task.label.texts}
+        self._read = {
             name: tf.SparseTensorSpec([None, None], dtype)
             for name, dtype in dtypes.items()
-            if dtype == tf.float32
+            if dtype == tf.float32 or name in texts
         }
 
-        def labels(numbers: dict[str, tf.SparseTensor]) -> dict[str, tf.Tensor]:
-            # Labels and weights are numbers: what features make of texts is not run.
-            num_rows = next(iter(numbers.values())).dense_shape[0]
+        def labels(read: dict[str, tf.SparseTensor]) -> dict[str, tf.Tensor]:
+            # Of texts only labels are read: what features make of others is not run.
+            num_rows = next(iter(read.values())).dense_shape[0]
             columns = {name: _no_values(num_rows, dtype) for name, dtype in dtypes.items()}
-            transformed = layer({**columns, **numbers})
+            transformed = layer({**columns, **read})
             keys = [key for task in tasks for key in (task.label_key, task.weight_key)]
             return {key: tf.reshape(transformed[key], [-1]) for key in keys}
 
-        self._labels = tf.function(labels, input_signature=[self._numbers], autograph=False)
+        self._labels = tf.function(labels, input_signature=[self._read], autograph=False)
 
     def __call__(
         self,
@@ -190,7 +191,7 @@ class TaskRowMaker:
         Raises:
             DataError: If a label or weight is not what the task allows.
         """
-        columns = self._labels(sparse_columns(batch, self._numbers))
+        columns = self._labels(sparse_columns(batch, self._read))
         columns = {name: tensor.numpy().astype(np.float64) for name, tensor in columns.items()}
         units, keyed = hashes, None
         if self._group_key is not None:

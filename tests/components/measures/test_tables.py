@@ -70,7 +70,7 @@ def test_rows_of_a_unit_are_in_one_group_and_a_row_without_one_is_its_own():
 
 def test_a_number_may_be_the_unit():
     plan = ColumnPlan(histograms=(), group_key="age")
-    batch = pa.concat_batches([BATCH, BATCH])
+    batch = pa.Table.from_batches([BATCH, BATCH]).combine_chunks().to_batches()[0]
     groups = groups_of(plan, batch, row_hashes(0, 0, 10))
     is_known = np.array(batch["age"].is_valid())[:5]
     assert (groups[:5] == groups[5:])[is_known].all()
