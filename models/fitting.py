@@ -13,9 +13,11 @@ import tf_keras as keras
 
 from taskroute.models.checkpoint import Checkpoints
 from taskroute.models.distribution import share_batches
+from taskroute.models.divergence import describe_divergence, diverged_tasks
 from taskroute.models.ranker import MultiTaskRanker
 from taskroute.models.step_loop import StepLoop, step_loop
 from taskroute.models.training_log import TrainingLog
+from taskroute.schemas.errors import DataError
 from taskroute.schemas.recommender import Training
 
 _LOG = logging.getLogger(__name__)
@@ -71,7 +73,11 @@ def fit(
             temporary one by default.
 
     Returns:
-        Curves by name, a value an epoch.
+        Curves by name, a value an epoch. A training ends before an epoch with a loss that is no
+        number, and keeps the best epoch before it.
+
+    Raises:
+        DataError: If the first epoch has such a loss.
     """
     with contextlib.ExitStack() as stack:
         log_dir, checkpoint_folder = (
@@ -85,16 +91,25 @@ def fit(
         log = stack.enter_context(TrainingLog(log_dir, progress.history))
         seen = share_batches(validation, validation_batch_size(training))
         steps = step_loop(ranker.train_step), step_loop(ranker.test_step)
+        diverged = False
         while progress.epochs < training.epochs and not _is_over(progress, training):
             epoch = progress.epochs
             rows = share_batches(train(epoch), training.batch_size)
             logs = _one_epoch(ranker, steps, (rows, seen), epoch)
+            tasks = diverged_tasks(ranker.tasks, logs)
+            if tasks:
+                sentence = describe_divergence(tasks, epoch + 1, (train(epoch), validation))
+                if not progress.best_epoch:
+                    raise DataError(sentence)
+                _LOG.warning("%s; the weights of epoch %d are kept", sentence, progress.best_epoch)
+                diverged = True
+                break
             logs |= ranker.end_epoch(logs)
             log.write(epoch, logs)
             progress.add_epoch(logs | log.write_routes(epoch, ranker.trunk))
             best = _name(progress.best_epoch)
             checkpoints.save(_name(progress.epochs), asdict(progress), keep=[best])
-        if progress.best_epoch not in (0, progress.epochs):
+        if diverged or progress.best_epoch not in (0, progress.epochs):
             checkpoints.load(_name(progress.best_epoch))
     return progress.history
 

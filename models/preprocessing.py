@@ -11,7 +11,7 @@ hashes for ids, and with a vocabulary its OOV buckets come first.
 
 import functools
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -36,7 +36,7 @@ from taskroute.schemas.features import (
     missing_key,
 )
 from taskroute.schemas.recommender import DataConfig
-from taskroute.schemas.tasks import Task
+from taskroute.schemas.tasks import Task, in_funnel_order
 
 
 def preprocessing_fn(
@@ -77,11 +77,11 @@ def preprocessing_fn(
                 present = tf.sparse.map_values(tf.ones_like, column)
                 outputs[feature.name] = _at_most_one(_number(column, feature, analysis), 0.0)
                 outputs[missing_key(feature)] = 1.0 - _at_most_one(present, 0.0)
-    tasks = {task.name: task for task in data.tasks}
+    labels = _labels(inputs, data.tasks)
     for task in data.tasks:
-        label, weight = _label(inputs, task)
+        label, weight = labels[task.name]
         if task.trained_where is not None:
-            condition, known = _label(inputs, tasks[task.trained_where])
+            condition, known = labels[task.trained_where]
             weight *= condition * known
         if task.weight is not None:
             weight *= _at_most_one(inputs[task.weight], 0.0)
@@ -89,7 +89,7 @@ def preprocessing_fn(
     return outputs
 
 
-def _at_most_one(values: tf.SparseTensor, default: int | float) -> tf.Tensor:
+def _at_most_one(values: tf.SparseTensor, default: int | float | str) -> tf.Tensor:
     """Dense (B,) from a sparse (B, at most 1); `default` where there is no value."""
     shape = tf.stack([values.dense_shape[0], tf.ones([], tf.int64)])
     one_wide = tf.SparseTensor(values.indices, values.values, shape)
@@ -176,12 +176,33 @@ def _z_scores(values: tf.Tensor, moments: Moments) -> tf.Tensor:
     return (values - moments.mean) / (deviation or 1.0)
 
 
+def _labels(
+    inputs: Mapping[str, tf.SparseTensor], tasks: Sequence[Task]
+) -> dict[str, tuple[tf.Tensor, tf.Tensor]]:
+    """Label, and 1 where it is known, by task: float32 (B,) each.
+
+    After a `funnel` task that has not happened, a missing label is 0: nothing could follow.
+    """
+    labels: dict[str, tuple[tf.Tensor, tf.Tensor]] = {}
+    for task in in_funnel_order(tasks):
+        label, known = _label(inputs, task)
+        if task.funnel is not None:
+            before, before_known = labels[task.funnel]
+            known = tf.maximum(known, before_known * (1.0 - before))
+        labels[task.name] = label, known
+    return labels
+
+
 def _label(inputs: Mapping[str, tf.SparseTensor], task: Task) -> tuple[tf.Tensor, tf.Tensor]:
     """Label (B,), and 1 where it is known (B,), both float32."""
     column = inputs[task.label.column]
-    value = _at_most_one(column, 0.0)
-    known = _at_most_one(tf.sparse.map_values(tf.ones_like, column), 0.0)
-    if task.kind == "binary":
+    present = tf.sparse.map_values(lambda values: tf.ones_like(values, tf.float32), column)
+    known = _at_most_one(present, 0.0)
+    value = _at_most_one(column, "" if task.label.texts else 0.0)
+    if task.label.texts:
+        matches = [tf.equal(value, text) for text in task.label.texts]
+        value = tf.cast(functools.reduce(tf.logical_or, matches), tf.float32)
+    elif task.kind == "binary":
         value = tf.cast(task.label.is_positive(value), tf.float32)
     else:
         value = task.label.for_loss(value, tf.math)

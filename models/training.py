@@ -192,7 +192,7 @@ def start_heads_at_base_rates(ranker: MultiTaskRanker, dataset: tf.data.Dataset)
     ranker.balancer.start(losses)
     factors = ranker.balancer.task_weights().numpy()
     scale = sum(
-        factor * task.loss_weight * losses[task.name]
+        float(factor) * task.loss_weight * losses[task.name]
         for factor, task in zip(factors, ranker.tasks, strict=True)
     )
     ranker.trunk.set_loss_scale(max(scale, 1e-6))

@@ -58,9 +58,13 @@ def request_columns(config: DataConfig) -> tuple[RequestColumn, ...]:
 
 def label_columns(config: DataConfig) -> tuple[RawColumn, ...]:
     """Columns that labels and weights of tasks read, each once."""
-    names = dict.fromkeys(task.label.column for task in config.tasks)
-    names |= dict.fromkeys(task.weight for task in config.tasks if task.weight is not None)
-    return tuple(RawColumn(name, "number") for name in names)
+    kinds: dict[str, ColumnKind] = {}
+    for task in config.tasks:
+        kinds.setdefault(task.label.column, "text" if task.label.texts else "number")
+    for task in config.tasks:
+        if task.weight is not None:
+            kinds.setdefault(task.weight, "number")
+    return tuple(RawColumn(name, kind) for name, kind in kinds.items())
 
 
 def raw_columns(config: DataConfig) -> tuple[RawColumn, ...]:

@@ -128,7 +128,7 @@ class Evaluation(Config):
     group_key: Column | None = Field(
         None,
         description="Column of the user or request: GAUC is taken within it, and intervals allow "
-        "for rows of one value that are not independent.",
+        "for rows of one value that are not independent; a row without a value is no part of GAUC.",
     )
     confidence: float = Field(
         0.95, ge=0.5, lt=1, description="Confidence level of intervals and verdicts."

@@ -17,9 +17,7 @@ def make_schema(config: DataConfig) -> schema_pb2.Schema:
     for column in label_columns(config):
         _add_feature(schema, column, is_needed=True)
     zero_one = {
-        task.label.column
-        for task in config.tasks
-        if task.kind == "binary" and task.label.at_least is None
+        task.label.column for task in config.tasks if task.kind == "binary" and not task.label.rules
     }
     for feature in schema.feature:
         if feature.name in zero_one:

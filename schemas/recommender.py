@@ -112,6 +112,18 @@ class DataConfig(Config):
         return self
 
     @model_validator(mode="after")
+    def _label_columns_have_one_kind(self) -> Self:
+        numbers = {task.label.column for task in self.tasks if not task.label.texts}
+        numbers |= {task.weight for task in self.tasks if task.weight is not None}
+        for index, task in enumerate(self.tasks):
+            if task.label.texts and task.label.column in numbers:
+                raise ValueError(
+                    f"tasks[{index}].label: column '{task.label.column}' is read as a number by "
+                    "another task; write its values in quotes, or without them, everywhere"
+                )
+        return self
+
+    @model_validator(mode="after")
     def _conditions_are_binary_tasks(self) -> Self:
         check_conditions(self.tasks)
         return self

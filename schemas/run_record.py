@@ -8,6 +8,7 @@ from taskroute.schemas.base import Config
 from taskroute.schemas.change_record import Alert
 from taskroute.schemas.evaluation_record import Baseline, TaskMetrics, Verdict
 from taskroute.schemas.findings import Finding
+from taskroute.schemas.log_splits import LogSplits
 from taskroute.schemas.quarantine import RowsLeftOut
 from taskroute.schemas.record import Record
 from taskroute.schemas.serving_check import ServingFindings
@@ -104,6 +105,7 @@ class RunRecord(Record):
     stages: list[Stage] = []
     rows: dict[str, int] = {}
     spans: dict[str, str] = {}
+    splits: LogSplits | None = None
     bad_rows: RowsLeftOut = RowsLeftOut()
     alerts: tuple[Alert, ...] = ()
     findings: tuple[Finding, ...] = ()

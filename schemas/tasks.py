@@ -1,20 +1,44 @@
 """Config of a task: one label that the model predicts."""
 
+import functools
+import operator
 from collections.abc import Sequence
 from typing import Any, Literal
 
-from pydantic import Field, PositiveFloat, model_validator
+from pydantic import ConfigDict, Field, PositiveFloat, model_validator
 
 from taskroute.schemas.base import Column, Config, Name
 
+# Float32, which labels are read as, holds every whole number up to this one.
+_LARGEST_WHOLE = 2**24
+
 
 class Label(Config):
-    """Source of a task's label. A missing label leaves the row out of the task."""
+    """Source of a task's label. A missing label leaves the row out of the task.
+
+    A binary task has at most one rule of `at_least`, `at_most`, `between`, `equals` and `in`;
+    without one the column must hold 0 and 1. Text in `equals` and `in` reads the column as text.
+    """
+
+    # `in` is a keyword of Python: the field has another name there, and this one in files.
+    model_config = ConfigDict(
+        validate_by_name=True, validate_by_alias=True, serialize_by_alias=True
+    )
 
     column: Column = Field(description="Column of the log; no feature may read it.")
     at_least: float | None = Field(
         None,
-        description="Binary tasks: least value of a 1; without it the column must hold 0 and 1.",
+        description="Binary tasks: least value of a 1; without a rule the column holds 0 and 1.",
+    )
+    at_most: float | None = Field(None, description="Binary tasks: largest value of a 1.")
+    between: tuple[float, float] | None = Field(
+        None, description="Binary tasks: least and largest value of a 1."
+    )
+    equals: float | str | None = Field(
+        None, description="Binary tasks: the value of a 1, a number or a text such as `purchase`."
+    )
+    one_of: tuple[float | str, ...] | None = Field(
+        None, alias="in", min_length=1, description="Binary tasks: the values of a 1."
     )
     transform: Literal["none", "log1p"] = Field(
         "none",
@@ -32,9 +56,56 @@ class Label(Config):
         """Smallest label of a good row; None where any label is good."""
         return 0.0 if self.minimum is None and self.transform == "log1p" else self.minimum
 
+    @property
+    def rules(self) -> dict[str, Any]:
+        """Rules that are given, by their names in a file."""
+        rules = {
+            "at_least": self.at_least,
+            "at_most": self.at_most,
+            "between": self.between,
+            "equals": self.equals,
+            "in": self.one_of,
+        }
+        return {name: rule for name, rule in rules.items() if rule is not None}
+
+    @property
+    def accepted(self) -> tuple[float | str, ...]:
+        """Values of `equals` or `in`."""
+        return (self.equals,) if self.equals is not None else self.one_of or ()
+
+    @property
+    def texts(self) -> tuple[str, ...]:
+        """Texts that are a 1; empty where the column holds numbers."""
+        return tuple(value for value in self.accepted if isinstance(value, str))
+
     def is_positive(self, values: Any) -> Any:
-        """Mask of the values that are a 1 of a binary task: an array, or a tensor, of bools."""
+        """Mask of the numbers that are a 1 of a binary task: an array, or a tensor, of bools."""
+        if self.at_most is not None:
+            return values <= self.at_most
+        if self.between is not None:
+            return (values >= self.between[0]) & (values <= self.between[1])
+        if self.accepted:
+            masks = [(values >= value) & (values <= value) for value in self.accepted]
+            return functools.reduce(operator.or_, masks)
         return values >= (1.0 if self.at_least is None else self.at_least)
+
+    @model_validator(mode="after")
+    def _rule_is_one_and_clear(self) -> "Label":
+        if len(self.rules) > 1:
+            raise ValueError(f"`label` must have one rule, not {' and '.join(self.rules)}")
+        if self.between is not None and self.between[0] > self.between[1]:
+            raise ValueError("`label.between` must hold the smaller number first")
+        if self.texts and len(self.texts) < len(self.accepted):
+            raise ValueError("`label.in` must hold numbers, or texts, not both")
+        if self.texts and self.minimum is not None:
+            raise ValueError("`label.minimum` is for numbers, and the rule holds texts")
+        for value in self.accepted:
+            if not isinstance(value, str) and abs(value) > _LARGEST_WHOLE:
+                raise ValueError(
+                    f"`label`: {value:.17g} is too large to be told from its neighbours; write it "
+                    "in quotes, as a text"
+                )
+        return self
 
     def for_loss(self, values: Any, math: Any) -> Any:
         """Caps and transforms values of the column for the loss of a regression task.
@@ -102,8 +173,8 @@ class Task(Config):
                 raise ValueError("`label.maximum` is for regression tasks")
             if self.loss != "mse":
                 raise ValueError("`loss` is for regression tasks; a binary task has cross entropy")
-        elif self.label.at_least is not None:
-            raise ValueError("`label.at_least` is for binary tasks")
+        elif self.label.rules:
+            raise ValueError(f"`label.{next(iter(self.label.rules))}` is for binary tasks")
         elif self.funnel is not None:
             raise ValueError("`funnel` is for binary tasks")
         if self.smearing and (self.label.transform != "log1p" or not self.is_squared):

@@ -5,7 +5,7 @@ import os
 import shutil
 import time
 import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -32,6 +32,7 @@ from taskroute.components.logs import (
     log_reader,
     missing_columns,
     spans,
+    split_findings,
     splits,
 )
 from taskroute.components.logs.bad_rows import BadRowCounts
@@ -39,10 +40,12 @@ from taskroute.components.logs.examples import ABSENT_COLUMNS, SERVED_COLUMNS, s
 from taskroute.components.logs.labels import LabelCounts
 from taskroute.components.logs.missing_columns import ColumnCounts
 from taskroute.components.logs.spans import Window
+from taskroute.components.logs.time_ranges import describe_splits
 from taskroute.components.served.request_columns import with_served_columns
 from taskroute.schemas.columns import RawColumn
 from taskroute.schemas.errors import DataError
 from taskroute.schemas.findings import Findings
+from taskroute.schemas.log_splits import LogSplits
 from taskroute.schemas.source import SPLITS, Source
 from taskroute.schemas.tasks import Task
 
@@ -104,12 +107,17 @@ class Executor(base_beam_executor.BaseBeamExecutor):
         with _all_or_nothing(Path(examples.uri), Path(quarantine.uri)) as work_folder:
             window = spans.read_window(source)
             items = _make_items(source, window, columns)
-            reports = self._write_shards(source, items, columns, tasks, work_folder)
+            cut = self._find_cutoffs(source, items, work_folder)
+            work = WriteShards(source, columns, tasks, cut and cut[0], work_folder)
+            reports = self._write_shards(work, items)
+            counts = _label_counts(reports, tasks)
+            _require_labels(counts, tasks)
             rows_by_file = _rows_by_file(items, reports)
             missing = _missing_spans(window, source, rows_by_file)
             rows = _publish(_shards(items, reports, window), work_folder, Path(examples.uri))
             _publish_bad_rows(reports, work_folder, Path(quarantine.uri))
             _publish_findings(reports, columns, tasks, Path(quarantine.uri))
+            _tell(source, _describe(source, rows, reports, cut), counts, Path(examples.uri))
         bad = _all_bad_rows(reports)
         examples.split_names = artifact_utils.encode_split_names(list(SPLITS))
         private_apis.mark_as_parquet(examples)
@@ -137,37 +145,19 @@ class Executor(base_beam_executor.BaseBeamExecutor):
             bad.total,
         )
 
-    def _write_shards(
-        self,
-        source: Source,
-        items: list[Item],
-        columns: tuple[RawColumn, ...],
-        tasks: tuple[Task, ...],
-        work_folder: Path,
-    ) -> list[Report]:
+    def _write_shards(self, work: WriteShards, items: list[Item]) -> list[Report]:
         """Reports of all parts, in the order of the files."""
-        cutoffs = self._find_cutoffs(source, items, work_folder)
-        work = WriteShards(source, columns, tasks, cutoffs, work_folder)
-        reports = self._run(work, items, work_folder / "shards")
-        _require_any_row(reports, source)
-        _refuse_bad_rows(reports, source)
-        _require_rows(reports, source)
-        missing_columns.refuse_empty(_column_counts(reports), columns, source.path)
-        labels.check_both_classes(
-            {
-                task.name: sum(
-                    (LabelCounts(**report["train_labels"][task.name]) for report in reports),
-                    LabelCounts(),
-                )
-                for task in labels.binary_tasks(tasks)
-            }
-        )
+        reports = self._run(work, items, work.folder / "shards")
+        _require_any_row(reports, work.source)
+        _refuse_bad_rows(reports, work.source)
+        _require_rows(reports, work.source)
+        missing_columns.refuse_empty(_column_counts(reports), work.columns, work.source.path)
         return reports
 
     def _find_cutoffs(
         self, source: Source, items: list[Item], work_folder: Path
-    ) -> splits.Cutoffs | None:
-        """Cutoffs of a split by time; None where the split is by hash."""
+    ) -> tuple[splits.Cutoffs, int] | None:
+        """Cutoffs of a split by time, and its distinct times; None where the split is by hash."""
         if source.split.by != "time":
             return None
         column = split_column(source)
@@ -186,7 +176,7 @@ class Executor(base_beam_executor.BaseBeamExecutor):
                 f"{source.path}: column '{column}' holds {len(seconds)} distinct seconds, too few "
                 "to split by time; set `split.by` to hash"
             )
-        return cutoffs
+        return cutoffs, len(seconds)
 
     def _run(self, work: Callable[[Item], Report], items: list[Item], folder: Path) -> list[Report]:
         """Runs the items in Beam and returns their reports in order."""
@@ -216,8 +206,9 @@ def _all_or_nothing(target: Path, bad_target: Path) -> Iterator[Path]:
     def remove_output() -> None:
         for folder in (work_folder, *(_split_folder(target, split) for split in SPLITS)):
             shutil.rmtree(folder, ignore_errors=True)
-        for file in (*bad_target.glob("*.jsonl"), *bad_target.glob(Findings.FILE)):
-            file.unlink()
+        found = (LogSplits.path(target), Findings.path(target), Findings.path(bad_target))
+        for file in (*bad_target.glob("*.jsonl"), *found):
+            file.unlink(missing_ok=True)
 
     remove_output()  # of an attempt that was killed
     work_folder.mkdir(parents=True)
@@ -291,6 +282,56 @@ def _require_rows(reports: Sequence[Report], source: Source) -> None:
             raise DataError(
                 f"{where}: no row falls into the {split} split; give more rows or other fractions"
             )
+
+
+def _label_counts(
+    reports: Sequence[Report], tasks: Sequence[Task]
+) -> dict[str, dict[str, LabelCounts]]:
+    """Label counts by split and task."""
+    return {
+        split: {
+            task.name: sum(
+                (LabelCounts(**report["labels"][split][task.name]) for report in reports),
+                LabelCounts(),
+            )
+            for task in tasks
+        }
+        for split in SPLITS
+    }
+
+
+def _require_labels(counts: Mapping[str, Mapping[str, LabelCounts]], tasks: Sequence[Task]) -> None:
+    """Refuses tasks that a split says nothing about: the gate would refuse the model at the end."""
+    for split in SPLITS:
+        labels.require_counted(counts[split], f"{split} row")
+    train = counts["train"]
+    labels.check_both_classes({task.name: train[task.name] for task in labels.binary_tasks(tasks)})
+
+
+def _describe(
+    source: Source,
+    rows: Mapping[str, int],
+    reports: Sequence[Report],
+    cut: tuple[splits.Cutoffs, int] | None,
+) -> LogSplits:
+    ranges = {
+        split: [report["times"][split] for report in reports if split in report["times"]]
+        for split in SPLITS
+    }
+    return describe_splits(source.split.by, rows, ranges, *(cut or (None, 0)))
+
+
+def _tell(
+    source: Source,
+    made: LogSplits,
+    counts: Mapping[str, Mapping[str, LabelCounts]],
+    target: Path,
+) -> None:
+    """Leaves the splits, and findings about them and the labels."""
+    made.write(target)
+    uneven = split_findings.find_uneven_cut(source.split, made, source.timestamp)
+    problems = split_findings.find_label_problems(counts)
+    Findings(findings=(*uneven, *problems)).write(target)
 
 
 def _rows_by_file(items: Sequence[Item], reports: Sequence[Report]) -> dict[str, int]:

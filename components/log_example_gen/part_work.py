@@ -71,8 +71,9 @@ class WriteShards:
     """Reads one part, assigns its rows to splits, and writes a shard or more for each.
 
     Bad rows go to a file of their own. The report holds `rows`, the good and the bad; `shards`,
-    each with `split`, `file` and `rows`; `bad_rows` and `bad_rows_file`; `train_labels`, the
-    LabelCounts by task; and `columns`, the ColumnCounts.
+    each with `split`, `file` and `rows`; `bad_rows` and `bad_rows_file`; `columns`, the
+    ColumnCounts; `labels`, the LabelCounts by split and task; and `times`, the first and last
+    second by split, of a split by time.
     """
 
     source: Source
@@ -83,9 +84,10 @@ class WriteShards:
 
     def __call__(self, item: Item) -> Report:
         bad = BadRowWriter(self.folder)
-        train_labels = {task.name: LabelCounts() for task in labels.binary_tasks(self.tasks)}
         own = [column for column in self.columns if column.need != "no_file"]
         others = [column for column in self.columns if column.need == "no_file"]
+        counts = {split: {task.name: LabelCounts() for task in self.tasks} for split in SPLITS}
+        times: dict[str, tuple[int, int]] = {}
         rows_read, column_counts = 0, ColumnCounts()
         writers = [ShardWriter(self.folder, split) for split in SPLITS]
         batches = log_reader.read_batches(
@@ -96,15 +98,19 @@ class WriteShards:
             column_counts.add_batch(batch)
             check = RowCheck(batch)
             examples = check.convert(own)
-            split_of_row = self._split(item, check)
-            label_of_row = labels.read_labels(check, examples, self.tasks)
+            seconds = self._seconds(item, check)
+            split_of_row = self._split(item, check, seconds)
+            roles = labels.read_labels(check, examples, self.tasks)
             split_of_row[~check.is_good] = _NO_SPLIT
             bad.write(check.bad_rows)
             for column in others:
                 examples = examples.append_column(column.name, _where_good(batch, column))
-            is_train = split_of_row == SPLITS.index("train")
-            for name, values in label_of_row.items():
-                train_labels[name] += labels.count_labels(values[is_train])
+            for code, (split, of_split) in enumerate(counts.items()):
+                chosen = split_of_row == code
+                for task, role in roles.items():
+                    of_split[task] += labels.count_labels(role[chosen])
+                if seconds is not None and chosen.any():
+                    times[split] = _extend(times.get(split), seconds[chosen])
             # Logs are sorted by time; training shuffles over a window of rows only.
             order = np.random.default_rng((_SEED, item.index, number)).permutation(batch.num_rows)
             for split, writer in enumerate(writers):
@@ -120,8 +126,12 @@ class WriteShards:
             "shards": shards,
             "bad_rows": bad.counts.to_json(),
             "bad_rows_file": bad.file,
-            "train_labels": {name: asdict(counts) for name, counts in train_labels.items()},
             "columns": column_counts.to_json(),
+            "labels": {
+                split: {task: asdict(count) for task, count in of_split.items()}
+                for split, of_split in counts.items()
+            },
+            "times": times,
         }
 
     def _columns_to_read(self, item: Item) -> list[RawColumn]:
@@ -129,15 +139,20 @@ class WriteShards:
             return list(self.columns)
         return [*self.columns, RawColumn(split_column(self.source), "text", need="every_file")]
 
-    def _split(self, item: Item, check: RowCheck) -> np.ndarray:
+    def _seconds(self, item: Item, check: RowCheck) -> np.ndarray | None:
+        """(N,) int64, times of the rows; None where they do not decide the split."""
+        if item.is_test or self.cutoffs is None:
+            return None
+        return check.seconds(split_column(self.source))
+
+    def _split(self, item: Item, check: RowCheck, seconds: np.ndarray | None) -> np.ndarray:
         """(N,) index into SPLITS, int8; of a bad row it means nothing."""
         if item.is_test:
             return np.full(check.batch.num_rows, SPLITS.index("test"), np.int8)
-        column = split_column(self.source)
-        if self.cutoffs:
-            return splits.split_by_time(check.seconds(column), self.cutoffs)
-        split = self.source.split
-        return splits.split_by_hash(hash_texts(check.keys(column)), split.validation, split.test)
+        if self.cutoffs is not None and seconds is not None:
+            return splits.split_by_time(seconds, self.cutoffs)
+        split, keys = self.source.split, check.keys(split_column(self.source))
+        return splits.split_by_hash(hash_texts(keys), split.validation, split.test)
 
 
 def _where_good(batch: LogBatch, column: RawColumn) -> pa.Array:
@@ -153,6 +168,12 @@ def _where_good(batch: LogBatch, column: RawColumn) -> pa.Array:
 def split_column(source: Source) -> str:
     """Column that decides a row's split; Source requires one."""
     return cast(str, source.timestamp if source.split.by == "time" else source.split.key)
+
+
+def _extend(known: tuple[int, int] | None, seconds: np.ndarray) -> tuple[int, int]:
+    """First and last second of those known and of more."""
+    first, last = int(seconds.min()), int(seconds.max())
+    return (first, last) if known is None else (min(first, known[0]), max(last, known[1]))
 
 
 def _require_all_rows(part: Part, rows_read: int, rows_written: int, rows_bad: int) -> None:

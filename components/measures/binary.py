@@ -83,12 +83,13 @@ class BinaryStatistics(PredictionCounts):
             cells = (labels * NUM_GROUPS + groups) * NUM_BINS + _bin_of(probability)
             self._histograms[model].add(cells.astype(np.int32), rows.weights)
         if self._rows is not None:
+            keyed = np.ones(len(rows), np.bool_) if rows.keyed is None else rows.keyed
             self._rows.append(
                 (
-                    rows.units,
-                    labels.astype(np.bool_),
-                    rows.weights.astype(np.float32),
-                    predictions.astype(np.float32),
+                    rows.units[keyed],
+                    labels.astype(np.bool_)[keyed],
+                    rows.weights.astype(np.float32)[keyed],
+                    predictions.astype(np.float32)[:, keyed],
                 )
             )
 
@@ -106,11 +107,11 @@ class BinaryStatistics(PredictionCounts):
         """Metrics of one model.
 
         `auc`, `pr_auc`: see `ranking`. `gauc`: the AUC within each unit of the group key, weighted
-        by its rows. `log_loss`: mean, in nats. `normalized_entropy`: the log loss over that of a
-        model which always predicts the actual rate (He et al., ADKDD 2014). `predicted_rate`,
-        `actual_rate`: mean prediction and label; `calibration`: the first over the second. `ece`:
-        mean |prediction - label| over 20 bins of equal weight (Guo et al., ICML 2017, in bins of
-        Nixon et al., 2019).
+        by its rows, without the rows that have no key. `log_loss`: mean, in nats.
+        `normalized_entropy`: the log loss over that of a model which always predicts the actual
+        rate (He et al., ADKDD 2014). `predicted_rate`, `actual_rate`: mean prediction and label;
+        `calibration`: the first over the second. `ece`: mean |prediction - label| over 20 bins of
+        equal weight (Guo et al., ICML 2017, in bins of Nixon et al., 2019).
         """
         names = METRICS["binary"]
         result = self._new_estimates(model, names, "a number in [0, 1]")

@@ -26,6 +26,8 @@ class TaskRows:
         rows: uint64 (N,), hash of each row.
         units: uint64 (N,), hash of the independent unit: a user, or the row.
         has_key: Whether a group key names the units; GAUC needs one.
+        keyed: bool (N,), whether the row has a value of the group key: a row without one is a unit
+            of its own, and no part of GAUC; None where every row has one.
     """
 
     kind: Kind
@@ -35,10 +37,13 @@ class TaskRows:
     rows: Hashes
     units: Hashes
     has_key: bool
+    keyed: npt.NDArray[np.bool_] | None = None
 
     def __post_init__(self) -> None:
         shape = self.labels.shape
-        columns = (self.weights, self.rows, self.units)
+        columns = [self.weights, self.rows, self.units]
+        if self.keyed is not None:
+            columns.append(self.keyed)
         if self.predictions.shape[1:] != shape or any(c.shape != shape for c in columns):
             raise ValueError(
                 "predictions must be (M, N) and the other columns (N,). Received: shapes "
@@ -57,6 +62,7 @@ class TaskRows:
             self.rows[chosen],
             self.units[chosen],
             self.has_key,
+            None if self.keyed is None else self.keyed[chosen],
         )
 
     @property

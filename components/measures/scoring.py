@@ -149,7 +149,7 @@ class TaskRowMaker:
     Args:
         tasks: Tasks to make rows of.
         transform_graph: Makes labels and weights.
-        group_key: Column of the unit; None makes each row its own.
+        group_key: Column of the unit; None makes each row its own, as a missing value does.
     """
 
     def __init__(self, tasks: Sequence[Task], transform_graph: str, group_key: str | None = None):
@@ -159,21 +159,22 @@ class TaskRowMaker:
         dtypes = {name: feature.dtype for name, feature in output.raw_feature_spec().items()}
         # The function must keep the layer alive, which holds the graph.
         layer = self._layer = output.transform_features_layer()
-        self._numbers = {
+        texts = {task.label.column for task in tasks if task.label.texts}
+        self._read = {
             name: tf.SparseTensorSpec([None, None], dtype)
             for name, dtype in dtypes.items()
-            if dtype == tf.float32
+            if dtype == tf.float32 or name in texts
         }
 
-        def labels(numbers: dict[str, tf.SparseTensor]) -> dict[str, tf.Tensor]:
-            # Labels and weights are numbers: what features make of texts is not run.
-            num_rows = next(iter(numbers.values())).dense_shape[0]
+        def labels(read: dict[str, tf.SparseTensor]) -> dict[str, tf.Tensor]:
+            # Of texts only labels are read: what features make of others is not run.
+            num_rows = next(iter(read.values())).dense_shape[0]
             columns = {name: _no_values(num_rows, dtype) for name, dtype in dtypes.items()}
-            transformed = layer({**columns, **numbers})
+            transformed = layer({**columns, **read})
             keys = [key for task in tasks for key in (task.label_key, task.weight_key)]
             return {key: tf.reshape(transformed[key], [-1]) for key in keys}
 
-        self._labels = tf.function(labels, input_signature=[self._numbers], autograph=False)
+        self._labels = tf.function(labels, input_signature=[self._read], autograph=False)
 
     def __call__(
         self,
@@ -191,12 +192,14 @@ class TaskRowMaker:
         Raises:
             DataError: If a label or weight is not what the task allows.
         """
-        columns = self._labels(sparse_columns(batch, self._numbers))
+        columns = self._labels(sparse_columns(batch, self._read))
         columns = {name: tensor.numpy().astype(np.float64) for name, tensor in columns.items()}
-        units = hashes
+        units, keyed = hashes, None
         if self._group_key is not None:
             texts, index = _distinct_texts(batch[self._group_key])
-            units = tf.strings.to_hash_bucket_fast(texts, 2**62).numpy().astype(np.uint64)[index]
+            keys = tf.strings.to_hash_bucket_fast(texts, 2**62).numpy().astype(np.uint64)[index]
+            keyed = np.asarray(batch[self._group_key].is_valid())
+            units = np.where(keyed, keys, hashes)
         result = {}
         for task in self._tasks:
             label = task.label.in_own_unit(columns[task.label_key], np)
@@ -209,6 +212,7 @@ class TaskRowMaker:
                 rows=hashes,
                 units=units,
                 has_key=self._group_key is not None,
+                keyed=keyed,
             )
             try:
                 rows.check()

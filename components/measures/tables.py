@@ -66,7 +66,7 @@ def groups_of(plan: ColumnPlan, batch: pa.RecordBatch, rows: npt.NDArray[np.uint
         values, is_there = lists.flatten(), _lengths(lists) > 0
         if not pa.types.is_binary(values.type):
             values = values.cast(pa.string())
-        units = np.zeros(len(rows), np.uint64)
+        units = rows.copy()
         units[is_there] = hash_texts(values)
     return (units % np.uint64(NUM_GROUPS)).astype(np.int64)
 

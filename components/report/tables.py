@@ -216,8 +216,16 @@ def label_rows(data: ReportData) -> list[Row]:
 
 def _label(task: Task) -> str:
     label = task.label
-    if label.at_least is not None:
-        return f"{label.column} ≥ {label.at_least:g}"
+    match label.rules:
+        case {"at_least": least}:
+            return f"{label.column} ≥ {least:g}"
+        case {"at_most": largest}:
+            return f"{label.column} ≤ {largest:g}"
+        case {"between": (least, largest)}:
+            return f"{label.column} from {least:g} to {largest:g}"
+        case {"equals": _} | {"in": _}:
+            values = (one if isinstance(one, str) else f"{one:g}" for one in label.accepted)
+            return f"{label.column} = {' or '.join(values)}"
     return label.column if label.transform == "none" else f"{label.transform}({label.column})"
 
 

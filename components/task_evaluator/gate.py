@@ -15,7 +15,8 @@ by all losses that are judged (Bonferroni): a candidate that is no worse in any 
 refused with at most that chance, however many gates there are.
 
 Every rule must be kept: a better mean excuses nothing. An undefined metric, or one of fewer than
-`min_examples` labelled rows, passes nothing.
+`min_examples` labelled rows, passes nothing; nor does a task for which no row counts, with or
+without a gate.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -74,8 +75,10 @@ def judge(gates: Sequence[Gate], measurements: Measurements) -> Verdict:
         for case in cases
     )
     verdicts += tuple(_unjudged_columns(gates, cases))
+    verdicts += tuple(_uncounted_tasks(measurements))
     failed = [verdict for verdict in verdicts if verdict.passed is False]
-    summary = _summary(verdicts, failed) if gates else "no gates: blessed unconditionally"
+    has_rules = gates or verdicts
+    summary = _summary(verdicts, failed) if has_rules else "no gates: blessed unconditionally"
     return Verdict(blessed=not failed, summary=summary, gates=verdicts)
 
 
@@ -204,6 +207,20 @@ def _unjudged_columns(gates: Sequence[Gate], cases: Sequence[_Case]) -> Iterator
             reason = f"no value of '{gate.slice}' has {gate.min_examples} labelled rows"
             case = _Case(gate, "", 0.0, f"{gate.slice}=*", None)
             yield _verdict(case, "to be judged", False, reason)
+
+
+def _uncounted_tasks(measurements: Measurements) -> Iterator[GateVerdict]:
+    """Failures of tasks that nothing is known about: served, they would give any number."""
+    for task, measured in measurements.compared.items():
+        if not measured.candidate.num_examples:
+            yield GateVerdict(
+                task=task,
+                metric="num_examples",
+                value=0,
+                rule="above 0",
+                passed=False,
+                reason=f"no {measurements.split} row counts for the task",
+            )
 
 
 def _summary(verdicts: Sequence[GateVerdict], failed: Sequence[GateVerdict]) -> str:

@@ -21,12 +21,14 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 from taskroute.schemas import environment
+from taskroute.schemas.errors import ConfigError, DataError, UserError
 from taskroute.schemas.whole_files import write_whole
 
 if TYPE_CHECKING:
     from tfx.components.trainer.fn_args_utils import FnArgs
 
 JOB_FILE = "job.json"
+_KINDS = {kind.exit_code: kind for kind in (UserError, ConfigError, DataError)}
 _FIELDS = (
     "train_files",
     "eval_files",
@@ -46,6 +48,7 @@ def run_fn(fn_args: "FnArgs") -> None:
             dotted path, and `job`, a file.
 
     Raises:
+        UserError: If the other process ends with one; its own kind.
         RuntimeError: If the other process fails.
     """
     job = Path(fn_args.custom_config["separate_process"]["job"])
@@ -55,6 +58,11 @@ def run_fn(fn_args: "FnArgs") -> None:
         code = subprocess.run(program, check=False).returncode
     finally:
         job.unlink()
+    sentence = _sentence_file(job)
+    if code in _KINDS and sentence.exists():
+        error = _KINDS[code](sentence.read_text())
+        sentence.unlink()
+        raise error
     if code:
         raise RuntimeError(f"the training's process ended with {code}; see the log")
 
@@ -74,7 +82,17 @@ def work(job: Path, parent: int | None = None) -> None:
         time.sleep(0.5)
     fn_args = SimpleNamespace(**json.loads(job.read_text()))
     module, _, name = fn_args.custom_config["separate_process"]["run_fn"].rpartition(".")
-    getattr(importlib.import_module(module), name)(fn_args)
+    try:
+        getattr(importlib.import_module(module), name)(fn_args)
+    except UserError as error:
+        if parent is not None:
+            write_whole(_sentence_file(job), str(error))
+        sys.stderr.write(f"{error}\n")
+        sys.exit(error.exit_code)
+
+
+def _sentence_file(job: Path) -> Path:
+    return job.with_suffix(".error.txt")
 
 
 def _end_with(parent: int) -> None:

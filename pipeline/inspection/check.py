@@ -4,11 +4,13 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from taskroute.components.logs import log_files, spans
-from taskroute.components.logs.labels import check_both_classes
+from taskroute.components.logs.labels import binary_tasks, check_both_classes, require_counted
 from taskroute.components.logs.missing_columns import refuse_empty
 from taskroute.pipeline.inspection.column_findings import find_input_names, find_missing_columns
 from taskroute.pipeline.inspection.leaks import search_leaks
 from taskroute.pipeline.inspection.log_sample import LogSample
+from taskroute.pipeline.inspection.sample_splits import split_sample
+from taskroute.pipeline.inspection.split_search import find_split_problems
 from taskroute.pipeline.run.paths import absolute_source
 from taskroute.schemas.columns import raw_columns
 from taskroute.schemas.errors import DataError
@@ -20,6 +22,7 @@ _SEARCHES: tuple[Callable[[RecommenderConfig, LogSample], Iterable[Finding]], ..
     find_missing_columns,
     find_input_names,
     search_leaks,
+    find_split_problems,
 )
 
 
@@ -28,8 +31,8 @@ def check_log(config: RecommenderConfig, data_folder: Path) -> LogSample:
 
     Raises:
         DataError: If files or columns are missing, or too many rows are certainly bad; and, if the
-            sample is the whole log, if a binary label has one class only or a required column has
-            no value.
+            sample is the whole log, if a task has no rows that count, a binary one has one class
+            only, or a required column has no value.
     """
     source = spans.resolve(absolute_source(config, data_folder))
     files = spans.files_of(source, spans.read_window(source))
@@ -46,8 +49,16 @@ def check_log(config: RecommenderConfig, data_folder: Path) -> LogSample:
         sample.unreadable.refuse_above(0.0, sample.total, source.path)
     if sample.is_whole or source.max_bad_fraction == 0:
         sample.bad_rows.refuse_above(source.max_bad_fraction, sample.num_rows, source.path)
+    sample.splits = split_sample(sample.rows, source)
     if sample.is_whole:
         refuse_empty(sample.columns, raw_columns(config), source.path)
-        check_both_classes(sample.labels, "row")
+        require_counted(sample.labels, "row")
+        check_both_classes(
+            {task.name: sample.labels[task.name] for task in binary_tasks(config.tasks)}, "row"
+        )
+        if sample.splits is not None:
+            for split, counts in sample.splits.labels.items():
+                if sample.splits.made.splits[split].rows:
+                    require_counted(counts, f"{split} row")
     sample.findings += [finding for search in _SEARCHES for finding in search(config, sample)]
     return sample

@@ -9,11 +9,12 @@ from taskroute.components.logs import sampling
 from taskroute.pipeline.inspection.log_sample import LogSample
 from taskroute.pipeline.inspection.plain_table import plain_table
 from taskroute.pipeline.inspection.table_sizes import Rows, TableSize, table_sizes
+from taskroute.schemas.log_splits import split_lines
 from taskroute.schemas.recommender import RecommenderConfig
 
 
 def print_check(config: RecommenderConfig, sample: LogSample) -> None:
-    """Prints columns, label rates and the memory of the embedding tables."""
+    """Prints columns, the memory of the embedding tables, labels as they count, and splits."""
     console = Console(highlight=False)
     files = "1 file" if sample.num_files == 1 else f"{sample.num_files} files"
     extent = sampling.extent(sample.num_rows, sample.total, files, is_exact=sample.is_exact)
@@ -28,15 +29,19 @@ def print_check(config: RecommenderConfig, sample: LogSample) -> None:
     sizes = table_sizes(config, sample.terms)
     if sizes:
         _print_sizes(console, sizes)
-    table = plain_table("task", "kind", "column", "known", "rate", texts=3)
+    table = plain_table("task", "kind", "column", "known", "counts", "rate", texts=3)
     for task in config.tasks:
-        known = 1 - sample.missing[task.label.column] / num_good
-        rate = ""
-        if task.kind == "binary":
-            counts = sample.labels[task.name]
-            rate = f"{counts.positives / max(counts.positives + counts.negatives, 1):.2%}"
-        table.add_row(task.name, task.kind, task.label.column, f"{known:.1%}", rate)
+        counts = sample.labels[task.name]
+        total = max(counts.total, 1)
+        known, counted = 1 - counts.missing / total, counts.counted / total
+        rate = f"{counts.positives / max(counts.counted, 1):.2%}" if task.kind == "binary" else ""
+        column = task.label.column
+        table.add_row(task.name, task.kind, column, f"{known:.1%}", f"{counted:.1%}", rate)
     console.print(table)
+    if sample.splits is not None:
+        console.print()
+        for line in split_lines(sample.splits.made):
+            console.print(line)
     if sample.bad_rows.total:
         allowed = config.source.max_bad_fraction
         share = sample.bad_rows.total / sample.num_rows
@@ -48,10 +53,10 @@ def print_check(config: RecommenderConfig, sample: LogSample) -> None:
             first = sample.bad_rows.first[reason].sentence()
             console.print(f"  {count:,} {reason}, first {first}", soft_wrap=True, markup=False)
     for name, counts in sample.labels.items():
-        if not counts.positives or not counts.negatives:
+        if not counts.values and not (counts.positives and counts.negatives):
             console.print(
-                f"[yellow]task '{name}' has one class only in these rows[/yellow]: the run stops "
-                "if its train split has too"
+                f"[yellow]task '{name}' has one class only in the rows that count[/yellow]: the "
+                "run stops if its train split has too"
             )
     for finding in sample.findings:
         console.print(f"[yellow]look at[/yellow] {escape(finding.sentence)}", soft_wrap=True)

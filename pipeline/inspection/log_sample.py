@@ -10,9 +10,11 @@ import pyarrow.compute as pc
 
 from taskroute.components.logs import log_reader, sampling
 from taskroute.components.logs.bad_rows import BadRowCounts
+from taskroute.components.logs.hashes import hash_texts
 from taskroute.components.logs.labels import LabelCounts, count_labels, read_labels
 from taskroute.components.logs.log_batch import RowCheck
 from taskroute.components.logs.missing_columns import ColumnCounts
+from taskroute.pipeline.inspection.sample_splits import RowParts, SampleSplits
 from taskroute.schemas.columns import RawColumn, raw_columns
 from taskroute.schemas.findings import Finding
 from taskroute.schemas.recommender import RecommenderConfig
@@ -31,11 +33,13 @@ class LogSample:
         is_whole: True if the log has no other rows.
         missing: Number of good rows without a value, by column.
         terms: Distinct terms by column.
-        labels: Counts of labels by binary task.
+        labels: Counts of labels by task.
+        rows: Good rows as splits and tasks see them, a part for each batch.
         bad_rows: Counts of bad rows.
         columns: Counts of rows whose files lack a column.
         unreadable: Counts of the rows that the reader passed over, of all that it went through.
         batches: Good rows as raw examples.
+        splits: Splits of the good rows; None where their times are too few to cut.
         findings: Findings about the rows and the config.
     """
 
@@ -51,6 +55,8 @@ class LogSample:
     columns: ColumnCounts = field(default_factory=ColumnCounts)
     unreadable: BadRowCounts = field(default_factory=BadRowCounts)
     batches: list[pa.RecordBatch] = field(default_factory=list)
+    rows: list[RowParts] = field(default_factory=list)
+    splits: SampleSplits | None = None
     findings: list[Finding] = field(default_factory=list)
 
     @property
@@ -80,19 +86,20 @@ class LogSample:
             self.columns.add_batch(batch)
             check = RowCheck(batch)
             converted = check.convert(columns)
+            parts = RowParts(is_test=np.full(batch.num_rows, is_test))
             if split_column and by_time:
-                check.seconds(split_column)
+                parts.seconds = check.seconds(split_column)
             elif split_column:
-                check.keys(split_column)
-            labels = read_labels(check, converted, config.tasks)
+                parts.hashes = hash_texts(check.keys(split_column))
+            parts.roles = read_labels(check, converted, config.tasks)
             good = converted.filter(pa.array(check.is_good))
             self.batches.append(good)
             self.columns.add_values("", good, np.ones(len(good), bool))
             for column in columns:
                 self._count(column, good[column.name])
-            for name, values in labels.items():
-                counts = count_labels(values[check.is_good])
-                self.labels[name] = self.labels.get(name, LabelCounts()) + counts
+            self.rows.append(parts.select(check.is_good))
+            for name, roles in self.rows[-1].roles.items():
+                self.labels[name] = self.labels.get(name, LabelCounts()) + count_labels(roles)
             self.bad_rows.add(check.bad_rows)
         self.unreadable.merge(sample.unreadable)
         self.num_rows += sample.num_rows

@@ -12,6 +12,7 @@ from taskroute.pipeline.run.verdict_table import verdict_lines
 from taskroute.schemas.errors import SERVING_CHECK_FAILED
 from taskroute.schemas.evaluation import KNOWN, NEW, TERMS_OF
 from taskroute.schemas.evaluation_record import TaskMetrics, Verdict
+from taskroute.schemas.log_splits import split_lines
 from taskroute.schemas.run_record import RunRecord, Stage
 
 
@@ -99,6 +100,9 @@ def _print_data(console: Console, record: RunRecord) -> None:
         if record.spans["missing_spans"]:
             line += f", [yellow]without rows: {record.spans['missing_spans']}[/yellow]"
         console.print(line, soft_wrap=True)
+    if record.splits is not None:
+        for line in split_lines(record.splits):
+            console.print(f"    {line}", soft_wrap=True)
     left_out = record.bad_rows
     if left_out.rows:
         reasons = ", ".join(f"{count:,} {reason}" for reason, count in left_out.reasons.items())

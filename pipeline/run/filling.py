@@ -9,6 +9,7 @@ from taskroute.schemas.change_record import AlertFile, DayChanges, alerts_of, nu
 from taskroute.schemas.errors import NOT_BLESSED, SERVING_CHECK_FAILED
 from taskroute.schemas.evaluation_record import MeasuredSlice, Measurements, Verdict
 from taskroute.schemas.findings import Findings
+from taskroute.schemas.log_splits import LogSplits
 from taskroute.schemas.run_record import RunRecord, ServingVerdict, SliceMetrics, Stage
 from taskroute.schemas.serving_check import ServingReport
 from taskroute.schemas.source import SPLITS
@@ -32,6 +33,7 @@ def add_stage(record: RunRecord, stage: "StageRun", root: Path) -> None:
                 split: examples.get_int_custom_property(f"num_rows_{split}") for split in SPLITS
             }
             record.spans = _texts(examples, _SPANS)
+            record.splits = LogSplits.find(examples.uri)
             record.bad_rows = rows_left_out(stage.output("quarantine"))
         case "DayMonitor":
             changes = DayChanges.read(stage.output("changes").uri)

@@ -8,8 +8,10 @@ import tf_keras as keras
 from taskroute.models import fitting
 from taskroute.models.checkpoint import Checkpoints, optimizer_variables
 from taskroute.models.distribution import distributed
+from taskroute.models.divergence import describe_divergence, diverged_tasks
 from taskroute.models.fitting import Progress, fit
 from taskroute.models.training import build_ranker
+from taskroute.schemas.errors import DataError
 from taskroute.schemas.recommender import ModelConfig
 
 CONFIG = ModelConfig.model_validate(
@@ -52,6 +54,61 @@ def rows():
 def train(rows):
     dataset = tf.data.Dataset.from_tensor_slices(rows)
     return lambda epoch: (dataset if epoch is None else dataset.shuffle(NUM_ROWS, epoch)).batch(64)
+
+
+def with_labels(train, value, epochs=None):
+    """Rows of `train` whose second task is a regression of one huge label, in some epochs."""
+
+    def rows(epoch):
+        if epochs is not None and epoch not in epochs:
+            return train(epoch)
+        return train(epoch).map(lambda row: {**row, "label/like": row["label/like"] * value})
+
+    return rows
+
+
+def regression(**label):
+    like = {"name": "like", "kind": "regression", "label": {"column": "l", **label}}
+    config = CONFIG.model_dump(mode="json")
+    config["tasks"][1] = like
+    return ModelConfig.model_validate(config)
+
+
+@pytest.mark.parametrize(
+    ("label", "value", "cause"),
+    [
+        ({}, 1e25, r"a label is 1e\+25: give `label.maximum` or `label.transform: log1p`"),
+        ({"maximum": 1e30}, 1e25, r"a label is 1e\+25: give a smaller `label.maximum`"),
+    ],
+)
+def test_a_loss_that_is_no_number_names_the_label(train, label, value, cause):
+    config, huge = regression(**label), with_labels(train, value)
+    ranker = build_ranker(config, NUM_IDS, huge(0))
+    sentence = f"^the loss of task 'like' is no number at epoch 1; {cause}$"
+    with pytest.raises(DataError, match=sentence):
+        fit(ranker, huge, huge(None), config.training)
+
+
+def test_a_loss_that_is_no_number_names_the_weight(train):
+    tasks = [CONFIG.tasks[0], CONFIG.tasks[1].model_copy(update={"weight": "w"})]
+    batch = {"label/like": np.ones(2), "weight/like": np.array([1.0, 3e38])}
+    logs = {"click_loss": 0.5, "val_click_loss": 0.5, "like_loss": 0.5, "val_like_loss": np.inf}
+    assert diverged_tasks(tasks, logs) == tasks[1:]
+    assert describe_divergence(tasks[1:], 2, [[batch]]) == (
+        "the loss of task 'like' is no number at epoch 2; a weight, column 'w', is 3e+38: give "
+        "smaller ones"
+    )
+    batch["weight/like"] = np.ones(2)
+    assert describe_divergence(tasks[1:], 2, [[batch]]).endswith("lower `training.learning_rate`")
+
+
+def test_a_training_that_diverges_later_keeps_the_best_epoch_before(train):
+    config = regression()
+    ranker = build_ranker(config, NUM_IDS, train(0))
+    history = fit(ranker, with_labels(train, 1e30, {2}), train(None), config.training)
+    assert len(history["val_loss"]) == 2
+    assert np.isfinite(history["val_loss"]).all()
+    assert all(np.isfinite(weight.numpy()).all() for weight in ranker.model_weights())
 
 
 class KilledError(Exception):

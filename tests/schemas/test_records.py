@@ -38,8 +38,18 @@ OF_0_1_0 = (
 )
 KEYS = [
     *("name", "started", "exit_code", "error", "failed_stage", "stages", "rows", "spans"),
-    *("bad_rows", "alerts", "training", "warm_start", "metrics", "slices", "baseline", "verdict"),
-    *("serving_check", "pushed_version", "pushed_path", "log", "report", "config", "code_digest"),
+    *("splits", "bad_rows", "alerts", "findings", "training", "warm_start", "metrics", "slices"),
+    *(
+        "baseline",
+        "verdict",
+        "serving_check",
+        "pushed_version",
+        "pushed_path",
+        "log",
+        "report",
+        "config",
+        "code_digest",
+    ),
     *("versions", "artifacts"),
 ]
 

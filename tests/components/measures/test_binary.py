@@ -1,6 +1,7 @@
 """Metrics of binary tasks against scikit-learn and plain loops, and sums of statistics."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -135,6 +136,20 @@ def test_gauc_is_the_mean_auc_of_users_with_both_classes_by_their_impressions():
     expected = _gauc(probability, label, weight, users)
     assert measured.values["gauc"] == pytest.approx(expected, rel=1e-12)
     assert measured.intervals["gauc"].low < expected < measured.intervals["gauc"].high
+
+
+def test_rows_without_a_user_are_no_user():
+    probability, label = _log_of_rate(0.2, num_rows=4000)
+    random = np.random.default_rng(6)
+    users, keyed = random.integers(0, 300, 4000).astype(np.uint64), random.random(4000) < 0.7
+    rows = make_rows("binary", probability, label, units=np.where(keyed, users, np.uint64(7)))
+    rows = replace(rows, keyed=keyed)
+    halves = [_add_up(rows[:2000]), _add_up(rows[2000:])]
+    halves[0].merge(halves[1])
+    measured = measure(halves[0], 0.95)
+    expected = _gauc(probability[keyed], label[keyed], np.ones(keyed.sum()), users[keyed])
+    assert measured.candidate.values["gauc"] == pytest.approx(expected, rel=1e-12)
+    assert measured.candidate.num_examples == 4000
 
 
 def test_gauc_says_why_it_is_undefined():

@@ -43,8 +43,8 @@ PLAN = ColumnPlan(
 )
 
 
-def counted(batch=BATCH, plan=PLAN):
-    rows = row_hashes(0, 0, batch.num_rows)
+def counted(batch=BATCH, plan=PLAN, start=0):
+    rows = row_hashes(0, start, batch.num_rows)
     return count_columns(plan, batch, groups_of(plan, batch, rows))
 
 
@@ -60,17 +60,22 @@ def test_missing_values_cells_and_unknown_terms_are_counted():
     }
 
 
-def test_rows_of_a_unit_are_in_one_group_and_rows_without_one_share_theirs():
-    groups = groups_of(PLAN, BATCH, row_hashes(0, 0, 5))
+def test_rows_of_a_unit_are_in_one_group_and_a_row_without_one_is_its_own():
+    rows = row_hashes(0, 0, 5)
+    groups = groups_of(PLAN, BATCH, rows)
+    assert groups[3] == rows[3] % np.uint64(NUM_GROUPS)
     assert groups[0] == groups[2] != groups[1] == groups[4]
     assert all(table.shape[0] == NUM_GROUPS for table in counted().values())
 
 
 def test_a_number_may_be_the_unit():
     plan = ColumnPlan(histograms=(), group_key="age")
-    groups = groups_of(plan, BATCH, row_hashes(0, 0, 5))
-    assert groups[1] == groups[4]
-    assert len({groups[0], groups[1], groups[2], groups[3]}) > 1
+    batch = pa.Table.from_batches([BATCH, BATCH]).combine_chunks().to_batches()[0]
+    groups = groups_of(plan, batch, row_hashes(0, 0, 10))
+    is_known = np.array(batch["age"].is_valid())[:5]
+    assert (groups[:5] == groups[5:])[is_known].all()
+    assert len(set(groups[:5][is_known])) == 3
+    assert (groups[:5] != groups[5:])[~is_known].all()
 
 
 def test_without_a_unit_each_row_is_its_own():
@@ -83,7 +88,7 @@ def test_without_a_unit_each_row_is_its_own():
 
 
 def test_batches_add_up():
-    parts = [counted(BATCH.slice(start, 2)) for start in (0, 2, 4)]
+    parts = [counted(BATCH.slice(start, 2), start=start) for start in (0, 2, 4)]
     whole, summed = counted(), add(parts)
     assert summed.keys() == whole.keys()
     for key, table in whole.items():

@@ -302,3 +302,12 @@ def test_an_evaluation_is_read_without_tensorflow():
         "sys.exit(any(name in sys.modules for name in ('tensorflow', 'tfx', 'apache_beam')))"
     )
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
+
+
+@pytest.mark.parametrize("gates", [(), (Gate(task="click", at_least=0.6),)])
+def test_a_task_without_a_row_that_counts_passes_nothing(gates):
+    nothing = _metrics(num_examples=0, undefined={"auc": "no row has a label"}, auc=None)
+    verdict = judge(gates, _measurements(click=_metrics(auc=0.7), like=nothing))
+    assert not verdict.blessed
+    assert verdict.gates[-1].task == "like"
+    assert "like num_examples: no test row counts for the task" in verdict.summary

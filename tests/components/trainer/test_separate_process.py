@@ -11,6 +11,7 @@ from types import SimpleNamespace
 import pytest
 
 from taskroute.components.trainer import separate_process
+from taskroute.schemas.errors import DataError
 
 # A module whose `run_fn` writes its arguments, and whose `stall` ends only by force.
 _TRAINER = """
@@ -22,6 +23,10 @@ def run_fn(fn_args):
 
 def fail(fn_args):
     raise SystemExit(7)
+
+def refuse(fn_args):
+    from taskroute.schemas.errors import DataError
+    raise DataError("the loss of task 'watch' is no number")
 
 def stall(fn_args):
     (pathlib.Path(fn_args.model_run_dir) / "began").touch()
@@ -63,6 +68,12 @@ def test_the_function_is_called_in_another_process_with_what_it_needs(fn_args, t
 def test_its_failure_is_the_stages(fn_args, tmp_path):
     with pytest.raises(RuntimeError, match="ended with 7"):
         separate_process.run_fn(fn_args("fail"))
+    assert not list((tmp_path / "training").iterdir())
+
+
+def test_a_sentence_for_the_user_is_passed_on(fn_args, tmp_path):
+    with pytest.raises(DataError, match=r"^the loss of task 'watch' is no number$"):
+        separate_process.run_fn(fn_args("refuse"))
     assert not list((tmp_path / "training").iterdir())
 
 
