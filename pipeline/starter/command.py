@@ -69,9 +69,7 @@ def write_starter(log: str | None, output: Path | None) -> None:
         if window is not None:
             origin += f", {window.spans[0]} to {window.spans[-1]}"
         name = _name(output)
-        # Of a first config, what ingestion would leave out.
-        every_row = source.model_copy(update={"max_bad_fraction": 1.0})
-        checked = _check(config_text(name, every_row, sample, guesses, origin, BadRowCounts()), log)
+        checked = _check(config_text(name, source, sample, guesses, origin, BadRowCounts()), log)
         source = _with_bad_rows(source, checked)
         here = source.model_copy(update={"path": _path_from(output.parent, source.path)})
         text = config_text(name, here, sample, guesses, origin, checked.bad_rows)
@@ -169,7 +167,7 @@ def _split_key(sample: LogSample, guesses: list[Guess]) -> str:
 
 
 def _check(text: str, log: str) -> CheckedSample:
-    """Refuses a config that does not load or does not pass `taskroute check`."""
+    """Refuses a config that does not load or does not pass `taskroute check`, but for bad rows."""
     try:
         config = RecommenderConfig.model_validate(yaml.safe_load(text))
     except ValidationError as error:
@@ -178,7 +176,8 @@ def _check(text: str, log: str) -> CheckedSample:
             f"{log}: no config could be made of it: {first['msg']}; call `taskroute init` without "
             "a log and fill it in"
         ) from None
-    return check_log(config, Path())
+    source = config.source.model_copy(update={"max_bad_fraction": 1.0})
+    return check_log(config.model_copy(update={"source": source}), Path())
 
 
 def _write(output: Path, text: str) -> None:
