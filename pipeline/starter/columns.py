@@ -119,15 +119,17 @@ class LogSample:
 
 
 def read_columns(files: Sequence[str], log_format: LogFormat) -> LogSample:
-    """Reads rows from all over a log, every column of its first and its last file.
+    """Reads rows from all over a log, every column that a file of the sample has.
 
     Raises:
-        DataError: If a file cannot be read, or lacks a column of the others.
+        DataError: If a file cannot be read.
     """
-    names = [name for file in (files[0],) for name in log_reader.column_names(file, log_format)]
-    wanted = [RawColumn(name, "texts") for name in dict.fromkeys(names)]
+    names: dict[str, None] = {}
+    for file in sampling.some_files(files):
+        names |= dict.fromkeys(log_reader.column_names(file, log_format))
+    wanted = [RawColumn(name, "texts", need="no_file") for name in names]
     sample = sampling.read_sample(files, wanted, log_format)
-    return LogSample({each.name: _column(each.name, sample.batches) for each in wanted}, sample)
+    return LogSample({name: _column(name, sample.batches) for name in names}, sample)
 
 
 def _column(name: str, batches: Sequence[LogBatch]) -> LogColumn:
@@ -135,7 +137,7 @@ def _column(name: str, batches: Sequence[LogBatch]) -> LogColumn:
     try:
         for batch in batches:
             values = conversions.plain(batch.values[name])
-            parts.append(conversions.convert(values, RawColumn(name, "texts")))
+            parts.append(_lists(values))
             kind = values.type
             is_list |= not conversions.is_text(kind) and not conversions.is_scalar(kind)
     except BadValues:
@@ -168,6 +170,28 @@ def _of_single_terms(name: str, lists: pa.Array, texts: pa.Array) -> LogColumn:
         seconds=None if texts.null_count else seconds,
         has_times=seconds is not None,
     )
+
+
+def _lists(values: pa.Array) -> pa.Array:
+    """Values as lists of texts; a few that cannot be read are null.
+
+    Raises:
+        BadValues: If more than a few cannot be read.
+    """
+    num_known, is_bad = len(values) - values.null_count, np.zeros(len(values), bool)
+    while True:
+        try:
+            return conversions.convert(values, RawColumn("", "texts"))
+        except BadValues as error:
+            if error.rows is None:
+                raise
+            is_bad[error.rows] = True
+            if _too_many(np.count_nonzero(is_bad), num_known):
+                if not conversions.is_text(values.type):
+                    raise
+                # Texts in brackets that are no lists.
+                return conversions.convert(values, RawColumn("", "text"))
+            values = values.take(pa.array(np.arange(len(values)), mask=is_bad))
 
 
 def _as_texts(lists: pa.Array) -> pa.Array:

@@ -14,13 +14,14 @@ from rich.markup import escape
 from taskroute.components.logs import log_files, sampling, spans
 from taskroute.components.logs.bad_rows import BadRowCounts
 from taskroute.components.logs.log_reader import LogFormat
+from taskroute.components.measures.single_column_auc import leaks_by_column
 from taskroute.pipeline.inspection.check import check_log
 from taskroute.pipeline.inspection.log_sample import LogSample as CheckedSample
 from taskroute.pipeline.inspection.plain_table import plain_table
 from taskroute.pipeline.starter import days
 from taskroute.pipeline.starter.columns import LogSample, read_columns
 from taskroute.pipeline.starter.guess import Guess
-from taskroute.pipeline.starter.guesses import group_column, guess, useless
+from taskroute.pipeline.starter.guesses import group_column, guess, useless, without_leaks
 from taskroute.pipeline.starter.text import config_text
 from taskroute.schemas.errors import ConfigError, DataError
 from taskroute.schemas.recommender import RecommenderConfig
@@ -69,7 +70,13 @@ def write_starter(log: str | None, output: Path | None) -> None:
         if window is not None:
             origin += f", {window.spans[0]} to {window.spans[-1]}"
         name = _name(output)
-        checked = _check(config_text(name, source, sample, guesses, origin, BadRowCounts()), log)
+        while True:
+            text = config_text(name, source, sample, guesses, origin, BadRowCounts())
+            config, checked = _check(text, log)
+            without = without_leaks(guesses, leaks_by_column(config, checked.examples))
+            if without == guesses:
+                break
+            guesses = without
         source = _with_bad_rows(source, checked)
         here = source.model_copy(update={"path": _path_from(output.parent, source.path)})
         text = config_text(name, here, sample, guesses, origin, checked.bad_rows)
@@ -166,7 +173,7 @@ def _split_key(sample: LogSample, guesses: list[Guess]) -> str:
     return max(whole, key=lambda column: len(column.terms)).name
 
 
-def _check(text: str, log: str) -> CheckedSample:
+def _check(text: str, log: str) -> tuple[RecommenderConfig, CheckedSample]:
     """Refuses a config that does not load or does not pass `taskroute check`, but for bad rows."""
     try:
         config = RecommenderConfig.model_validate(yaml.safe_load(text))
@@ -177,7 +184,8 @@ def _check(text: str, log: str) -> CheckedSample:
             "a log and fill it in"
         ) from None
     source = config.source.model_copy(update={"max_bad_fraction": 1.0})
-    return check_log(config.model_copy(update={"source": source}), Path())
+    config = config.model_copy(update={"source": source})
+    return config, check_log(config, Path())
 
 
 def _write(output: Path, text: str) -> None:
@@ -222,7 +230,9 @@ def _print(
             f"\n{checked.bad_rows.total:,} of {checked.num_rows:,} rows cannot be used; the config "
             "lets them be left out:"
         )
-        for line in checked.bad_rows.lines() or [r.sentence() for r in checked.bad_rows.first.values()]:
+        for line in checked.bad_rows.lines() or [
+            r.sentence() for r in checked.bad_rows.first.values()
+        ]:
             console.print(line, markup=False)
     console.print(
         f"\n{output} is written. Take out of `features` what is known only after the outcome; then "

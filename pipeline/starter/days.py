@@ -71,12 +71,11 @@ def _by_day(names: Sequence[str]) -> tuple[str, list[date]] | None:
     patterns: Counter[str] = Counter()
     found: list[date] = []
     for name in names:
-        match = None
-        for match in _DAY.finditer(name):
-            pass
-        if match is None:
+        matches = list(_DAY.finditer(name))
+        if not matches:
             return None
-        year, separator, month, day = match.groups()
+        match = matches[-1]
+        year, _, month, day = match.groups()
         try:
             found.append(date(int(year), int(month), int(day)))
         except ValueError:

@@ -124,8 +124,8 @@ def _counts_rows(numbers: np.ndarray) -> bool:
 def _is_code(column: LogColumn, named: set[str]) -> bool:
     assert column.numbers is not None
     known = np.unique(column.numbers[~np.isnan(column.numbers)])
-    is_small = -1 <= known[0] and known[-1] <= _MOST_CODE and np.all(known == np.floor(known))
-    return bool(is_small) and 2 < len(known) and not named & _AMOUNT_WORDS
+    is_small = known[0] >= -1 and known[-1] <= _MOST_CODE and np.all(known == np.floor(known))
+    return bool(is_small) and len(known) > 2 and not named & _AMOUNT_WORDS
 
 
 def _number(column: LogColumn, fields: dict[str, Any]) -> Guess:

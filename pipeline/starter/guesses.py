@@ -3,13 +3,14 @@
 Names decide where values cannot: whether a 0 or 1 is an outcome, whether seconds were watched.
 """
 
-from collections.abc import Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import replace
 from itertools import chain, count
 
 import numpy as np
 from pydantic import TypeAdapter, ValidationError
 
+from taskroute.components.measures.single_column_auc import Leak
 from taskroute.pipeline.starter.columns import LogColumn, LogSample
 from taskroute.pipeline.starter.features import guess_feature, is_user, known_after, share_ids
 from taskroute.pipeline.starter.guess import Guess, left_out
@@ -59,6 +60,39 @@ def guess(sample: LogSample) -> list[Guess]:
         )
     named = _with_unique_names([guesses[name] for name in sample.columns])
     return share_ids(named, sample.columns)
+
+
+def without_leaks(guesses: Sequence[Guess], leaks: Mapping[str, Sequence[Leak]]) -> list[Guess]:
+    """Leaves out features whose columns alone decide a task, unless none would remain."""
+    is_leak = [each.role == "feature" and each.column in leaks for each in guesses]
+    others = [
+        g for g, leaky in zip(guesses, is_leak, strict=True) if g.role == "feature" and not leaky
+    ]
+    owners = {each.fields["name"] for each in others}
+    if not others:
+        return list(guesses)
+    return [
+        Guess(each.column, "left out", {}, _leak_sentence(leaks[each.column]))
+        if leaky
+        else _with_own_ids(each, owners)
+        for each, leaky in zip(guesses, is_leak, strict=True)
+    ]
+
+
+def _leak_sentence(leaks: Sequence[Leak]) -> str:
+    leak = max(leaks, key=lambda leak: leak.score)
+    what = "being there or missing" if leak.by_missing else "its values"
+    metric = "AUC" if leak.is_binary else "rank correlation"
+    return f"{what} alone decide {leak.task} ({metric} {leak.score:.3f}): is it known before?"
+
+
+def _with_own_ids(guess: Guess, owners: Container[str]) -> Guess:
+    """Gives ids of its own to a sequence whose categorical feature is left out."""
+    shares = guess.fields.get("shares")
+    if shares is None or shares in owners:
+        return guess
+    fields = {name: value for name, value in guess.fields.items() if name != "shares"}
+    return replace(guess, fields={**fields, "vocabulary": {}, "embedding_dim": 8})
 
 
 def group_column(guesses: Sequence[Guess]) -> str | None:

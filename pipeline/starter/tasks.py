@@ -175,7 +175,7 @@ def _is_rating(column: LogColumn) -> bool:
         return False
     known = np.unique(column.numbers[~np.isnan(column.numbers)])
     is_step = bool(np.all(known * 2 == np.round(known * 2)))
-    return 2 < len(known) <= _MOST_RATINGS and is_step and 0 <= known[0] and 3 <= known[-1] <= 10
+    return 2 < len(known) <= _MOST_RATINGS and is_step and known[0] >= 0 and 3 <= known[-1] <= 10
 
 
 def _rating_task(column: LogColumn, position: int) -> Outcome:
@@ -257,8 +257,10 @@ def _with_condition(outcome: Outcome, others: Sequence[Outcome]) -> Outcome:
         key=lambda o: (bool(words(o.guess.column) & _CLICK_WORDS), np.count_nonzero(o.happened)),
     )
     guess = outcome.guess
-    what = "is 0" if guess.kind == "regression" or "at_least" not in guess.fields["label"] else (
-        f"is below {guess.fields['label']['at_least']:g}"
+    what = (
+        "is 0"
+        if guess.kind == "regression" or "at_least" not in guess.fields["label"]
+        else (f"is below {guess.fields['label']['at_least']:g}")
     )
     fields = {**guess.fields, "trained_where": condition.guess.fields["name"]}
     why = f"{guess.why}; {what} wherever {condition.guess.column} is 0"
@@ -288,5 +290,3 @@ def _task_name(name: str, position: int) -> str:
         return english
     kept = [word for word in parts(name) if word not in _NO_PART_OF_A_NAME]
     return "_".join(_STEMS.get(word, word) for word in kept)[:64] or english
-
-

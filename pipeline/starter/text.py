@@ -81,7 +81,7 @@ def _source_lines(source: Source, bad: BadRowCounts, num_rows: int) -> list[str]
         lines.append(f"  max_missing_days: {source.max_missing_days}  # days without files")
     if bad.total:
         lines += [
-            f"  # {bad.total:,} rows of {num_rows:,} cannot be used: they are left out and counted",
+            f"  # {bad.total:,} of {num_rows:,} rows cannot be used: left out and counted",
             *(f"  #   {_one_line(line)}" for line in _one_of_each(bad)),
             f"  max_bad_fraction: {source.max_bad_fraction:g}",
         ]
