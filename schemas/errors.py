@@ -1,10 +1,21 @@
 """Errors that a user can cause and mend: one sentence and one exit code each."""
 
+from collections.abc import Sequence
+
 
 class UserError(Exception):
-    """Says what is wrong, where, and what to do, in one sentence."""
+    """Says what is wrong, where, and what to do, in one sentence.
+
+    Args:
+        sentence: The sentence.
+        details: Lines that the command line prints beside it, such as the first bad rows.
+    """
 
     exit_code = 1
+
+    def __init__(self, sentence: str, details: Sequence[str] = ()):
+        super().__init__(sentence)
+        self.details = tuple(details)
 
 
 class ConfigError(UserError):

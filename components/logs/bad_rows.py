@@ -31,6 +31,7 @@ Reason = Literal[
 ]
 REASONS: tuple[Reason, ...] = get_args(Reason)
 
+_SHOWN_ROWS = 10  # of each reason
 _SHOWN_IN_RECORD = 200
 _SHOWN_IN_SENTENCE = 60
 
@@ -87,50 +88,77 @@ def _cut(text: str, length: int) -> str:
 
 @dataclass
 class BadRowCounts:
-    """Counts of bad rows by reason, and the first row of each."""
+    """Counts of bad rows by reason, and the first ten rows of each."""
 
     counts: dict[Reason, int] = field(default_factory=dict)
-    first: dict[Reason, BadRow] = field(default_factory=dict)
+    shown: dict[Reason, list[BadRow]] = field(default_factory=dict)
 
     @property
     def total(self) -> int:
         return sum(self.counts.values())
 
+    @property
+    def first(self) -> dict[Reason, BadRow]:
+        """First row of each reason."""
+        return {reason: rows[0] for reason, rows in self.shown.items()}
+
     def add(self, rows: Iterable[BadRow]) -> None:
         """Counts rows that come in the order of the log."""
         for row in rows:
             self.counts[row.reason] = self.counts.get(row.reason, 0) + 1
-            self.first.setdefault(row.reason, row)
+            self._show(row)
 
     def merge(self, later: "BadRowCounts") -> None:
         """Adds the counts of rows that come later in the log."""
         for reason, count in later.counts.items():
             self.counts[reason] = self.counts.get(reason, 0) + count
-            self.first.setdefault(reason, later.first[reason])
+            for row in later.shown[reason]:
+                self._show(row)
+
+    def _show(self, row: BadRow) -> None:
+        shown = self.shown.setdefault(row.reason, [])
+        if len(shown) < _SHOWN_ROWS:
+            shown.append(row)
 
     def to_json(self) -> dict[str, Any]:
         """Content for JSON, which `from_json` reads."""
-        return {"counts": self.counts, "first": list(self.first.values())}
+        return {"counts": self.counts, "shown": self.shown}
 
     @staticmethod
     def from_json(report: Mapping[str, Any]) -> "BadRowCounts":
         """Counts from the content that `to_json` made."""
-        rows = [BadRow(*row) for row in report["first"]]
-        return BadRowCounts(dict(report["counts"]), {row.reason: row for row in rows})
+        shown = {reason: [BadRow(*row) for row in rows] for reason, rows in report["shown"].items()}
+        return BadRowCounts(dict(report["counts"]), shown)
 
-    def refuse_above(self, max_fraction: float, num_rows: int, where: str) -> None:
+    def lines(self) -> list[str]:
+        """First rows of each reason, for a person; none where a sentence has them all."""
+        if self.total == len(self.shown):
+            return []
+        lines = []
+        for reason, rows in self.shown.items():
+            count = self.counts[reason]
+            extent = f"the first {len(rows)} of {count:,}" if count > len(rows) else f"{count:,}"
+            lines += [f"{reason}, {extent}:", *(f"  {row.sentence()}" for row in rows)]
+        return lines
+
+    def refuse_above(
+        self, max_fraction: float, num_rows: int, where: str, kept: str | None = None
+    ) -> None:
         """Stops if too many rows are bad.
 
         Args:
             max_fraction: `source.max_bad_fraction`.
             num_rows: Number of all rows, bad ones included.
             where: Name of the log, for the message.
+            kept: Folder where the bad rows are kept, if they are.
 
         Raises:
-            DataError: If more are bad; names the counts and the first row of each reason.
+            DataError: If more are bad; names the counts and the first row of each reason, and has
+                the first ten as details.
         """
         if self.total <= max_fraction * num_rows:
             return
+        place = f"; they are kept in {kept}" if kept is not None else ""
         if self.total == 1:
             (row,) = self.first.values()
             raise DataError(
@@ -144,7 +172,8 @@ class BadRowCounts:
         raise DataError(
             f"{where}: {self.total:,} of {num_rows:,} rows are bad "
             f"({self.total / num_rows:.2%}), more than `source.max_bad_fraction` "
-            f"({max_fraction:g}) allows: {reasons}"
+            f"({max_fraction:g}) allows: {reasons}{place}",
+            self.lines(),
         )
 
 

@@ -117,14 +117,14 @@ def require_somewhere(
         if not unseen:
             return
         with say_what_is_wrong(file):
-            names = _names_in(file, log_format)
+            names = names_in(file, log_format)
             seen |= dict.fromkeys(column_names(file, log_format))
             unseen = {name: None for name in unseen if name not in names}
     if files:
         require_columns(where, list(unseen), list(seen))
 
 
-def _names_in(file: str, log_format: LogFormat) -> Container[str]:
+def names_in(file: str, log_format: LogFormat) -> Container[str]:
     """Names that columns of a file can be read by."""
     match log_format:
         case "csv":

@@ -16,9 +16,10 @@ import pyarrow as pa
 
 from taskroute.components.logs import log_files, log_reader
 from taskroute.components.logs.bad_rows import BadRowCounts
-from taskroute.components.logs.log_batch import LogBatch
+from taskroute.components.logs.log_batch import LogBatch, lacking_columns
 from taskroute.components.logs.log_reader import LogFormat, Part
 from taskroute.schemas.columns import RawColumn
+from taskroute.schemas.errors import DataError
 
 SAMPLE_ROWS = 50_000
 
@@ -27,6 +28,7 @@ _WHOLE_BYTES = 128 << 20
 _WHOLE_FILES = 1_000
 _FILES = 50  # of a log of more
 _PIECES = 20  # of all files of text together
+_FROM_BYTE = " from byte "
 _ROW_GROUPS = 50
 _PROBED_BYTES = 64 << 10
 _LEAST_PIECE = 64 << 10
@@ -61,6 +63,18 @@ class Sample:
     def is_whole(self) -> bool:
         """True if the log has no other rows."""
         return self.is_exact and self.num_rows == self.total
+
+
+def some_files(files: Sequence[str]) -> list[str]:
+    """Fifty of the files, or all of fewer: the first, the last, and others evenly between."""
+    if len(files) <= _FILES:
+        return list(files)
+    return [files[index] for index in np.linspace(0, len(files) - 1, _FILES).round().astype(int)]
+
+
+def file_of(batch: LogBatch) -> str:
+    """Name of the file that a batch comes from; `batch.file` may say from where in it."""
+    return batch.file.partition(_FROM_BYTE)[0]
 
 
 def extent(num_rows: int, total: int, of: str, *, is_exact: bool) -> str:
@@ -98,14 +112,14 @@ def read_sample(
     thinner = _Thinner(2 * rows)
     chosen = list(files)
     if log_format == "parquet":
-        chosen = _evenly(files, _FILES)
+        chosen = some_files(files)
         _read_parquet(chosen, columns, rows, thinner)
     else:
         sizes = [_size(file) for file in files]
         if sum(sizes) <= _WHOLE_BYTES and len(files) <= _WHOLE_FILES:
             _read_whole(chosen, columns, log_format, thinner)
         else:
-            chosen = _evenly(files, _FILES)
+            chosen = some_files(files)
             _read_pieces(chosen, columns, log_format, rows, thinner)
     sample = thinner.sample
     if len(chosen) < len(files):
@@ -143,13 +157,6 @@ def _every(batch: LogBatch, stride: int, before: int) -> LogBatch:
     passed_over = tuple(bad for bad in batch.passed_over if (bad.row - 1 + before) % stride == 0)
     values = batch.values.filter(pa.array(is_kept))
     return replace(batch, rows=batch.rows[is_kept], values=values, passed_over=passed_over)
-
-
-def _evenly(files: Sequence[str], number: int) -> list[str]:
-    """So many of the files, the first and the last among them."""
-    if len(files) <= number:
-        return list(files)
-    return [files[index] for index in np.linspace(0, len(files) - 1, number).round().astype(int)]
 
 
 def _size(file: str) -> int:
@@ -211,28 +218,47 @@ def _read_pieces(
     sample = thinner.sample
     sample.is_exact = False
     num_pieces = max(_PIECES // len(files), 1)
-    rows_of_file = -(-rows // len(files))
+    each = -(-rows // len(files))
     for file in files:
         seen = sample.seen
-        if not _can_be_entered(file):
-            for batch in log_reader.read_batches(Part(file), columns, log_format):
-                thinner.add(batch, seen)
-                if sample.seen - seen > _DECODED_ROWS // len(files):
-                    break
-            sample.total += sample.seen - seen
+        num_bytes = 0
+        if _can_be_entered(file):
+            text = _Text(file, is_csv=log_format == "csv")
+            for batch, length in _batches_of_pieces(text, columns, log_format, num_pieces, each):
+                thinner.add(batch, sample.seen)
+                num_bytes += length
+        if sample.seen > seen:
+            sample.total += round((sample.seen - seen) * text.size / num_bytes)
             continue
-        text = _Text(file, is_csv=log_format == "csv")
-        with tempfile.TemporaryDirectory() as folder:
-            num_bytes = 0
-            for start, piece in text.pieces(num_pieces, rows_of_file):
-                name = Path(folder) / Path(file).name
-                name.write_bytes(piece if not start else text.header + piece)
-                num_bytes += len(piece)
-                place = f"{file} from byte {start:,}" if start else file
-                for batch in log_reader.read_batches(Part(str(name)), columns, log_format):
+        for batch in log_reader.read_batches(Part(file), columns, log_format):
+            thinner.add(batch, seen)
+            if sample.seen - seen > _DECODED_ROWS // len(files):
+                break
+        sample.total += sample.seen - seen
+
+
+def _batches_of_pieces(
+    text: "_Text", columns: Sequence[RawColumn], log_format: LogFormat, number: int, rows: int
+) -> Iterator[tuple[LogBatch, int]]:
+    """Batches from pieces of a file, and the bytes of each piece with its first batch."""
+    names = log_reader.names_in(text.file, log_format)
+    lacking_columns(text.file, columns, names)
+    # A key may be missing in a piece and stand elsewhere.
+    wanted = [replace(column, need="no_file") for column in columns]
+    with tempfile.TemporaryDirectory() as folder:
+        for start, piece in text.pieces(number, rows):
+            name = Path(folder) / Path(text.file).name
+            name.write_bytes(piece if not start else text.header + piece)
+            place = f"{text.file}{_FROM_BYTE}{start:,}" if start else text.file
+            length = len(piece)
+            try:
+                for batch in log_reader.read_batches(Part(str(name)), wanted, log_format):
                     bad = tuple(row._replace(file=place) for row in batch.passed_over)
-                    thinner.add(replace(batch, file=place, passed_over=bad), sample.seen)
-        sample.total += round((sample.seen - seen) * text.size / max(num_bytes, 1))
+                    lacking = tuple(name for name in batch.lacking if name not in names)
+                    yield replace(batch, file=place, passed_over=bad, lacking=lacking), length
+                    length = 0
+            except DataError:
+                continue  # it was entered within a value
 
 
 def _can_be_entered(file: str) -> bool:
@@ -250,7 +276,7 @@ class _Text:
     """
 
     def __init__(self, file: str, *, is_csv: bool):
-        self._file = file
+        self.file = file
         self._is_csv = is_csv
         self.size = _size(file)
         start = self._read(0, 1 << 20)
@@ -275,7 +301,7 @@ class _Text:
                 yield place + start, text[start:end]
 
     def _read(self, place: int, length: int) -> bytes:
-        with log_files.say_what_is_wrong(self._file), log_files.open_file(self._file) as opened:
+        with log_files.say_what_is_wrong(self.file), log_files.open_file(self.file) as opened:
             opened.seek(place)
             return bytes(opened.read(length))
 

@@ -72,8 +72,8 @@ class Leak:
     num_rows: int
 
 
-def find_leaks(config: DataConfig, examples: pa.Table) -> list[Finding]:
-    """Finds feature columns that alone decide a task, the most certain first.
+def leaks_by_column(config: DataConfig, examples: pa.Table) -> dict[str, list[Leak]]:
+    """Finds the columns of features that alone decide tasks, the most certain first.
 
     Args:
         config: Features and tasks.
@@ -94,6 +94,12 @@ def find_leaks(config: DataConfig, examples: pa.Table) -> list[Finding]:
             if leaks:
                 found.append((column.name, leaks))
     found.sort(key=lambda pair: -max(leak.score for leak in pair[1]))
+    return dict(found)
+
+
+def find_leaks(config: DataConfig, examples: pa.Table) -> list[Finding]:
+    """Tells of the leaks that `leaks_by_column` finds; the rest of many in one sentence."""
+    found = list(leaks_by_column(config, examples).items())
     names = {feature.column: feature.name for feature in reversed(config.features)}
     findings = [
         Finding(kind="leak", subject=names[column], sentence=_sentence(names[column], column, all_))

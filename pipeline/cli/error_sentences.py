@@ -19,6 +19,8 @@ def sentence_for_errors(command: Callable[..., int | None]) -> Callable[..., Non
         try:
             code = command(*args, **kwargs)
         except UserError as error:
+            for line in error.details:
+                click.echo(line)
             click.echo(f"taskroute: {error}", err=True)
             sys.exit(error.exit_code)
         except KeyboardInterrupt:

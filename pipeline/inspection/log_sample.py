@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pyarrow as pa
@@ -83,7 +83,7 @@ class LogSample:
         log_reader.require_somewhere(where, files, to_read, source.format)
         sample = sampling.read_sample(files, to_read, source.format)
         for batch in sample.batches:
-            self.columns.add_batch(batch)
+            self.columns.add_batch(replace(batch, file=sampling.file_of(batch)))
             check = RowCheck(batch)
             converted = check.convert(columns)
             parts = RowParts(is_test=np.full(batch.num_rows, is_test))

@@ -1,8 +1,9 @@
 """Columns of a log, as far as a sample of its rows shows them."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cached_property
 
 import numpy as np
 import pyarrow as pa
@@ -17,6 +18,14 @@ from taskroute.schemas.columns import RawColumn
 
 # First seconds of the years that rows of a log may be from; numbers outside are no epochs.
 _EPOCHS = tuple(datetime(year, 1, 1, tzinfo=UTC).timestamp() for year in (2000, 2100))
+# Unreadable values that make no column of numbers one of texts, or one in a thousand.
+_FEW_BAD = 2
+_YES_AND_NO = (
+    ("yes", "no"), ("y", "n"), ("t", "f"), ("ja", "nein"), ("j", "n"), ("oui", "non"), ("o", "n"),
+    ("si", "no"), ("sí", "no"), ("s", "n"), ("sim", "não"), ("sì", "no"), ("ja", "nee"),
+    ("да", "нет"), ("はい", "いいえ"), ("有", "無"), ("是", "否"), ("有", "无"), ("예", "아니오"),
+    ("wahr", "falsch"), ("vrai", "faux"), ("verdadero", "falso"), ("on", "off"),
+)  # fmt: skip
 _SEPARATORS = ("|", ";", ",")
 _DIGITS_AFTER_ZERO = r"^0\d"
 
@@ -31,8 +40,13 @@ class LogColumn:
         separator: Separator of the terms in one text; None where a text is one term.
         is_list: True if rows may hold several terms.
         has_objects: True if a value is an object or cannot be read; nothing else is known then.
-        numbers: float64 (N,), NaN where missing; None if a value is no number.
-        seconds: int64 (N,) since 1970; None if a value is missing or no time of these years.
+        numbers: float64 (N,), NaN where missing or unreadable; None if more than a few of the
+            values are no numbers.
+        num_unreadable: Number of values that are no numbers or no times, where the others are.
+        yes: Term that stands for 1, of a column of two such as yes and no.
+        seconds: int64 (N,) since 1970, 0 where unreadable; None if a value is missing, or more
+            than a few are no time of these years.
+        has_times: True if nearly all values are times, whether or not some are missing.
     """
 
     name: str
@@ -41,7 +55,24 @@ class LogColumn:
     is_list: bool = False
     has_objects: bool = False
     numbers: np.ndarray | None = None
+    num_unreadable: int = 0
+    yes: str | None = None
     seconds: np.ndarray | None = None
+    has_times: bool = False
+
+    @cached_property
+    def flags(self) -> np.ndarray | None:
+        """float64 (N,) of 0 and 1, NaN where missing; None if the column is no flag."""
+        if self.yes is not None:
+            texts = pc.list_element(self.lists, 0)
+            return pc.equal(texts, self.yes).cast(pa.float64()).to_numpy(zero_copy_only=False)
+        if self.numbers is None:
+            return None
+        known = self.numbers[~np.isnan(self.numbers)]
+        is_flag = (known == 0) | (known == 1)
+        if _too_many(np.count_nonzero(~is_flag), len(known)) or len(np.unique(known[is_flag])) < 2:
+            return None
+        return np.where((self.numbers == 0) | (self.numbers == 1), self.numbers, np.nan)
 
     @property
     def num_rows(self) -> int:
@@ -51,10 +82,17 @@ class LogColumn:
     def num_missing(self) -> int:
         return self.lists.null_count
 
-    @property
+    @cached_property
     def terms(self) -> pa.Array:
         """Distinct terms."""
         return self.lists.flatten().unique()
+
+    @cached_property
+    def codes(self) -> np.ndarray:
+        """int64 (N,), a number for each text; -1 where missing. Not for lists."""
+        texts = pc.list_element(self.lists, 0)
+        codes = pc.fill_null(texts.dictionary_encode().indices, -1)
+        return np.asarray(codes).astype(np.int64)
 
     @property
     def has_leading_zeros(self) -> bool:
@@ -81,15 +119,17 @@ class LogSample:
 
 
 def read_columns(files: Sequence[str], log_format: LogFormat) -> LogSample:
-    """Reads rows from all over a log, every column of its first and its last file.
+    """Reads rows from all over a log, every column that a file of the sample has.
 
     Raises:
-        DataError: If a file cannot be read, or lacks a column of the others.
+        DataError: If a file cannot be read.
     """
-    names = [name for file in (files[0],) for name in log_reader.column_names(file, log_format)]
-    wanted = [RawColumn(name, "texts") for name in dict.fromkeys(names)]
+    names: dict[str, None] = {}
+    for file in sampling.some_files(files):
+        names |= dict.fromkeys(log_reader.column_names(file, log_format))
+    wanted = [RawColumn(name, "texts", need="no_file") for name in names]
     sample = sampling.read_sample(files, wanted, log_format)
-    return LogSample({each.name: _column(each.name, sample.batches) for each in wanted}, sample)
+    return LogSample({name: _column(name, sample.batches) for name in names}, sample)
 
 
 def _column(name: str, batches: Sequence[LogBatch]) -> LogColumn:
@@ -97,7 +137,7 @@ def _column(name: str, batches: Sequence[LogBatch]) -> LogColumn:
     try:
         for batch in batches:
             values = conversions.plain(batch.values[name])
-            parts.append(conversions.convert(values, RawColumn(name, "texts")))
+            parts.append(_lists(values))
             kind = values.type
             is_list |= not conversions.is_text(kind) and not conversions.is_scalar(kind)
     except BadValues:
@@ -111,7 +151,47 @@ def _column(name: str, batches: Sequence[LogBatch]) -> LogColumn:
     separator = _separator(texts)
     if separator is not None:
         return LogColumn(name, _split(texts, separator), separator, is_list=True)
-    return LogColumn(name, lists, numbers=_numbers(texts), seconds=_seconds(texts))
+    return _of_single_terms(name, lists, texts)
+
+
+def _of_single_terms(name: str, lists: pa.Array, texts: pa.Array) -> LogColumn:
+    numbers, not_numbers = _read_most(texts, _to_numbers)
+    if numbers is None:
+        not_numbers = 0
+    seconds, not_times = _read_most(texts, timestamps.to_seconds)
+    if seconds is not None and not _are_of_these_years(seconds):
+        seconds = None
+    return LogColumn(
+        name,
+        lists,
+        numbers=numbers,
+        num_unreadable=not_numbers if seconds is None else not_times,
+        yes=None if numbers is not None else _yes(texts),
+        seconds=None if texts.null_count else seconds,
+        has_times=seconds is not None,
+    )
+
+
+def _lists(values: pa.Array) -> pa.Array:
+    """Values as lists of texts; a few that cannot be read are null.
+
+    Raises:
+        BadValues: If more than a few cannot be read.
+    """
+    num_known, is_bad = len(values) - values.null_count, np.zeros(len(values), bool)
+    while True:
+        try:
+            return conversions.convert(values, RawColumn("", "texts"))
+        except BadValues as error:
+            if error.rows is None:
+                raise
+            is_bad[error.rows] = True
+            if _too_many(np.count_nonzero(is_bad), num_known):
+                if not conversions.is_text(values.type):
+                    raise
+                # Texts in brackets that are no lists.
+                return conversions.convert(values, RawColumn("", "text"))
+            values = values.take(pa.array(np.arange(len(values)), mask=is_bad))
 
 
 def _as_texts(lists: pa.Array) -> pa.Array:
@@ -132,22 +212,51 @@ def _split(texts: pa.Array, separator: str) -> pa.Array:
     return _as_texts(conversions.convert(texts, RawColumn("", "texts", separator)))
 
 
-def _numbers(texts: pa.Array) -> np.ndarray | None:
-    """float64 (N,); None if a text is no number, or all are missing."""
-    if texts.null_count == len(texts):
-        return None
-    try:
-        numbers = conversions.to_number(texts)
-    except BadValues:
-        return None
-    return numbers.cast(pa.float64()).to_numpy(zero_copy_only=False)
+def _too_many(num_bad: int, num_known: int) -> bool:
+    """True if more values are bad than the slips that a log of such values has."""
+    return num_bad > max(_FEW_BAD, num_known // 1000) or 2 * num_bad >= num_known
 
 
-def _seconds(texts: pa.Array) -> np.ndarray | None:
-    try:
-        seconds = timestamps.to_seconds(texts)
-    except BadValues:
-        return None
+def _read_most(
+    texts: pa.Array, read: Callable[[pa.Array], np.ndarray]
+) -> tuple[np.ndarray | None, int]:
+    """Reads texts of which a few may be bad.
+
+    Returns:
+        Values of all rows, of missing and bad ones 0 or NaN, and the number of bad ones; None for
+        the values if there are too many.
+    """
+    places = np.flatnonzero(np.asarray(texts.is_valid()))
+    num_known = len(places)
+    if not num_known:
+        return None, 0
+    while True:
+        try:
+            values = read(texts.take(pa.array(places)))
+        except BadValues as error:
+            if error.rows is None or _too_many(
+                num_known - len(places) + len(error.rows), num_known
+            ):
+                return None, 0
+            places = np.delete(places, error.rows)
+        else:
+            filled = np.full(len(texts), np.nan if values.dtype.kind == "f" else 0, values.dtype)
+            filled[places] = values
+            return filled, num_known - len(places)
+
+
+def _to_numbers(texts: pa.Array) -> np.ndarray:
+    return np.asarray(conversions.to_number(texts).cast(pa.float64()))
+
+
+def _are_of_these_years(seconds: np.ndarray) -> bool:
+    """True for times, but for those of missing and bad values, which are 0."""
     since, until = _EPOCHS
-    is_time = len(seconds) > 0 and since <= seconds.min() and seconds.max() < until
-    return seconds if is_time else None
+    known = seconds[seconds != 0]
+    return len(known) > 0 and since <= known.min() and known.max() < until
+
+
+def _yes(texts: pa.Array) -> str | None:
+    terms = {term.strip().lower(): term for term in texts.drop_null().unique()[:3].to_pylist()}
+    pair = next((pair for pair in _YES_AND_NO if set(pair) == set(terms)), None)
+    return terms[pair[0]] if pair else None

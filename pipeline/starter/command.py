@@ -9,13 +9,19 @@ from pathlib import Path
 import yaml
 from pydantic import ValidationError
 from rich.console import Console
+from rich.markup import escape
 
 from taskroute.components.logs import log_files, sampling, spans
+from taskroute.components.logs.bad_rows import BadRowCounts
 from taskroute.components.logs.log_reader import LogFormat
+from taskroute.components.measures.single_column_auc import leaks_by_column
 from taskroute.pipeline.inspection.check import check_log
+from taskroute.pipeline.inspection.log_sample import LogSample as CheckedSample
 from taskroute.pipeline.inspection.plain_table import plain_table
+from taskroute.pipeline.starter import days
 from taskroute.pipeline.starter.columns import LogSample, read_columns
-from taskroute.pipeline.starter.guesses import Guess, group_column, guess, useless
+from taskroute.pipeline.starter.guess import Guess
+from taskroute.pipeline.starter.guesses import group_column, guess, useless, without_leaks
 from taskroute.pipeline.starter.text import config_text
 from taskroute.schemas.errors import ConfigError, DataError
 from taskroute.schemas.recommender import RecommenderConfig
@@ -28,7 +34,6 @@ _FORMATS: dict[str, LogFormat] = {
     ".json": "jsonl",
     ".parquet": "parquet",
 }
-_WINDOW_DAYS = 7
 _ANY_SPLIT = Split(by="hash", key="any")  # in use until the columns are known
 _MOST_BAD = 0.2
 _LEAST_SECONDS = 100
@@ -38,7 +43,7 @@ def write_starter(log: str | None, output: Path | None) -> None:
     """Writes a config for a log, or a commented one to fill in, and prints what to do next.
 
     Args:
-        log: File or pattern, relative to the working folder; None for no log.
+        log: File, folder or pattern, relative to the working folder; None for no log.
         output: Config to write; NAME.yaml in the working folder by default.
 
     Raises:
@@ -57,44 +62,71 @@ def write_starter(log: str | None, output: Path | None) -> None:
     if output.exists():
         _refuse_existing(output)
     with console.status(f"reading {log}"):
-        source, window, sample = _read(log, output.parent)
+        source, window, sample = _read(log)
         guesses = guess(sample)
         source = _with_split(source, sample, guesses)
-    rows = sample.rows
-    origin = sampling.extent(rows.num_rows, rows.total, log, is_exact=rows.is_exact)
-    if window is not None:
-        origin += f", {window.spans[0]} to {window.spans[-1]}"
-    text = config_text(_name(output), source, sample, guesses, origin)
-    _require_check(text, log)
+        rows = sample.rows
+        origin = sampling.extent(rows.num_rows, rows.total, log, is_exact=rows.is_exact)
+        if window is not None:
+            origin += f", {window.spans[0]} to {window.spans[-1]}"
+        name = _name(output)
+        while True:
+            text = config_text(name, source, sample, guesses, origin, BadRowCounts())
+            config, checked = _check(text, log)
+            without = without_leaks(guesses, leaks_by_column(config, checked.examples))
+            if without == guesses:
+                break
+            guesses = without
+        source = _with_bad_rows(source, checked)
+        here = source.model_copy(update={"path": _path_from(output.parent, source.path)})
+        text = config_text(name, here, sample, guesses, origin, checked.bad_rows)
     _write(output, text)
-    _print(console, guesses, origin, output)
+    _print(console, guesses, origin, output, checked)
 
 
-def _read(log: str, folder: Path) -> tuple[Source, spans.Window | None, LogSample]:
+def _read(log: str) -> tuple[Source, spans.Window | None, LogSample]:
     """Source without the parts that need its columns, its window, and rows of it."""
-    log_format = _format(log)
-    days = {"window_days": _WINDOW_DAYS, "max_missing_days": _WINDOW_DAYS} if "{" in log else {}
+    path, num_days = days.pattern_of(log)
+    log_format = _format(path)
+    window_days = {"window_days": num_days, "max_missing_days": num_days} if "{" in path else {}
     try:
-        here = Source(path=log, format=log_format, split=_ANY_SPLIT, **days)
+        source = Source(path=path, format=log_format, split=_ANY_SPLIT, **window_days)
     except ValidationError as error:
         message = error.errors()[0]["msg"].removeprefix("Value error, ")
         raise ConfigError(f"{log}: {message.replace('`path`', 'it')}") from None
-    window = spans.read_window(spans.resolve(here)) if here.has_spans else None
+    window = spans.read_window(spans.resolve(source)) if source.has_spans else None
     if window is not None:
         window = _from_first_file(window)
-        days = {"window_days": len(window.spans), "max_missing_days": len(window.missing)}
-    sample = read_columns(spans.files_of(here, window), log_format)
-    if sample.num_rows == 0:
+        window_days = {"window_days": len(window.spans), "max_missing_days": len(window.missing)}
+    sample = read_columns(spans.files_of(source, window), log_format)
+    if sample.num_rows == 0 and not sample.rows.unreadable.total:
         raise DataError(f"{log}: its files hold no row; check the name")
-    bad = len(sample.bad_rows) / (sample.num_rows + len(sample.bad_rows))
-    if bad > _MOST_BAD:
+    _refuse_mostly_bad(sample.rows.unreadable, sample.rows.seen)
+    return source.model_copy(update=window_days), window, sample
+
+
+def _with_bad_rows(source: Source, checked: CheckedSample) -> Source:
+    """Source that leaves out as many rows as ingestion found bad; with a margin, if not in all."""
+    _refuse_mostly_bad(checked.bad_rows, checked.num_rows)
+    seen = max(checked.num_rows, 1)
+    share = max(checked.bad_rows.total / seen, checked.unreadable.total / max(checked.total, 1))
+    margin = 1 if checked.is_whole else 2
+    return source.model_copy(update={"max_bad_fraction": math.ceil(margin * share * 100) / 100})
+
+
+def _refuse_mostly_bad(bad: BadRowCounts, num_rows: int) -> None:
+    if bad.total > _MOST_BAD * num_rows:
+        first = next(iter(bad.first.values()))
         raise DataError(
-            f"{sample.bad_rows[0].sentence()}, and so are {bad:.0%} of the rows; mend the log first"
+            f"{first.sentence()}, and so are {bad.total / num_rows:.0%} of the rows; mend the log "
+            "first",
+            bad.lines(),
         )
-    is_absolute = log_files.is_remote(log) or Path(log).is_absolute()
-    path = log if is_absolute else os.path.relpath(log, folder)
-    max_bad = {"max_bad_fraction": math.ceil(bad * 100) / 100}
-    return here.model_copy(update={"path": path, **days, **max_bad}), window, sample
+
+
+def _path_from(folder: Path, path: str) -> str:
+    is_absolute = log_files.is_remote(path) or Path(path).is_absolute()
+    return path if is_absolute else os.path.relpath(path, folder)
 
 
 def _from_first_file(window: spans.Window) -> spans.Window:
@@ -141,8 +173,8 @@ def _split_key(sample: LogSample, guesses: list[Guess]) -> str:
     return max(whole, key=lambda column: len(column.terms)).name
 
 
-def _require_check(text: str, log: str) -> None:
-    """Refuses a config that does not load or does not pass `taskroute check`."""
+def _check(text: str, log: str) -> tuple[RecommenderConfig, CheckedSample]:
+    """Refuses a config that does not load or does not pass `taskroute check`, but for bad rows."""
     try:
         config = RecommenderConfig.model_validate(yaml.safe_load(text))
     except ValidationError as error:
@@ -151,8 +183,9 @@ def _require_check(text: str, log: str) -> None:
             f"{log}: no config could be made of it: {first['msg']}; call `taskroute init` without "
             "a log and fill it in"
         ) from None
-    source = config.source.model_copy(update={"path": log})
-    check_log(config.model_copy(update={"source": source}), Path())
+    source = config.source.model_copy(update={"max_bad_fraction": 1.0})
+    config = config.model_copy(update={"source": source})
+    return config, check_log(config, Path())
 
 
 def _write(output: Path, text: str) -> None:
@@ -182,14 +215,25 @@ def _name(output: Path) -> str:
     return name[:64] or "ranker"
 
 
-def _print(console: Console, guesses: list[Guess], origin: str, output: Path) -> None:
-    console.print(f"[bold]{origin}[/bold]\n")
+def _print(
+    console: Console, guesses: list[Guess], origin: str, output: Path, checked: CheckedSample
+) -> None:
+    console.print(f"[bold]{escape(origin)}[/bold]\n")
     table = plain_table("column", "guess", "because it", texts=3)
     order = {"task": 0, "time": 1, "feature": 2, "left out": 3}
     for each in sorted(guesses, key=lambda each: order[each.role]):
         kind = f", {each.kind}" if each.kind else ""
-        table.add_row(each.column, each.role + kind, each.why)
+        table.add_row(escape(each.column), each.role + kind, escape(each.why))
     console.print(table)
+    if checked.bad_rows.total:
+        console.print(
+            f"\n{checked.bad_rows.total:,} of {checked.num_rows:,} rows cannot be used; the config "
+            "lets them be left out:"
+        )
+        for line in checked.bad_rows.lines() or [
+            r.sentence() for r in checked.bad_rows.first.values()
+        ]:
+            console.print(line, markup=False)
     console.print(
         f"\n{output} is written. Take out of `features` what is known only after the outcome; then "
         f"`taskroute check {output}`"

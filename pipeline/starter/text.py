@@ -2,11 +2,13 @@
 
 import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+from taskroute.components.logs.bad_rows import BadRowCounts
 from taskroute.pipeline.starter.columns import LogSample
-from taskroute.pipeline.starter.guesses import Guess, group_column
+from taskroute.pipeline.starter.guess import Guess
+from taskroute.pipeline.starter.guesses import group_column
 from taskroute.schemas.source import Source
 
 # Texts that need no quotes in YAML, unless they are one of the words below.
@@ -16,16 +18,22 @@ _SMALL_LOG = 100_000
 
 
 def config_text(
-    name: str, source: Source, sample: LogSample, guesses: Sequence[Guess], origin: str
+    name: str,
+    source: Source,
+    sample: LogSample,
+    guesses: Sequence[Guess],
+    origin: str,
+    bad_rows: BadRowCounts,
 ) -> str:
     """Text of a whole config.
 
     Args:
         name: Name of the ranker.
         source: Source of the log, with its split.
-        sample: First rows of the log.
+        sample: Rows of the log.
         guesses: Roles of its columns.
         origin: Words for the sample, for the first line.
+        bad_rows: Rows of the sample that ingestion would leave out.
     """
     tasks = [each for each in guesses if each.role == "task"]
     lines = [
@@ -33,7 +41,7 @@ def config_text(
         "# Look at every line: names and values cannot say what was known before the outcome.",
         f"name: {_scalar(name)}",
         "",
-        *_source_lines(source, sample),
+        *_source_lines(source, bad_rows, sample.rows.num_rows),
         "",
         "# What is known before the row's outcome. A column that is known only after it, such as",
         "# how far a page was scrolled, must not stand here.",
@@ -45,6 +53,7 @@ def config_text(
         "tasks:",
         *_entries(tasks),
         *_long_view(tasks),
+        *_offered(guesses),
         "",
         *_model_lines(len(tasks), sample),
         "",
@@ -53,7 +62,7 @@ def config_text(
     return "\n".join(lines) + "\n"
 
 
-def _source_lines(source: Source, sample: LogSample) -> list[str]:
+def _source_lines(source: Source, bad: BadRowCounts, num_rows: int) -> list[str]:
     split: dict[str, Any] = source.split.model_dump(exclude_none=True)
     how = "rows of one value stay in one split"
     if source.split.by == "time":
@@ -70,11 +79,10 @@ def _source_lines(source: Source, sample: LogSample) -> list[str]:
         lines.append(f"  window_days: {source.window_days}  # the newest days that are over")
     if source.max_missing_days:
         lines.append(f"  max_missing_days: {source.max_missing_days}  # days without files")
-    if sample.bad_rows:
-        first = sample.bad_rows[0]
+    if bad.total:
         lines += [
-            f"  # {len(sample.bad_rows):,} rows of the sample cannot be read, the first: row "
-            f"{first.row}, which {_one_line(first.problem)}",
+            f"  # {bad.total:,} of {num_rows:,} rows cannot be used: left out and counted",
+            *(f"  #   {_one_line(line)}" for line in _one_of_each(bad)),
             f"  max_bad_fraction: {source.max_bad_fraction:g}",
         ]
     else:
@@ -82,10 +90,18 @@ def _source_lines(source: Source, sample: LogSample) -> list[str]:
     return lines
 
 
+def _one_of_each(bad: BadRowCounts) -> Iterator[str]:
+    for reason, count in bad.counts.items():
+        row = bad.first[reason]
+        place = "" if row.column is None else f", column {_one_line(row.column)}"
+        value = "which" if not row.value or row.column is None else f"where {json.dumps(row.value)}"
+        yield f"{count:,} {reason}, the first: row {row.row}{place}, {value} {row.problem}"
+
+
 def _entries(guesses: Iterable[Guess]) -> list[str]:
     lines = []
     for each in guesses:
-        lines += [f"  # {each.column}: {each.why}", f"  - {_flow(each.fields)}"]
+        lines += [f"  # {_one_line(each.column)}: {each.why}", f"  - {_flow(each.fields)}"]
     return lines
 
 
@@ -106,6 +122,13 @@ def _long_view(tasks: Sequence[Guess]) -> list[str]:
     return []
 
 
+def _offered(guesses: Sequence[Guess]) -> list[str]:
+    """Commented-out tasks of features that may be outcomes."""
+    offered = [each for each in guesses if each.offered is not None]
+    lines = ["  # If one of these is an outcome, take it out of `features` and let it stand here:"]
+    return [*lines, *(f"  # - {_flow(each.offered)}" for each in offered)] if offered else []
+
+
 def _model_lines(num_tasks: int, sample: LogSample) -> list[str]:
     trunk: dict[str, Any]
     if num_tasks > 1:
@@ -115,7 +138,7 @@ def _model_lines(num_tasks: int, sample: LogSample) -> list[str]:
         trunk = {"kind": "shared_bottom", "units": [128, 64]}
         lines = ["# One task has nobody to share with: with a second one, try snr_trans."]
     # Routes take some hundred steps to settle.
-    batch_size = 256 if sample.is_whole and sample.num_rows < _SMALL_LOG else 1024
+    batch_size = 256 if sample.rows.is_whole and sample.num_rows < _SMALL_LOG else 1024
     return [
         *lines,
         f"trunk: {_flow(trunk)}",

@@ -167,7 +167,6 @@ def test_a_history_shares_the_ids_of_its_items(feature):
         ("constant", ["x"] * ROWS),
         ("empty", [None] * ROWS),
         ("user age", list(range(ROWS))),
-        ("extra", [{"a": 1}] * ROWS),
         ("logged_at", [1_767_225_600 + row for row in range(ROWS)]),
     ],
 )
