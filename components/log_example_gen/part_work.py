@@ -16,7 +16,7 @@ from taskroute.components.logs.labels import LabelCounts
 from taskroute.components.logs.log_batch import LogBatch, RowCheck
 from taskroute.components.logs.log_reader import LogFormat, Part
 from taskroute.schemas.columns import RawColumn
-from taskroute.schemas.source import SPLITS, Source
+from taskroute.schemas.source import SPLITS, Csv, Source
 from taskroute.schemas.tasks import Task
 
 _SEED = 20_190_127
@@ -43,6 +43,7 @@ class CountSeconds:
 
     column: str
     log_format: LogFormat
+    form: Csv
     folder: Path
 
     def __call__(self, item: Item) -> Report:
@@ -50,7 +51,7 @@ class CountSeconds:
         bad = BadRowCounts()
         seconds, counts = splits.merge_counts(
             self._count(batch, bad)
-            for batch in log_reader.read_batches(item.part, columns, self.log_format)
+            for batch in log_reader.read_batches(item.part, columns, self.log_format, self.form)
         )
         file = self.folder / f"{uuid.uuid4()}.npz"
         np.savez(file, seconds=seconds, counts=counts)
@@ -85,10 +86,10 @@ class WriteShards:
         rows_read = 0
         writers = [ShardWriter(self.folder, split) for split in SPLITS]
         batches = log_reader.read_batches(
-            item.part, self._columns_to_read(item), self.source.format
+            item.part, self._columns_to_read(item), self.source.format, self.source.csv
         )
         for number, batch in enumerate(batches):
-            rows_read += batch.num_rows + len(batch.passed_over)
+            rows_read += batch.num_counted
             check = RowCheck(batch)
             examples = check.convert(self.columns)
             split_of_row = self._split(item, check)

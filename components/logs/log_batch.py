@@ -2,7 +2,7 @@
 
 import difflib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TypeVar
 
@@ -24,34 +24,43 @@ class LogBatch:
     """Rows of a file, in its order, with the columns as the file has them.
 
     `rows` holds their numbers in the file, (N,) int64, from 1; `passed_over` the unreadable rows
-    beside them.
+    beside them; `num_counted` the number of both, counted apart from the parser where that is
+    possible. `decimal` is the mark before the decimals of numbers in text.
     """
 
     file: str
     rows: np.ndarray = field(repr=False)
     values: pa.RecordBatch = field(repr=False)
     passed_over: tuple[BadRow, ...] = ()
+    num_counted: int = -1
+    decimal: str = "."
+
+    def __post_init__(self) -> None:
+        if self.num_counted < 0:
+            object.__setattr__(self, "num_counted", self.num_rows + len(self.passed_over))
 
     @property
     def num_rows(self) -> int:
         return self.values.num_rows
 
-    def without_bad_bytes(self) -> "LogBatch":
-        """Passes over the rows with text that was not UTF-8; see `log_files.TextStream`."""
+    def without_bad_bytes(self, encoding: str = "UTF-8") -> "LogBatch":
+        """Passes over the rows with text that was not in the encoding; see `TextStream`."""
         is_good = np.ones(self.num_rows, bool)
         passed_over = list(self.passed_over)
         for column, values in zip(self.values.schema.names, self.values.columns, strict=True):
             bad = is_good & _has_bad_bytes(values)
             is_good &= ~bad
             passed_over += [
-                BadRow(self.file, row, "not_utf8", column, "is not UTF-8 text", shorten(value))
+                BadRow(
+                    self.file, row, "not_utf8", column, f"is not {encoding} text", shorten(value)
+                )
                 for row, value in zip(
                     self.rows[bad].tolist(), values.filter(pa.array(bad)).to_pylist(), strict=True
                 )
             ]
         passed_over.sort(key=lambda bad: bad.row)
         values = self.values.filter(pa.array(is_good))
-        return LogBatch(self.file, self.rows[is_good], values, tuple(passed_over))
+        return replace(self, rows=self.rows[is_good], values=values, passed_over=tuple(passed_over))
 
     def head(self, num_rows: int) -> "LogBatch":
         """The first rows, and the unreadable rows before the next one."""
@@ -59,8 +68,12 @@ class LogBatch:
             return self
         end = self.rows[num_rows]
         passed_over = tuple(bad for bad in self.passed_over if bad.row < end)
-        return LogBatch(
-            self.file, self.rows[:num_rows], self.values.slice(0, num_rows), passed_over
+        return replace(
+            self,
+            rows=self.rows[:num_rows],
+            values=self.values.slice(0, num_rows),
+            passed_over=passed_over,
+            num_counted=num_rows + len(passed_over),
         )
 
 
@@ -120,7 +133,9 @@ class RowCheck:
     def convert(self, columns: Sequence[RawColumn]) -> pa.RecordBatch:
         """Columns as list arrays, from `conversions.convert`."""
         arrays = [
-            self.read(column.name, partial(conversions.convert, column=column))
+            self.read(
+                column.name, partial(conversions.convert, column=column, decimal=self.batch.decimal)
+            )
             for column in columns
         ]
         return pa.RecordBatch.from_arrays(arrays, [column.name for column in columns])

@@ -13,6 +13,7 @@ from taskroute.components.logs.log_batch import LogBatch, require_columns
 from taskroute.components.logs.log_files import open_file, say_what_is_wrong
 from taskroute.schemas.columns import RawColumn
 from taskroute.schemas.errors import DataError
+from taskroute.schemas.source import STANDARD_CSV, Csv
 
 LogFormat = Literal["csv", "jsonl", "parquet"]
 
@@ -42,7 +43,10 @@ def split_into_parts(files: Sequence[str], log_format: LogFormat) -> list[Part]:
 
 
 def read_batches(
-    part: Part, columns: Sequence[RawColumn], log_format: LogFormat
+    part: Part,
+    columns: Sequence[RawColumn],
+    log_format: LogFormat,
+    form: Csv = STANDARD_CSV,
 ) -> Iterator[LogBatch]:
     """Reads the columns of a part, some ten thousand rows at a time, and no other column.
 
@@ -50,6 +54,7 @@ def read_batches(
         part: Part from `split_into_parts`; `Part(file)` for a whole file.
         columns: Columns to read; a name may occur more than once.
         log_format: Format of the file; CSV and JSON Lines are unpacked where the name ends in .gz.
+        form: Form of CSV files.
 
     Raises:
         DataError: If the file cannot be read or lacks a column.
@@ -57,14 +62,14 @@ def read_batches(
     with say_what_is_wrong(part.file):
         match log_format:
             case "csv":
-                yield from csv_log.read_csv(part.file, _names(columns))
+                yield from csv_log.read_csv(part.file, _names(columns), form)
             case "jsonl":
                 yield from json_lines.read_json_lines(part.file, columns)
             case "parquet":
                 yield from _read_parquet(part, columns)
 
 
-def column_names(file: str, log_format: LogFormat) -> list[str]:
+def column_names(file: str, log_format: LogFormat, form: Csv = STANDARD_CSV) -> list[str]:
     """Columns of a file, in its order; for JSON Lines the keys of the first lines, sorted.
 
     Raises:
@@ -73,7 +78,7 @@ def column_names(file: str, log_format: LogFormat) -> list[str]:
     with say_what_is_wrong(file):
         match log_format:
             case "csv":
-                return csv_log.read_header(file)
+                return csv_log.read_header(file, form)
             case "jsonl":
                 return json_lines.read_keys(file)
             case "parquet":
@@ -82,7 +87,11 @@ def column_names(file: str, log_format: LogFormat) -> list[str]:
 
 
 def sample_batches(
-    files: Sequence[str], columns: Sequence[RawColumn], log_format: LogFormat, rows: int = 10_000
+    files: Sequence[str],
+    columns: Sequence[RawColumn],
+    log_format: LogFormat,
+    rows: int = 10_000,
+    form: Csv = STANDARD_CSV,
 ) -> Iterator[LogBatch]:
     """Reads the first rows of the log.
 
@@ -90,7 +99,7 @@ def sample_batches(
         DataError: If a file cannot be read or lacks a column.
     """
     for file in files:
-        for batch in read_batches(Part(file), columns, log_format):
+        for batch in read_batches(Part(file), columns, log_format, form):
             yield batch.head(rows)
             rows -= batch.num_rows
             if rows <= 0:

@@ -64,7 +64,9 @@ class LogSample:
         split_column = None if is_test else source.timestamp if by_time else source.split.key
         to_read = [*columns, *([RawColumn(split_column, "text")] if split_column else [])]
         num_rows = 0
-        for batch in log_reader.sample_batches(files, to_read, source.format, _SAMPLE_ROWS):
+        for batch in log_reader.sample_batches(
+            files, to_read, source.format, _SAMPLE_ROWS, source.csv
+        ):
             num_rows += batch.num_rows + len(batch.passed_over)
             check = RowCheck(batch)
             converted = check.convert(columns)

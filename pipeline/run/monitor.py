@@ -121,7 +121,9 @@ def _count(config: RecommenderConfig, changes: DayChanges, serving_log: str) -> 
     bad, num_rows = BadRowCounts(), 0
     for number, file in enumerate(log_files.list_files(serving_log)):
         part, start = log_reader.Part(file), 0
-        for batch in log_reader.read_batches(part, columns, config.source.format):
+        for batch in log_reader.read_batches(
+            part, columns, config.source.format, config.source.csv
+        ):
             check = RowCheck(batch)
             good = check.convert(columns).filter(pa.array(check.is_good))
             bad.add(check.bad_rows)
