@@ -1,5 +1,6 @@
 """Source of a config: the files of the log, and its split into train, validation and test."""
 
+import codecs
 from datetime import date
 from typing import Annotated, Literal
 
@@ -41,6 +42,98 @@ class Split(Config):
         return self
 
 
+class Csv(Config):
+    r"""Form of CSV files; `taskroute init` guesses it.
+
+    A quote inside a quoted value is doubled, or stands behind `escape`.
+    """
+
+    delimiter: str = Field(
+        ",",
+        min_length=1,
+        max_length=8,
+        description=r"Text between two columns, e.g. ;, \t for a tab, or ::.",
+    )
+    encoding: str = Field("utf-8", description="Encoding of the text, by Python's name for it.")
+    decimal: Literal[".", ","] = Field(
+        ".",
+        description="Mark before the decimals of a number; with a comma, points and spaces between "
+        "groups of three digits are thousands separators.",
+    )
+    quote: str | None = Field(
+        '"',
+        max_length=1,
+        description="Character around values with delimiters or line ends; null for files "
+        "without quotes.",
+    )
+    escape: str | None = Field(
+        None,
+        max_length=1,
+        description=r"Character that makes a quote, delimiter or line end behind it plain, e.g. \ "
+        'as Spark writes; "" for none. Without it, a file that seems to have one is refused.',
+    )
+    header: bool | Annotated[tuple[str, ...], Field(min_length=1)] = Field(
+        True,
+        description="Whether the first row has the names of the columns; false names them "
+        "column_1, column_2, ...; a list names them itself.",
+    )
+
+    @field_validator("delimiter")
+    @classmethod
+    def _tab_may_be_escaped(cls, delimiter: str) -> str:
+        return delimiter.replace("\\t", "\t")
+
+    @field_validator("encoding")
+    @classmethod
+    def _encoding_is_known(cls, encoding: str) -> str:
+        try:
+            codecs.getincrementaldecoder(encoding)
+            b"abcd".decode(encoding)
+        except UnicodeDecodeError:
+            pass  # a text encoding in which these bytes mean nothing
+        except (LookupError, ValueError):
+            raise ValueError(
+                f"`encoding` must be a text encoding that Python knows, e.g. utf-8, utf-16, "
+                f"cp1252 or shift_jis, not '{encoding}'"
+            ) from None
+        return encoding
+
+    @field_validator("quote", mode="before")
+    @classmethod
+    def _quote_may_be_off(cls, quote: object) -> object:
+        """YAML reads `off` as false."""
+        return None if quote is False or quote == "" else quote
+
+    @field_validator("escape", mode="before")
+    @classmethod
+    def _escape_may_be_off(cls, escape: object) -> object:
+        return "" if escape is False else escape
+
+    @model_validator(mode="after")
+    def _marks_differ(self) -> "Csv":
+        marks = [mark for mark in (self.quote, self.escape) if mark]
+        if any(not mark.isascii() or mark.isalnum() or mark in " \r\n\0" for mark in marks):
+            raise ValueError('`quote` and `escape` must be ASCII signs such as " and \\')
+        if any(mark in self.delimiter for mark in (*marks, "\r", "\n", "\0")):
+            raise ValueError("`delimiter` must not hold the quote, the escape or a line end")
+        return self
+
+    @model_validator(mode="after")
+    def _names_differ(self) -> "Csv":
+        names = () if isinstance(self.header, bool) else self.header
+        if len(set(names)) < len(names):
+            raise ValueError("`header` must name each column once")
+        return self
+
+    @property
+    def escape_character(self) -> str | None:
+        """Escape other than a doubled quote, None if there is none."""
+        return self.escape if self.escape and self.escape != self.quote else None
+
+
+STANDARD_CSV = Csv()
+
+
 class Source(Config):
     """The files of the log. A relative path starts at the data folder of the command.
 
@@ -53,6 +146,10 @@ class Source(Config):
     )
     format: Literal["csv", "jsonl", "parquet"] = Field(
         description="Format of the files; csv and jsonl may be gzipped (.gz)."
+    )
+    csv: Csv = Field(
+        STANDARD_CSV,
+        description="Form of CSV files: delimiter, encoding, decimal mark, quotes, header.",
     )
     test_path: str | None = Field(
         None, description="Files of the test split, where the data set brings its own."
@@ -89,6 +186,12 @@ class Source(Config):
     @property
     def has_spans(self) -> bool:
         return SPAN_FIELD in self.path or DAY_FIELDS[0] in self.path
+
+    @model_validator(mode="after")
+    def _csv_is_for_csv_files(self) -> "Source":
+        if self.format != "csv" and self.csv != STANDARD_CSV:
+            raise ValueError("`csv` is for `format: csv`; leave it out")
+        return self
 
     @model_validator(mode="after")
     def _test_rows_have_one_origin(self) -> "Source":

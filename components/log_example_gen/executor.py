@@ -162,7 +162,7 @@ class Executor(base_beam_executor.BaseBeamExecutor):
             return None
         column = split_column(source)
         items = [item for item in items if not item.is_test]
-        work = CountSeconds(column, source.format, work_folder)
+        work = CountSeconds(column, source.format, source.csv, work_folder)
         reports = self._run(work, items, work_folder / "seconds")
         seconds, counts = splits.merge_counts(
             _load_counts(work_folder / report["file"]) for report in reports
@@ -231,8 +231,10 @@ def _make_items(source: Source, window: Window | None, columns: Sequence[RawColu
             f"{min(shared)}: is in `source.path` and in `source.test_path`; a test row must not "
             "be trained on"
         )
-    log_reader.require_somewhere(source.path, files, columns, source.format)
-    log_reader.require_somewhere(source.test_path or "", test_files, columns, source.format)
+    log_reader.require_somewhere(source.path, files, columns, source.format, source.csv)
+    log_reader.require_somewhere(
+        source.test_path or "", test_files, columns, source.format, source.csv
+    )
     parts = [
         (part, is_test)
         for is_test, some in ((False, files), (True, test_files))

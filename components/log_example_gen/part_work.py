@@ -18,7 +18,7 @@ from taskroute.components.logs.log_reader import LogFormat, Part
 from taskroute.components.logs.missing_columns import ColumnCounts
 from taskroute.schemas.columns import RawColumn
 from taskroute.schemas.errors import DataError
-from taskroute.schemas.source import SPLITS, Source
+from taskroute.schemas.source import SPLITS, Csv, Source
 from taskroute.schemas.tasks import Task
 
 _SEED = 20_190_127
@@ -45,6 +45,7 @@ class CountSeconds:
 
     column: str
     log_format: LogFormat
+    form: Csv
     folder: Path
 
     def __call__(self, item: Item) -> Report:
@@ -52,7 +53,7 @@ class CountSeconds:
         bad = BadRowCounts()
         seconds, counts = splits.merge_counts(
             self._count(batch, bad)
-            for batch in log_reader.read_batches(item.part, columns, self.log_format)
+            for batch in log_reader.read_batches(item.part, columns, self.log_format, self.form)
         )
         file = self.folder / f"{uuid.uuid4()}.npz"
         np.savez(file, seconds=seconds, counts=counts)
@@ -91,10 +92,10 @@ class WriteShards:
         rows_read, column_counts = 0, ColumnCounts()
         writers = [ShardWriter(self.folder, split) for split in SPLITS]
         batches = log_reader.read_batches(
-            item.part, self._columns_to_read(item), self.source.format
+            item.part, self._columns_to_read(item), self.source.format, self.source.csv
         )
         for number, batch in enumerate(batches):
-            rows_read += batch.num_rows + len(batch.passed_over)
+            rows_read += batch.num_counted
             column_counts.add_batch(batch)
             check = RowCheck(batch)
             examples = check.convert(own)

@@ -17,11 +17,14 @@ from taskroute.schemas.columns import RawColumn
 # Matches every text that Arrow reads as a number, and a few more.
 NUMBER = r"(?i)^[+-]?([\d.]+(e[+-]?\d+)?|inf(inity)?|nan(\(\w*\))?)$"
 
+_GROUP_MARK = "[. '\u00a0\u202f\u2019]"
+_GROUPED = rf"^\s*[+-]?\d{{1,3}}({_GROUP_MARK}\d{{3}})+(,\d+)?\s*$"
+
 LONGEST_TERM = 65_536  # bytes
 _TRIED_FIRST = 4
 
 
-def convert(values: pa.Array, column: RawColumn) -> pa.Array:
+def convert(values: pa.Array, column: RawColumn, decimal: str = ".") -> pa.Array:
     """Makes the list array of an example's column: null where the row has no value.
 
     Args:
@@ -29,6 +32,7 @@ def convert(values: pa.Array, column: RawColumn) -> pa.Array:
         column: Kind of the column. `text`: at most one string. `texts`: any number of strings, from
             lists, from text that is a JSON array, or from text split at the separator; empty terms
             are dropped. `number`: at most one finite float32.
+        decimal: Mark before the decimals of a number in text.
 
     Returns:
         list<binary> for texts, list<float32> for numbers, as long as `values`.
@@ -38,7 +42,7 @@ def convert(values: pa.Array, column: RawColumn) -> pa.Array:
     """
     values = plain(values)
     if column.kind == "number":
-        return _at_most_one(to_number(values))
+        return _at_most_one(to_number(values, decimal))
     if column.kind == "text":
         return _at_most_one(_refuse_long(to_text(values)).cast(pa.binary()))
     return _to_texts(values, column.separator)
@@ -71,8 +75,11 @@ def to_text(values: pa.Array) -> pa.Array:
     return _blank_out(texts, pc.equal(texts, "")) if _has_blank(texts) else texts
 
 
-def to_number(values: pa.Array) -> pa.Array:
+def to_number(values: pa.Array, decimal: str = ".") -> pa.Array:
     """Reads a column as float32, null where missing (null, NaN, ""); booleans are 0 and 1.
+
+    With a decimal comma, points, spaces and apostrophes between groups of three digits are
+    thousands separators; another point is refused, since `1.5` may be a day or a mistake.
 
     Raises:
         BadValues: If texts are no numbers, or numbers not finite in float32; or if the column holds
@@ -81,7 +88,8 @@ def to_number(values: pa.Array) -> pa.Array:
     values = plain(values)
     kind = values.type
     if is_text(kind):
-        doubles = _text_to_double(to_text(values))
+        texts = to_text(values)
+        doubles = _text_to_double(_with_point(texts) if decimal == "," else texts)
     elif pa.types.is_boolean(kind):
         doubles = values.cast(pa.uint8()).cast(pa.float64())
     elif is_scalar(kind) and not pa.types.is_temporal(kind):
@@ -253,6 +261,18 @@ def _text_to_double(texts: pa.Array) -> pa.Array:
         doubles, is_read = cast_some(texts, pa.float64(), NUMBER)
         refuse_where(~is_read, "not_a_number", "is not a number")
     return doubles
+
+
+def _with_point(texts: pa.Array) -> pa.Array:
+    """Numbers with a decimal comma, written with a point."""
+    if pc.any(pc.match_substring_regex(texts, _GROUP_MARK)).as_py():
+        is_grouped = pc.fill_null(pc.match_substring_regex(texts, _GROUPED), False)
+        joined = pc.replace_substring_regex(texts, _GROUP_MARK, "")
+        has_point = pc.fill_null(pc.match_substring(texts, "."), False)
+        unclear = pc.and_not(has_point, is_grouped)
+        refuse_where(np.asarray(unclear), "not_a_number", "is not a number with a decimal comma")
+        texts = pc.if_else(is_grouped, joined, texts)
+    return pc.replace_substring(texts, ",", ".")
 
 
 def _at_most_one(values: pa.Array) -> pa.Array:

@@ -6,21 +6,20 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.csv as pcsv
 
 from taskroute.components.logs.bad_rows import BadRow, shorten
+from taskroute.components.logs.csv_records import Marks, Records, read_records
 from taskroute.components.logs.log_batch import LogBatch, require_columns
 from taskroute.components.logs.log_files import TextStream
 from taskroute.schemas.errors import DataError
+from taskroute.schemas.source import STANDARD_CSV, Csv
 
-# Small, because Arrow reads up to 32 blocks ahead of its parser.
-_BLOCK_BYTES = 2 << 20
-_HEADER_BYTES = 1 << 20
-_OTHER_SEPARATORS = (";", "\t", "|")
-_END = "end of the file, not a row"
+_OTHER_SEPARATORS = (";", "\t", "|", ",")
 
 
-def read_csv(file: str, names: Sequence[str]) -> Iterator[LogBatch]:
+def read_csv(file: str, names: Sequence[str], form: Csv = STANDARD_CSV) -> Iterator[LogBatch]:
     """Reads the named columns.
 
     Rows that have more or fewer columns than the header are noted as bad.
@@ -28,106 +27,156 @@ def read_csv(file: str, names: Sequence[str]) -> Iterator[LogBatch]:
     Raises:
         DataError: If the file is empty, lacks a column, or has a quote that never closes.
     """
-    header = read_header(file)
+    header = read_header(file, form)
     require_columns(file, names, header)
-    uneven = _UnevenRows(file, len(header))
-    stream = TextStream(file, end=f"\n{uneven.end}\n".encode())
+    marks = Marks(form)
+    parser = _Parser(file, names, [header.index(name) for name in names], len(header), marks, form)
+    stream = TextStream(file, form.encoding)
+    has_header = form.header is True
     next_row = 1
-    try:
-        # One thread: only then does Arrow number the rows.
-        reader = pcsv.open_csv(
-            pa.PythonFile(stream, mode="r"),
-            pcsv.ReadOptions(block_size=_BLOCK_BYTES, use_threads=False),
-            pcsv.ParseOptions(newlines_in_values=True, invalid_row_handler=uneven.note),
-            pcsv.ConvertOptions(
-                include_columns=list(names),
-                column_types=dict.fromkeys(names, pa.string()),
-                strings_can_be_null=False,
-                check_utf8=False,
-            ),
-        )
-        for values in reader:
-            rows, passed_over = uneven.number(next_row, values.num_rows)
-            next_row += len(rows) + len(passed_over)
-            batch = LogBatch(file, rows, values, passed_over)
-            yield batch.without_bad_bytes() if stream.has_bad_bytes else batch
-    except pa.ArrowInvalid as error:
-        if "straddling" in str(error):
-            raise DataError(
-                f"{file}: a row is longer than 2 MB; is there a quote that never closes?"
-            ) from None
-        raise
-    if not uneven.is_ended:
-        raise DataError(
-            f"{file}: row {next_row - 1} opens a quote that never closes; mend or remove it"
-        )
-    _, passed_over = uneven.number(next_row, 0)
-    if passed_over:
-        nothing = pa.RecordBatch.from_pylist([], schema=reader.schema)
-        yield LogBatch(file, np.empty(0, np.int64), nothing, passed_over)
+    for records in read_records(file, stream, marks):
+        if has_header and len(records):
+            records, has_header = records.after(1), False
+        if not len(records):
+            continue
+        batch = parser.parse(records, next_row)
+        next_row += len(records)
+        yield batch.without_bad_bytes(_shown(form.encoding)) if stream.has_bad_bytes else batch
 
 
-def read_header(file: str) -> list[str]:
+def read_header(file: str, form: Csv = STANDARD_CSV) -> list[str]:
     """Names of the columns.
 
     Raises:
         DataError: If the file is empty or its first row is no header.
     """
-    stream = TextStream(file)
-    head = b""
-    while len(head) < _HEADER_BYTES and (chunk := stream.read()):
-        head += chunk
-    text = io.StringIO(head.decode(errors="replace"), newline="")
-    try:
-        header = next((names for names in csv.reader(text) if names), None)
-    except csv.Error as error:
-        raise DataError(f"{file}: its header row cannot be read: {error}") from None
-    if header is None:
-        raise DataError(f"{file}: is empty; a header row with the columns' names must come first")
+    marks = Marks(form)
+    pieces = read_records(file, TextStream(file, form.encoding), marks)
+    records = next((piece for piece in pieces if len(piece)), None)
+    if records is None:
+        first = (
+            "a header row with the columns' names must come first"
+            if form.header is True
+            else "it has no row"
+        )
+        raise DataError(f"{file}: is empty; {first}")
+    if not isinstance(form.header, bool):
+        return list(form.header)
+    if not form.header:
+        return [f"column_{number}" for number in range(1, int(records.columns[0]) + 1)]
+    (fields,) = _parse_slowly(records.record(0), marks)
+    header = [_original(field, marks) for field in fields]
     if len(header) == 1:
         for separator in _OTHER_SEPARATORS:
-            if separator in header[0]:
+            if separator in header[0] and separator != form.delimiter:
                 raise DataError(
-                    f"{file}: its header is one column, '{header[0][:100]}'; write commas between "
-                    f"the columns, not {separator!r}"
+                    f"{file}: its header is one column, '{header[0][:100]}'; set "
+                    f"`source.csv.delimiter` to {separator!r}, as `taskroute init` guesses it"
                 )
     return header
 
 
-class _UnevenRows:
-    """Rows of another number of columns than the header; Arrow reports them before their block.
+def _original(field: str, marks: Marks) -> str:
+    return marks.show(field.encode("utf-8", "surrogateescape")).decode(errors="replace")
 
-    After a quote that never closes, Arrow takes the rest of the file for one value, silently. So
-    `end`, an uneven row, is added to the file: if Arrow does not report it, a quote is open.
-    """
 
-    def __init__(self, file: str, num_columns: int):
-        self.end = _END + "," * num_columns
-        self.is_ended = False
+def _shown(encoding: str) -> str:
+    return "UTF-8" if encoding == "utf-8" else encoding
+
+
+class _Parser:
+    """Parses the records of a file into columns."""
+
+    def __init__(
+        self,
+        file: str,
+        names: Sequence[str],
+        places: Sequence[int],
+        num_columns: int,
+        marks: Marks,
+        form: Csv,
+    ):
         self._file = file
+        self._names = list(names)
+        self._places = places
         self._num_columns = num_columns
-        self._rows: list[pcsv.InvalidRow] = []
+        self._marks = marks
+        self._decimal = form.decimal
 
-    def note(self, row: pcsv.InvalidRow) -> str:
-        if row.text == self.end:
-            self.is_ended = True
-        else:
-            self._rows.append(row)
-        return "skip"
+    def parse(self, records: Records, first_row: int) -> LogBatch:
+        """Rows of the records, the first of which has the number `first_row`."""
+        is_even = records.columns == self._num_columns
+        text = records.take(is_even)
+        values = self._parse_text(text, int(is_even.sum()))
+        rows = first_row + np.flatnonzero(is_even)
+        passed_over = tuple(
+            self._uneven_row(records, index, first_row)
+            for index in np.flatnonzero(~is_even).tolist()
+        )
+        return LogBatch(self._file, rows, values, passed_over, len(records), self._decimal)
 
-    def number(self, next_row: int, num_rows: int) -> tuple[np.ndarray, tuple[BadRow, ...]]:
-        """Numbers of the next even rows, and the uneven rows among and right after them."""
-        uneven = np.asarray([row.number - 1 for row in self._rows], np.int64)  # without the header
-        numbers = np.arange(next_row, next_row + num_rows + len(uneven))
-        even = np.setdiff1d(numbers, uneven, assume_unique=True)[:num_rows]
-        after = int(even[-1]) + 1 if num_rows else next_row
-        num_passed = 0
-        for number in uneven.tolist():
-            num_passed += number <= after
-            after += number == after
-        passed_over, self._rows = self._rows[:num_passed], self._rows[num_passed:]
-        return even, tuple(self._bad_row(row) for row in passed_over)
+    def _parse_text(self, text: bytes, num_rows: int) -> pa.RecordBatch:
+        """Columns of a text of even rows."""
+        columns = (
+            self._parse_by_arrow(text)
+            if num_rows
+            else [pa.array([], pa.string())] * len(self._names)
+        )
+        if columns and len(columns[0]) != num_rows:
+            rows = _parse_slowly(text, self._marks)
+            if len(rows) != num_rows or any(len(row) != self._num_columns for row in rows):
+                raise RuntimeError(
+                    f"{self._file}: {num_rows} rows were counted, and {len(rows)} read; please "
+                    "report it"
+                )
+            columns = [
+                pa.array([row[place].encode("utf-8", "surrogateescape") for row in rows]).view(
+                    pa.string()
+                )
+                for place in self._places
+            ]
+        for stand_in, original in self._marks.shown(text):
+            columns = [pc.replace_substring(column, stand_in, original) for column in columns]
+        return pa.RecordBatch.from_arrays(columns, self._names)
 
-    def _bad_row(self, row: pcsv.InvalidRow) -> BadRow:
-        problem = f"has {row.actual_columns} columns where the header has {self._num_columns}"
-        return BadRow(self._file, row.number - 1, "uneven_row", None, problem, shorten(row.text))
+    def _parse_by_arrow(self, text: bytes) -> list[pa.Array]:
+        """Columns of the names, as many rows as Arrow finds."""
+        quote = self._marks.quote
+        wanted = [str(place) for place in self._places]
+        table = pcsv.read_csv(
+            pa.BufferReader(text),
+            pcsv.ReadOptions(
+                column_names=[str(place) for place in range(self._num_columns)],
+                block_size=len(text) + 1,
+                use_threads=False,
+            ),
+            pcsv.ParseOptions(
+                delimiter=chr(self._marks.delimiter),
+                quote_char=False if quote is None else chr(quote),
+                newlines_in_values=True,
+            ),
+            pcsv.ConvertOptions(
+                include_columns=wanted,
+                column_types=dict.fromkeys(wanted, pa.string()),
+                strings_can_be_null=False,
+                check_utf8=False,
+            ),
+        )
+        return [table[name].combine_chunks() for name in wanted]
+
+    def _uneven_row(self, records: Records, index: int, first_row: int) -> BadRow:
+        problem = f"has {records.columns[index]} columns where the header has {self._num_columns}"
+        text = shorten(self._marks.show(records.record(index)))
+        return BadRow(self._file, first_row + index, "uneven_row", None, problem, text)
+
+
+def _parse_slowly(text: bytes, marks: Marks) -> list[list[str]]:
+    """Rows as the standard library reads them, with stand-ins as lone surrogates."""
+    csv.field_size_limit(max(csv.field_size_limit(), len(text)))
+    reader = csv.reader(
+        io.StringIO(text.decode("utf-8", "surrogateescape"), newline=""),
+        delimiter=chr(marks.delimiter),
+        quotechar='"' if marks.quote is None else chr(marks.quote),
+        quoting=csv.QUOTE_NONE if marks.quote is None else csv.QUOTE_MINIMAL,
+    )
+    return [row for row in reader if row]

@@ -24,28 +24,38 @@ class LogBatch:
     """Rows of a file, in its order, with the columns as the file has them.
 
     `rows` holds their numbers in the file, (N,) int64, from 1; `passed_over` the unreadable rows
-    beside them; `lacking` the columns that the file does not have, which are null.
+    beside them; `num_counted` the number of both, counted apart from the parser where that is
+    possible. `decimal` is the mark before the decimals of numbers in text; `lacking` the columns
+    that the file does not have, which are null.
     """
 
     file: str
     rows: np.ndarray = field(repr=False)
     values: pa.RecordBatch = field(repr=False)
     passed_over: tuple[BadRow, ...] = ()
+    num_counted: int = -1
+    decimal: str = "."
     lacking: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.num_counted < 0:
+            object.__setattr__(self, "num_counted", self.num_rows + len(self.passed_over))
 
     @property
     def num_rows(self) -> int:
         return self.values.num_rows
 
-    def without_bad_bytes(self) -> "LogBatch":
-        """Passes over the rows with text that was not UTF-8; see `log_files.TextStream`."""
+    def without_bad_bytes(self, encoding: str = "UTF-8") -> "LogBatch":
+        """Passes over the rows with text that was not in the encoding; see `TextStream`."""
         is_good = np.ones(self.num_rows, bool)
         passed_over = list(self.passed_over)
         for column, values in zip(self.values.schema.names, self.values.columns, strict=True):
             bad = is_good & _has_bad_bytes(values)
             is_good &= ~bad
             passed_over += [
-                BadRow(self.file, row, "not_utf8", column, "is not UTF-8 text", shorten(value))
+                BadRow(
+                    self.file, row, "not_utf8", column, f"is not {encoding} text", shorten(value)
+                )
                 for row, value in zip(
                     self.rows[bad].tolist(), values.filter(pa.array(bad)).to_pylist(), strict=True
                 )
@@ -119,7 +129,9 @@ class RowCheck:
     def convert(self, columns: Sequence[RawColumn]) -> pa.RecordBatch:
         """Columns as list arrays, from `conversions.convert`."""
         arrays = [
-            self.read(column.name, partial(conversions.convert, column=column))
+            self.read(
+                column.name, partial(conversions.convert, column=column, decimal=self.batch.decimal)
+            )
             for column in columns
         ]
         return pa.RecordBatch.from_arrays(arrays, [column.name for column in columns])

@@ -21,16 +21,28 @@ from taskroute.schemas.errors import DataError
 # Stands for bytes that are not UTF-8: a code point that no text may hold.
 NOT_UTF8 = "\uffff"
 
-_BOM = b"\xef\xbb\xbf"
+_UTF_16 = "UTF-16 text; save it as UTF-8, or set `source.csv.encoding` to utf-16 for CSV"
+_WIDE = {"utf-16", "utf-16-le", "utf-16-be", "utf-32", "utf-32-le", "utf-32-be"}
+_MARK_BAD_BYTES = "taskroute.mark_bad_bytes"
 _OTHER_KINDS = {
-    b"\xff\xfe": "UTF-16 text; save it as UTF-8",
-    b"\xfe\xff": "UTF-16 text; save it as UTF-8",
+    b"\xff\xfe": _UTF_16,
+    b"\xfe\xff": _UTF_16,
     b"\x1f\x8b": "gzip data; its name must end in .gz",
     b"PAR1": "a Parquet file; set `source.format` to parquet",
     b"PK\x03\x04": "a zip archive; unpack it or use gzip",
     b"BZh": "bzip2 data; unpack it or use gzip",
     b"\x28\xb5\x2f\xfd": "zstd data; unpack it or use gzip",
 }
+
+
+def _mark_bad_bytes(error: UnicodeError) -> tuple[str, int]:
+    """Handler of text that cannot be decoded, as codecs call it."""
+    if not isinstance(error, UnicodeDecodeError):
+        raise error
+    return NOT_UTF8, error.end
+
+
+codecs.register_error(_MARK_BAD_BYTES, _mark_bad_bytes)
 
 
 def is_remote(name: str) -> bool:
@@ -88,14 +100,20 @@ def open_file(file: str) -> pa.NativeFile:
     return pa.PythonFile(stream, mode="r")
 
 
-class TextStream:
-    """The text of a file: unpacked where its name ends in .gz, without byte order mark, and UTF-8.
+def open_unpacked(file: str) -> pa.NativeFile:
+    """Opens a file for reading from its start, unpacked where its name ends in .gz."""
+    raw = open_file(file)
+    return pa.CompressedInputStream(raw, "gzip") if file.endswith(".gz") else raw
 
-    Bytes that are not UTF-8 come as NOT_UTF8, and `has_bad_bytes` is set from then on.
+
+class TextStream:
+    """The text of a file: unpacked where its name ends in .gz, without byte order mark, as UTF-8.
+
+    Bytes that are no text in the encoding come as NOT_UTF8; `has_bad_bytes` is set from then on.
 
     Args:
         file: Name of the file.
-        end: Bytes to add after the file's own.
+        encoding: Encoding of the text, by Python's name.
 
     Raises:
         DataError: If the file is another kind of data by its first bytes.
@@ -103,26 +121,29 @@ class TextStream:
 
     closed = False  # pa.PythonFile reads it
 
-    def __init__(self, file: str, end: bytes = b""):
+    def __init__(self, file: str, encoding: str = "utf-8"):
         self.has_bad_bytes = False
-        raw = open_file(file)
-        self._raw = pa.CompressedInputStream(raw, "gzip") if file.endswith(".gz") else raw
-        self._end = end
+        self._raw = open_unpacked(file)
         self._is_at_end = False
+        name = codecs.lookup(encoding).name
+        self._is_utf_8 = name in ("utf-8", "utf-8-sig")
         # Keeps the first bytes of a character that the next read completes.
-        self._decoder = codecs.getincrementaldecoder("utf-8")("surrogateescape")
+        self._decoder = codecs.getincrementaldecoder("utf-8" if self._is_utf_8 else name)(
+            "surrogateescape" if self._is_utf_8 else _MARK_BAD_BYTES
+        )
         start = self._raw.read(4)
         for magic, kind in _OTHER_KINDS.items():
-            if start.startswith(magic):
+            if start.startswith(magic) and (kind != _UTF_16 or name not in _WIDE):
                 raise DataError(f"{file}: is {kind}")
-        self._ready = self._valid(start.removeprefix(_BOM))
+        self._is_start = True
+        self._ready = self._valid(start)
 
     def read(self, size: int = 1 << 20) -> bytes:
         """The next `size` bytes; fewer at the end only."""
         while len(self._ready) < size and not self._is_at_end:
             chunk = self._raw.read(size - len(self._ready))
             self._is_at_end = not chunk
-            self._ready += self._valid(chunk) + (b"" if chunk else self._end)
+            self._ready += self._valid(chunk)
         ready, self._ready = self._ready[:size], self._ready[size:]
         return ready
 
@@ -133,14 +154,20 @@ class TextStream:
 
     def _valid(self, chunk: bytes) -> bytes:
         """UTF-8 of the next bytes; an empty chunk is the end of the file."""
-        if chunk.isascii() and chunk and not self._decoder.getstate()[0]:
+        if self._is_utf_8 and chunk.isascii() and chunk and not self._decoder.getstate()[0]:
+            self._is_start = False
             return chunk
         text = self._decoder.decode(chunk, final=not chunk)
+        if self._is_start and text:
+            text, self._is_start = text.removeprefix("\ufeff"), False
         try:
-            return text.encode()
+            valid = text.encode()
         except UnicodeEncodeError:
             self.has_bad_bytes = True
-            return re.sub("[\udc80-\udcff]+", NOT_UTF8, text).encode()
+            return re.sub("[\ud800-\udfff]+", NOT_UTF8, text).encode()
+        if not self._is_utf_8 and NOT_UTF8 in text:
+            self.has_bad_bytes = True
+        return valid
 
 
 @contextmanager

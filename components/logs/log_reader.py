@@ -13,6 +13,7 @@ from taskroute.components.logs.log_batch import LogBatch, lacking_columns, requi
 from taskroute.components.logs.log_files import open_file, say_what_is_wrong
 from taskroute.schemas.columns import RawColumn
 from taskroute.schemas.errors import DataError
+from taskroute.schemas.source import STANDARD_CSV, Csv
 
 LogFormat = Literal["csv", "jsonl", "parquet"]
 
@@ -52,7 +53,10 @@ def split_into_parts(
 
 
 def read_batches(
-    part: Part, columns: Sequence[RawColumn], log_format: LogFormat
+    part: Part,
+    columns: Sequence[RawColumn],
+    log_format: LogFormat,
+    form: Csv = STANDARD_CSV,
 ) -> Iterator[LogBatch]:
     """Reads the columns of a part, some ten thousand rows at a time, and no other column.
 
@@ -60,6 +64,7 @@ def read_batches(
         part: Part from `split_into_parts`; `Part(file)` for a whole file.
         columns: Columns to read; a name may occur more than once.
         log_format: Format of the file; CSV and JSON Lines are unpacked where the name ends in .gz.
+        form: Form of CSV files.
 
     Raises:
         DataError: If the file cannot be read or lacks a column that it must have.
@@ -67,9 +72,10 @@ def read_batches(
     with say_what_is_wrong(part.file):
         match log_format:
             case "csv":
-                lacking = lacking_columns(part.file, columns, csv_log.read_header(part.file))
+                header = csv_log.read_header(part.file, form)
+                lacking = lacking_columns(part.file, columns, header)
                 present = [name for name in _names(columns) if name not in lacking]
-                for batch in csv_log.read_csv(part.file, present):
+                for batch in csv_log.read_csv(part.file, present, form):
                     yield batch.with_lacking(lacking)
             case "jsonl":
                 yield from json_lines.read_json_lines(part.file, columns)
@@ -77,7 +83,7 @@ def read_batches(
                 yield from _read_parquet(part, columns)
 
 
-def column_names(file: str, log_format: LogFormat) -> list[str]:
+def column_names(file: str, log_format: LogFormat, form: Csv = STANDARD_CSV) -> list[str]:
     """Columns of a file, in its order; for JSON Lines the keys of the first lines, sorted.
 
     Of a column of objects they are the columns inside it, such as `user.id`.
@@ -88,7 +94,7 @@ def column_names(file: str, log_format: LogFormat) -> list[str]:
     with say_what_is_wrong(file):
         match log_format:
             case "csv":
-                return csv_log.read_header(file)
+                return csv_log.read_header(file, form)
             case "jsonl":
                 return json_lines.read_keys(file)
             case "parquet":
@@ -102,7 +108,11 @@ def column_names(file: str, log_format: LogFormat) -> list[str]:
 
 
 def require_somewhere(
-    where: str, files: Sequence[str], columns: Sequence[RawColumn], log_format: LogFormat
+    where: str,
+    files: Sequence[str],
+    columns: Sequence[RawColumn],
+    log_format: LogFormat,
+    form: Csv = STANDARD_CSV,
 ) -> None:
     """Refuses a log that has a column in none of its files: a name is misspelt.
 
@@ -117,18 +127,18 @@ def require_somewhere(
         if not unseen:
             return
         with say_what_is_wrong(file):
-            names = names_in(file, log_format)
-            seen |= dict.fromkeys(column_names(file, log_format))
+            names = names_in(file, log_format, form)
+            seen |= dict.fromkeys(column_names(file, log_format, form))
             unseen = {name: None for name in unseen if name not in names}
     if files:
         require_columns(where, list(unseen), list(seen))
 
 
-def names_in(file: str, log_format: LogFormat) -> Container[str]:
+def names_in(file: str, log_format: LogFormat, form: Csv = STANDARD_CSV) -> Container[str]:
     """Names that columns of a file can be read by."""
     match log_format:
         case "csv":
-            return csv_log.read_header(file)
+            return csv_log.read_header(file, form)
         case "jsonl":
             return json_lines.keys_anywhere(file)
         case "parquet":

@@ -10,6 +10,7 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -20,6 +21,7 @@ from taskroute.components.logs.log_batch import LogBatch, lacking_columns
 from taskroute.components.logs.log_reader import LogFormat, Part
 from taskroute.schemas.columns import RawColumn
 from taskroute.schemas.errors import DataError
+from taskroute.schemas.source import STANDARD_CSV, Csv
 
 SAMPLE_ROWS = 50_000
 
@@ -97,6 +99,7 @@ def read_sample(
     columns: Sequence[RawColumn],
     log_format: LogFormat,
     rows: int = SAMPLE_ROWS,
+    form: Csv = STANDARD_CSV,
 ) -> Sample:
     """Reads about as many rows as asked, evenly from all over the files; all where there are fewer.
 
@@ -105,6 +108,7 @@ def read_sample(
         columns: Columns to read.
         log_format: Format of the files.
         rows: Number of rows; there may be up to twice as many.
+        form: Form of CSV files.
 
     Raises:
         DataError: If a file cannot be read or lacks a column.
@@ -117,10 +121,10 @@ def read_sample(
     else:
         sizes = [_size(file) for file in files]
         if sum(sizes) <= _WHOLE_BYTES and len(files) <= _WHOLE_FILES:
-            _read_whole(chosen, columns, log_format, thinner)
+            _read_whole(chosen, columns, log_format, form, thinner)
         else:
             chosen = some_files(files)
-            _read_pieces(chosen, columns, log_format, rows, thinner)
+            _read_pieces(chosen, columns, log_format, form, rows, thinner)
     sample = thinner.sample
     if len(chosen) < len(files):
         sample.is_exact = False
@@ -165,13 +169,17 @@ def _size(file: str) -> int:
 
 
 def _read_whole(
-    files: Sequence[str], columns: Sequence[RawColumn], log_format: LogFormat, thinner: _Thinner
+    files: Sequence[str],
+    columns: Sequence[RawColumn],
+    log_format: LogFormat,
+    form: Csv,
+    thinner: _Thinner,
 ) -> None:
     sample = thinner.sample
     for file in files:
         before = sample.seen
         is_cut = False
-        for batch in log_reader.read_batches(Part(file), columns, log_format):
+        for batch in log_reader.read_batches(Part(file), columns, log_format, form):
             thinner.add(batch, before)
             # Of a packed file its size says little.
             is_cut = sample.seen - before > _DECODED_ROWS and file.endswith(".gz")
@@ -211,6 +219,7 @@ def _read_pieces(
     files: Sequence[str],
     columns: Sequence[RawColumn],
     log_format: LogFormat,
+    form: Csv,
     rows: int,
     thinner: _Thinner,
 ) -> None:
@@ -222,15 +231,15 @@ def _read_pieces(
     for file in files:
         seen = sample.seen
         num_bytes = 0
-        if _can_be_entered(file):
-            text = _Text(file, is_csv=log_format == "csv")
+        if _can_be_entered(file, form):
+            text = _Text(file, form, is_csv=log_format == "csv")
             for batch, length in _batches_of_pieces(text, columns, log_format, num_pieces, each):
                 thinner.add(batch, sample.seen)
                 num_bytes += length
         if sample.seen > seen:
             sample.total += round((sample.seen - seen) * text.size / num_bytes)
             continue
-        for batch in log_reader.read_batches(Part(file), columns, log_format):
+        for batch in log_reader.read_batches(Part(file), columns, log_format, form):
             thinner.add(batch, seen)
             if sample.seen - seen > _DECODED_ROWS // len(files):
                 break
@@ -241,7 +250,7 @@ def _batches_of_pieces(
     text: "_Text", columns: Sequence[RawColumn], log_format: LogFormat, number: int, rows: int
 ) -> Iterator[tuple[LogBatch, int]]:
     """Batches from pieces of a file, and the bytes of each piece with its first batch."""
-    names = log_reader.names_in(text.file, log_format)
+    names = log_reader.names_in(text.file, log_format, text.form)
     lacking_columns(text.file, columns, names)
     # A key may be missing in a piece and stand elsewhere.
     wanted = [replace(column, need="no_file") for column in columns]
@@ -252,7 +261,9 @@ def _batches_of_pieces(
             place = f"{text.file}{_FROM_BYTE}{start:,}" if start else text.file
             length = len(piece)
             try:
-                for batch in log_reader.read_batches(Part(str(name)), wanted, log_format):
+                for batch in log_reader.read_batches(
+                    Part(str(name)), wanted, log_format, text.form
+                ):
                     bad = tuple(row._replace(file=place) for row in batch.passed_over)
                     lacking = tuple(name for name in batch.lacking if name not in names)
                     yield replace(batch, file=place, passed_over=bad, lacking=lacking), length
@@ -261,8 +272,10 @@ def _batches_of_pieces(
                 continue  # it was entered within a value
 
 
-def _can_be_entered(file: str) -> bool:
+def _can_be_entered(file: str, form: Csv) -> bool:
     """True if text can be read from the middle: it is not packed, and a line end is one byte."""
+    if form.escape_character or form.header is not True or "\n".encode(form.encoding) != b"\n":
+        return False
     with log_files.say_what_is_wrong(file), log_files.open_file(file) as opened:
         start = opened.read(4)
     return not file.endswith(".gz") and start[:2] not in (b"\xff\xfe", b"\xfe\xff")
@@ -275,16 +288,17 @@ class _Text:
     there, so both are tried, and the one is taken whose next rows have the header's columns.
     """
 
-    def __init__(self, file: str, *, is_csv: bool):
+    def __init__(self, file: str, form: Csv, *, is_csv: bool):
         self.file = file
-        self._is_csv = is_csv
+        self.form = form
+        self._quote = (form.quote or "").encode() if is_csv else b""
         self.size = _size(file)
         start = self._read(0, 1 << 20)
         self.header = b""
         if is_csv:
             blank = len(start) - len(start.lstrip(b"\r\n"))
-            self.header = start[: blank + _end_of_row(start[blank:], within=False)]
-            self._num_columns = len(next(_rows(self.header), []))
+            self.header = start[: blank + _end_of_row(start[blank:], self._quote, within=False)]
+            self._num_columns = len(next(_rows(self.header, form), []))
 
     def pieces(self, number: int, rows: int) -> Iterator[tuple[int, bytes]]:
         """Pieces with about so many rows together, each with its first byte."""
@@ -296,7 +310,7 @@ class _Text:
         for place in np.unique(np.linspace(0, last, number).astype(int)).tolist():
             text = self._read(place, length)
             start = 0 if place == 0 else self._start(text)
-            end = len(text) if place == last else _last_end(text, start, is_csv=self._is_csv)
+            end = len(text) if place == last else _last_end(text, start, self._quote)
             if start < end:
                 yield place + start, text[start:end]
 
@@ -307,39 +321,42 @@ class _Text:
 
     def _start(self, text: bytes) -> int:
         """Place of the first row that begins in a text from the middle of the file."""
-        if not self._is_csv or b'"' not in text:
+        if not self._quote or self._quote not in text:
             return text.find(b"\n") + 1 or len(text)
-        starts = [_end_of_row(text, within=within) for within in (False, True)]
+        starts = [_end_of_row(text, self._quote, within=within) for within in (False, True)]
         return max(starts, key=lambda start: self._share_of_even_rows(text[start:]))
 
     def _share_of_even_rows(self, text: bytes) -> float:
-        rows = list(_rows(text[: 4 * _PROBED_BYTES]))[:-1]
+        rows = list(_rows(text[: 4 * _PROBED_BYTES], self.form))[:-1]
         return sum(len(row) == self._num_columns for row in rows) / max(len(rows), 1)
 
 
-def _rows(text: bytes) -> Iterator[list[str]]:
+def _rows(text: bytes, form: Csv) -> Iterator[list[str]]:
     lines = io.StringIO(text.decode("latin-1"), newline="")
+    quoting = csv.QUOTE_MINIMAL if form.quote else csv.QUOTE_NONE
+    marks: dict[str, Any] = {"quotechar": form.quote, "quoting": quoting}
     try:
-        yield from (row for row in csv.reader(lines) if row)
+        # One sign of the delimiter counts columns as well as all of them, the same for every row.
+        yield from (row for row in csv.reader(lines, delimiter=form.delimiter[0], **marks) if row)
     except csv.Error:
         return
 
 
-def _end_of_row(text: bytes, *, within: bool) -> int:
+def _end_of_row(text: bytes, quote: bytes, *, within: bool) -> int:
     """Place after the first line end outside quotes."""
-    ends = _line_ends(text, within=within)
+    ends = _line_ends(text, quote, within=within)
     return int(ends[0]) + 1 if len(ends) else len(text)
 
 
-def _last_end(text: bytes, start: int, *, is_csv: bool) -> int:
-    if not is_csv or b'"' not in text:
+def _last_end(text: bytes, start: int, quote: bytes) -> int:
+    if not quote or quote not in text:
         return text.rfind(b"\n") + 1
-    ends = _line_ends(text[start:], within=False)
+    ends = _line_ends(text[start:], quote, within=False)
     return start + int(ends[-1]) + 1 if len(ends) else start
 
 
-def _line_ends(text: bytes, *, within: bool) -> np.ndarray:
+def _line_ends(text: bytes, quote: bytes, *, within: bool) -> np.ndarray:
     """Places of line ends outside quotes; `within` says whether the text begins inside them."""
     content = np.frombuffer(text, np.uint8)
-    num_quotes = np.cumsum(content == ord('"')) + within
+    num_quotes = np.cumsum(content == (quote[0] if quote else -1)) + within
     return np.flatnonzero((content == ord("\n")) & (num_quotes % 2 == 0))

@@ -80,8 +80,8 @@ class LogSample:
         if split_column:
             to_read.append(RawColumn(split_column, "text", need="every_file"))
         where = (source.test_path if is_test else None) or source.path
-        log_reader.require_somewhere(where, files, to_read, source.format)
-        sample = sampling.read_sample(files, to_read, source.format)
+        log_reader.require_somewhere(where, files, to_read, source.format, source.csv)
+        sample = sampling.read_sample(files, to_read, source.format, form=source.csv)
         for batch in sample.batches:
             self.columns.add_batch(replace(batch, file=sampling.file_of(batch)))
             check = RowCheck(batch)

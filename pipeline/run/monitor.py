@@ -120,10 +120,14 @@ def _count(config: RecommenderConfig, changes: DayChanges, serving_log: str) -> 
     total: Tables = {}
     bad, num_rows = BadRowCounts(), 0
     files = log_files.list_files(serving_log)
-    log_reader.require_somewhere(serving_log, files, columns, config.source.format)
+    log_reader.require_somewhere(
+        serving_log, files, columns, config.source.format, config.source.csv
+    )
     for number, file in enumerate(files):
         part, start = log_reader.Part(file), 0
-        for batch in log_reader.read_batches(part, columns, config.source.format):
+        for batch in log_reader.read_batches(
+            part, columns, config.source.format, config.source.csv
+        ):
             check = RowCheck(batch)
             good = check.convert(columns).filter(pa.array(check.is_good))
             bad.add(check.bad_rows)

@@ -1,10 +1,12 @@
 """Where the log is: splits, spans, and how many bad rows may be."""
 
+import re
+
 import pytest
 import yaml
 from pydantic import ValidationError
 
-from taskroute.schemas.source import Source
+from taskroute.schemas.source import Csv, Source
 from taskroute.schemas.tasks import Label
 
 SOURCE = {"path": "log.csv", "format": "csv", "split": {"by": "hash", "key": "user"}}
@@ -75,3 +77,54 @@ def test_a_span_needs_no_quotes_in_yaml(fields, text, span):
 )
 def test_a_label_under_log1p_is_at_least_0(label, least):
     assert Label(column="watch", **label).least == least
+
+
+class TestCsv:
+    def test_a_source_without_it_reads_as_before(self):
+        form = Csv()
+        assert (form.delimiter, form.encoding, form.decimal) == (",", "utf-8", ".")
+        assert (form.quote, form.escape, form.header) == ('"', None, True)
+
+    def test_a_tab_may_be_written_as_an_escape(self):
+        assert Csv(delimiter="\\t").delimiter == "\t"
+
+    @pytest.mark.parametrize("off", [None, False, ""])
+    def test_quotes_may_be_off(self, off):
+        assert Csv.model_validate({"quote": off}).quote is None
+
+    def test_a_doubled_quote_is_no_escape(self):
+        assert Csv(escape='"').escape_character is None
+        assert Csv(escape="").escape_character is None
+        assert Csv(escape="\\").escape_character == "\\"
+
+    @pytest.mark.parametrize(
+        ("fields", "words"),
+        [
+            ({"encoding": "utf-9"}, "must be a text encoding that Python knows"),
+            ({"encoding": "rot13"}, "must be a text encoding that Python knows"),
+            ({"encoding": "hex"}, "must be a text encoding that Python knows"),
+            ({"decimal": ";"}, "Input should be '.' or ','"),
+            ({"delimiter": ""}, "at least 1 character"),
+            ({"delimiter": "\n"}, "must not hold"),
+            ({"delimiter": '"'}, "must not hold"),
+            ({"delimiter": "\\", "escape": "\\"}, "must not hold"),
+            ({"quote": "x"}, "must be ASCII signs"),
+            ({"quote": "«"}, "must be ASCII signs"),
+            ({"escape": "\n"}, "must be ASCII signs"),
+            ({"header": ["a", "a"]}, "must name each column once"),
+            ({"header": []}, "at least 1 item"),
+        ],
+    )
+    def test_what_no_file_can_be_is_refused(self, fields, words):
+        with pytest.raises(ValidationError, match=re.escape(words)):
+            Csv.model_validate(fields)
+
+    @pytest.mark.parametrize("name", ["utf-8-sig", "UTF-16", "latin-1", "shift_jis", "cp932"])
+    def test_encodings_have_python_names(self, name):
+        assert Csv(encoding=name).encoding == name
+
+    def test_it_is_for_csv_only(self):
+        fields = {"path": "log.jsonl", "format": "jsonl", "split": {"by": "hash", "key": "user"}}
+        assert Source.model_validate({**fields, "csv": {}}).csv == Csv()
+        with pytest.raises(ValidationError, match="is for `format: csv`"):
+            Source.model_validate({**fields, "csv": {"delimiter": ";"}})

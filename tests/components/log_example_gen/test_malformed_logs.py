@@ -239,8 +239,8 @@ REFUSED = {
     "csv, header only": ("log.csv", HEADER.encode() + b"\n", "hold no row"),
     "csv, header only, no line end": ("log.csv", HEADER.encode(), "hold no row"),
     "csv, no header": ("log.csv", _csv()[len(HEADER) + 1 :], "there is no column 'user'"),
-    "csv, semicolons": ("log.csv", _csv().replace(b",", b";"), "write commas"),
-    "csv, tabs": ("log.csv", _csv().replace(b",", b"\t"), "write commas"),
+    "csv, semicolons": ("log.csv", _csv().replace(b",", b";"), "set `source.csv.delimiter` to"),
+    "csv, tabs": ("log.csv", _csv().replace(b",", b"\t"), "set `source.csv.delimiter` to"),
     "csv, renamed column": (
         "log.csv",
         _csv(header=HEADER.replace("age", "Age")),

@@ -52,8 +52,9 @@ class TestFiles:
         assert len({before, longer, fingerprint(names)}) == 3
 
 
-def _read(path, size, end=b"") -> tuple[bytes, bool]:
-    stream = TextStream(str(path), end)
+def _read(path, size, encoding="utf-8"):
+    """Text of a file, read in pieces, and whether it has bad bytes."""
+    stream = TextStream(str(path), encoding)
     content = b""
     while chunk := stream.read(size):
         assert len(chunk) <= size
@@ -69,7 +70,19 @@ class TestText:
         (tmp_path / "a.csv.gz").write_bytes(gzip.compress(text))
         for name in ("a.csv", "a.csv.gz"):
             assert _read(tmp_path / name, size) == (text, False)
-            assert _read(tmp_path / name, size, b"end") == (text + b"end", False)
+
+    @pytest.mark.parametrize("size", [1, 3, 5, 1000])
+    @pytest.mark.parametrize("encoding", ["utf-16", "utf-16-be", "shift_jis", "gb18030", "utf-8"])
+    def test_other_encodings_come_as_utf_8(self, tmp_path, size, encoding):
+        text = "user,価格\n日本,1\nカメラ,2\n"
+        (tmp_path / "a.csv").write_bytes(text.encode(encoding))
+        assert _read(tmp_path / "a.csv", size, encoding) == (text.encode(), False)
+
+    @pytest.mark.parametrize("encoding", ["shift_jis", "euc_jp", "utf-16-le", "ascii"])
+    def test_bad_bytes_of_other_encodings_are_marked(self, tmp_path, encoding):
+        # Half of a wide character, at the end of the file.
+        (tmp_path / "a.csv").write_bytes("user,a".encode(encoding) + b"\x83")
+        assert _read(tmp_path / "a.csv", 5, encoding) == (f"user,a{NOT_UTF8}".encode(), True)
 
     @given(st.binary(min_size=5, max_size=40), st.integers(1, 12))
     def test_what_is_not_utf_8_is_marked(self, tmp_path_factory, content, size):

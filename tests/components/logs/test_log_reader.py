@@ -11,7 +11,7 @@ import pyarrow.csv as pcsv
 import pyarrow.parquet as pq
 import pytest
 
-from taskroute.components.logs import csv_log, json_lines, log_reader
+from taskroute.components.logs import csv_records, json_lines, log_reader
 from taskroute.components.logs.log_batch import RowCheck
 from taskroute.components.logs.log_reader import (
     Part,
@@ -109,7 +109,7 @@ class TestFormats:
     @pytest.mark.parametrize("name", ["log.csv", "log.jsonl", "log.parquet"])
     def test_blocks_and_batches_change_nothing(self, tmp_path, name, monkeypatch):
         rows = {key: values * 50 for key, values in ROWS.items()}
-        monkeypatch.setattr(csv_log, "_BLOCK_BYTES", 300)
+        monkeypatch.setattr(csv_records, "BLOCK_BYTES", 300)
         monkeypatch.setattr(json_lines, "BLOCK_BYTES", 300)
         monkeypatch.setattr(log_reader, "BATCH_ROWS", 7)
         path = _write(tmp_path / name, rows)
@@ -174,7 +174,7 @@ class TestCsv:
         )
 
     def test_rows_keep_their_numbers_beside_uneven_ones(self, tmp_path, monkeypatch):
-        monkeypatch.setattr(csv_log, "_BLOCK_BYTES", 64)
+        monkeypatch.setattr(csv_records, "BLOCK_BYTES", 64)
         uneven = {1, 2, 17, 18, 50, 99, 100}
         rows = [b"7,7,7" if row in uneven else b"u%d,1" % row for row in range(1, 101)]
         path = self._csv(tmp_path, b"user,age\n" + b"\n".join(rows))
@@ -186,7 +186,7 @@ class TestCsv:
         ]
 
     def test_a_bad_number_is_named_with_its_row(self, tmp_path, monkeypatch):
-        monkeypatch.setattr(csv_log, "_BLOCK_BYTES", 64)
+        monkeypatch.setattr(csv_records, "BLOCK_BYTES", 64)
         rows = b"".join(b'"a\nb",%d\n' % age for age in range(100))
         path = self._csv(tmp_path, b"user,age\n" + rows + b"c,old\n")
         numbers, _, sentences = _read_good(path, COLUMNS[2:3])
@@ -194,7 +194,7 @@ class TestCsv:
         assert sentences == ["row 101, column 'age': 'old' is not a number"]
 
     def test_a_quote_that_never_closes_is_said(self, tmp_path, monkeypatch):
-        monkeypatch.setattr(csv_log, "_BLOCK_BYTES", 64)
+        monkeypatch.setattr(csv_records, "BLOCK_BYTES", 64)
         path = self._csv(tmp_path, b'user,age\n"a,1\n' + b"b,2\n" * 100)
         assert "is there a quote that never closes?" in _refusal(path, COLUMNS[:1])
 
@@ -206,7 +206,8 @@ class TestCsv:
     def test_a_header_of_other_separators_is_said(self, tmp_path):
         path = self._csv(tmp_path, b"user;age\na;1\n")
         assert _refusal(path, COLUMNS[:1]) == (
-            "its header is one column, 'user;age'; write commas between the columns, not ';'"
+            "its header is one column, 'user;age'; set `source.csv.delimiter` to ';', as "
+            "`taskroute init` guesses it"
         )
 
     def test_a_column_that_occurs_twice_is_refused(self, tmp_path):
