@@ -21,7 +21,7 @@ from taskroute.components.served.baseline import read_baseline
 from taskroute.components.served.request_columns import served_columns
 from taskroute.components.task_evaluator.gate import judge
 from taskroute.schemas.errors import DataError
-from taskroute.schemas.evaluation import NEW, Evaluation, terms_slice
+from taskroute.schemas.evaluation import Evaluation
 from taskroute.schemas.evaluation_record import Baseline, MeasuredSlice, Measurements, Verdict
 from taskroute.schemas.features import Feature
 from taskroute.schemas.findings import Finding, Findings
@@ -74,6 +74,8 @@ class Executor(base_beam_executor.BaseBeamExecutor):
         candidate = path_utils.serving_model_path(
             model.uri, path_utils.is_old_model_artifact(model)
         )
+        folder = artifact_utils.get_split_uri(input_dict["examples"], SPLIT)
+        files = sorted(Path(folder).glob("*.parquet"))
         plan = ScoringPlan(
             tasks=tasks,
             candidate=candidate,
@@ -81,16 +83,14 @@ class Executor(base_beam_executor.BaseBeamExecutor):
             transform_graph=artifact_utils.get_single_uri(input_dict["transform_graph"]),
             slices=settings.slices,
             group_key=settings.group_key,
-            vocabularies=vocabularies_to_slice(candidate, features, settings),
+            vocabularies=vocabularies_to_slice(candidate, features, settings, files),
         )
-        folder = artifact_utils.get_split_uri(input_dict["examples"], SPLIT)
         evaluation = Path(artifact_utils.get_single_uri(output_dict["evaluation"]))
-        results = self._measure(plan, folder, settings.confidence, evaluation)
+        results = self._measure(plan, files, settings.confidence, evaluation)
         if not results:
             raise DataError(
                 f"{folder}: the test split holds no row; give it a larger share of the log"
             )
-        results = _without_idle_terms(results, plan, settings)
         unseen = () if baseline is None else _unseen_columns(input_dict["examples"][0], serving)
         measurements = _gather(results, tasks, settings.confidence, baseline, started)
         verdict = judge(settings.gates, measurements)
@@ -105,9 +105,9 @@ class Executor(base_beam_executor.BaseBeamExecutor):
         _bless(artifact_utils.get_single_instance(output_dict["blessing"]), verdict, model)
 
     def _measure(
-        self, plan: ScoringPlan, examples: str, confidence: float, evaluation: Path
+        self, plan: ScoringPlan, examples: Sequence[Path], confidence: float, evaluation: Path
     ) -> list[statistics_fn.MeasuredKey]:
-        files = _with_rows_to_check(sorted(Path(examples).glob("*.parquet")))
+        files = _with_rows_to_check(examples)
         work = evaluation / ".work"
         work.mkdir(parents=True, exist_ok=True)
         try:
@@ -152,16 +152,6 @@ def _with_rows_to_check(files: Sequence[Path]) -> list[tuple[str, int]]:
         counted.append((str(file), checked))
         left -= checked
     return counted
-
-
-def _without_idle_terms(
-    results: Sequence[statistics_fn.MeasuredKey], plan: ScoringPlan, settings: Evaluation
-) -> list[statistics_fn.MeasuredKey]:
-    """Leaves out the slices by terms of columns without a new one, unless a gate asks for them."""
-    gated = {gate.slice_column for gate in settings.gates}
-    has_new = {key.column for key in results if key.value == NEW}
-    idle = {terms_slice(column) for column in plan.vocabularies} - has_new - gated
-    return [key for key in results if key.column not in idle]
 
 
 def _gather(

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from evaluated_model import NUM_ROWS, Ranker, export, make_rows, users_and_devices
 from pydantic import TypeAdapter
@@ -95,13 +96,19 @@ def test_gated_columns_come_first_then_the_group_key_then_the_longest_vocabulari
             {"name": "tags", "kind": "multivalent", "shares": "a"},
         ]
     )
+    shard = tmp_path / "test-00000.parquet"
+    column = pa.array([[b"0"], [], [b""], [b"99"]], pa.list_(pa.binary()))
+    pq.write_table(pa.table(dict.fromkeys(sizes, column)), shard)
     gate = Gate(task="click", at_least=0.5, slice="terms_of_e=new")
     for settings, chosen in (
         (Evaluation(), ["a", "b", "c"]),
         (Evaluation(group_key="d"), ["d", "a", "b"]),
         (Evaluation(group_key="d", gates=(gate,)), ["e", "d", "a"]),
     ):
-        assert list(vocabularies_to_slice(tmp_path, features, settings)) == chosen
+        assert list(vocabularies_to_slice(tmp_path, features, settings, [shard])) == chosen
+    # Without a new term only the gate's column stays.
+    settings = Evaluation(group_key="d", gates=(gate,))
+    assert list(vocabularies_to_slice(tmp_path, features, settings, [])) == ["e"]
 
 
 def test_an_empty_vocabulary_knows_no_term():
