@@ -7,7 +7,11 @@ from taskroute.components.logs import log_files, spans
 from taskroute.components.logs.labels import check_both_classes
 from taskroute.components.logs.missing_columns import refuse_empty
 from taskroute.pipeline.inspection.column_findings import find_input_names, find_missing_columns
-from taskroute.pipeline.inspection.leaks import search_leaks
+from taskroute.pipeline.inspection.feature_findings import (
+    search_dead_features,
+    search_leaks,
+    search_odd_numbers,
+)
 from taskroute.pipeline.inspection.log_sample import LogSample
 from taskroute.pipeline.run.paths import absolute_source
 from taskroute.schemas.columns import raw_columns
@@ -20,6 +24,8 @@ _SEARCHES: tuple[Callable[[RecommenderConfig, LogSample], Iterable[Finding]], ..
     find_missing_columns,
     find_input_names,
     search_leaks,
+    search_dead_features,
+    search_odd_numbers,
 )
 
 
