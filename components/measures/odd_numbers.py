@@ -50,8 +50,8 @@ def find_odd_numbers(config: DataConfig, examples: pa.Table) -> list[Finding]:
 
 def _default(values: Floats, feature: DenseFeature) -> str | None:
     """Description of a value that stands for "not known"; None if no value looks like that."""
-    scaled = np.float32(np.sign(values) * np.log1p(np.abs(values)))
-    scaled = scaled if feature.transform == "log1p" else values
+    is_log = feature.transform == "log1p"
+    scaled: Floats = np.sign(values) * np.log1p(np.abs(values)) if is_log else values
     limits = limits_of(scaled)
     for end, is_beyond in (
         (values.max(), scaled.max() > limits.high),

@@ -16,6 +16,10 @@ from taskroute.schemas.columns import raw_columns
 from taskroute.schemas.findings import Findings
 from taskroute.schemas.recommender import DataConfig
 
+# Rows to look at: a tenth of all, so that the search costs little beside the stage's work, but not
+# fewer than these, nor more than MOST_ROWS.
+_LEAST_ROWS = 10_000
+
 # A shard is read whole, so that its rows are from all over it.
 _MOST_SHARDS = 8
 
@@ -29,11 +33,11 @@ def find_in_train(shards: Sequence[Shard], data: DataConfig, analysis: str) -> F
         analysis: Folder of the vocabularies.
     """
     chosen = [shards[i] for i in _spread(len(shards), min(len(shards), _MOST_SHARDS))]
-    quota = MOST_ROWS // max(len(chosen), 1)
     num_rows, raw, transformed = 0, [], []
     for shard in chosen:
         rows = _read(shard.source, [column.name for column in raw_columns(data)])
-        places = pa.array(_spread(rows.num_rows, min(rows.num_rows, quota)))
+        count = min(max(_LEAST_ROWS // len(chosen), rows.num_rows // 10), MOST_ROWS // len(chosen))
+        places = pa.array(_spread(rows.num_rows, min(rows.num_rows, count)))
         num_rows += rows.num_rows
         raw.append(rows.take(places))
         transformed.append(_read(shard.target, None).take(places))
