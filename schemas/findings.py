@@ -1,9 +1,13 @@
 """Findings about the data of a run: told to a person, and no reason to stop."""
 
+from collections.abc import Sequence
 from typing import ClassVar, Literal
 
 from taskroute.schemas.base import Config
 from taskroute.schemas.record import Record
+
+# Lines that a person reads of one kind.
+_MOST_LINES = 10
 
 FindingKind = Literal[
     "dead_feature",  # a feature that says the same of nearly every row
@@ -36,3 +40,12 @@ class Findings(Record):
     FILE: ClassVar[str] = "findings.json"
 
     findings: tuple[Finding, ...] = ()
+
+
+def shorten(findings: Sequence[Finding]) -> list[Finding]:
+    """Merges those of one kind that are too many to read: the last line names the rest."""
+    if len(findings) <= _MOST_LINES:
+        return list(findings)
+    kept, rest = findings[: _MOST_LINES - 1], findings[_MOST_LINES - 1 :]
+    names = ", ".join(f"'{finding.subject}'" for finding in rest)
+    return [*kept, rest[0].model_copy(update={"sentence": f"{names}: the like of the lines above"})]

@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from taskroute.schemas.columns import RawColumn, feature_columns
-from taskroute.schemas.findings import Finding
+from taskroute.schemas.findings import Finding, shorten
 from taskroute.schemas.recommender import DataConfig
 from taskroute.schemas.tasks import Task
 
@@ -23,7 +23,6 @@ LEAST_AUC = 0.99
 LEAST_RANK_CORRELATION = 0.995
 
 MOST_ROWS = 50_000
-_MOST_FINDINGS = 10
 # Rows of the rarer class, or with another label than the most frequent, below which chance decides.
 _LEAST_ROWS = 20
 _NUM_BUCKETS = 64
@@ -105,12 +104,7 @@ def find_leaks(config: DataConfig, examples: pa.Table) -> list[Finding]:
         Finding(kind="leak", subject=names[column], sentence=_sentence(names[column], column, all_))
         for column, all_ in found
     ]
-    if len(findings) > _MOST_FINDINGS:
-        rest = ", ".join(f"'{finding.subject}'" for finding in findings[_MOST_FINDINGS - 1 :])
-        sentence = f"features {rest}: each alone decides a task, too"
-        last = Finding(kind="leak", subject=findings[_MOST_FINDINGS - 1].subject, sentence=sentence)
-        findings = [*findings[: _MOST_FINDINGS - 1], last]
-    return findings
+    return shorten(findings)
 
 
 def make_target(tasks: Sequence[Task], task: Task, examples: pa.Table) -> Target | None:

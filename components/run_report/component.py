@@ -16,6 +16,7 @@ from tfx.types.standard_artifacts import (
     ModelEvaluation,
     ModelRun,
     PushedModel,
+    TransformGraph,
 )
 
 from taskroute.components.artifact_types import Quarantine, ReportPage
@@ -32,6 +33,7 @@ PAGE_FILE = "report.html"
 def RunReport(  # noqa: N802 - a component is named like a class
     quarantine: InputArtifact[Quarantine],
     statistics: InputArtifact[ExampleStatistics],
+    transform_graph: InputArtifact[TransformGraph],
     changes: InputArtifact[ExampleAnomalies],
     model: InputArtifact[Model],
     model_run: InputArtifact[ModelRun],
@@ -47,6 +49,7 @@ def RunReport(  # noqa: N802 - a component is named like a class
     Args:
         quarantine: Bad rows of LogExampleGen.
         statistics: Output of StatisticsGen.
+        transform_graph: Output of Transform, with its findings.
         changes: Output of DayMonitor.
         model: Output of Trainer.
         model_run: The Trainer's record.
@@ -60,6 +63,7 @@ def RunReport(  # noqa: N802 - a component is named like a class
     inputs = {
         "LogExampleGen.quarantine": quarantine,
         "StatisticsGen.statistics": statistics,
+        "Transform.transform_graph": transform_graph,
         "DayMonitor.changes": changes,
         "Trainer.model": model,
         "Trainer.model_run": model_run,

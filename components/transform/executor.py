@@ -16,6 +16,7 @@ from taskroute.components import private_apis
 from taskroute.components.transform.analysis import analyze
 from taskroute.components.transform.graph import write_graph
 from taskroute.components.transform.materialization import Shard, materialize
+from taskroute.components.transform.train_findings import find_in_train
 from taskroute.schemas.recommender import DataConfig
 
 _TRAIN = "train"
@@ -35,8 +36,8 @@ class Executor(base_beam_executor.BaseBeamExecutor):
 
         Args:
             input_dict: `examples`, raw; their `schema`.
-            output_dict: `transform_graph`, which gets the folder `analysis` beside what TFX's
-                Transform writes; `transformed_examples`, Parquet files.
+            output_dict: `transform_graph`, which gets the folder `analysis` and `Findings` beside
+                what TFX's Transform writes; `transformed_examples`, Parquet files.
             exec_properties: `preprocessing_fn`, a dotted path; `data`, a `DataConfig` as JSON.
         """
         data = DataConfig.model_validate_json(exec_properties["data"])
@@ -55,6 +56,8 @@ class Executor(base_beam_executor.BaseBeamExecutor):
         ]
         with self._make_beam_pipeline() as pipeline:
             materialize(pipeline, shards, graph)
+        of_train = [shard for shard in shards if f"/Split-{_TRAIN}/" in shard.target]
+        find_in_train(of_train, data, analysis).write(graph)
         transformed.split_names = examples.split_names
         private_apis.mark_as_parquet(transformed)
 

@@ -7,7 +7,11 @@ from taskroute.components.logs import log_files, spans
 from taskroute.components.logs.labels import binary_tasks, check_both_classes, require_counted
 from taskroute.components.logs.missing_columns import refuse_empty
 from taskroute.pipeline.inspection.column_findings import find_input_names, find_missing_columns
-from taskroute.pipeline.inspection.leaks import search_leaks
+from taskroute.pipeline.inspection.feature_findings import (
+    search_dead_features,
+    search_leaks,
+    search_odd_numbers,
+)
 from taskroute.pipeline.inspection.log_sample import LogSample
 from taskroute.pipeline.inspection.sample_splits import split_sample
 from taskroute.pipeline.inspection.split_search import find_split_problems
@@ -23,6 +27,8 @@ _SEARCHES: tuple[Callable[[RecommenderConfig, LogSample], Iterable[Finding]], ..
     find_input_names,
     search_leaks,
     find_split_problems,
+    search_dead_features,
+    search_odd_numbers,
 )
 
 

@@ -153,6 +153,7 @@ def _report_stage(config: RecommenderConfig, stages: Iterable[BaseComponent]) ->
     return RunReport(
         quarantine=outputs["LogExampleGen"]["quarantine"],
         statistics=outputs["StatisticsGen"]["statistics"],
+        transform_graph=outputs["Transform"]["transform_graph"],
         changes=outputs["DayMonitor"]["changes"],
         model=outputs["Trainer"]["model"],
         model_run=outputs["Trainer"]["model_run"],

@@ -186,7 +186,7 @@ def test_of_many_leaks_the_last_line_names_the_rest():
     findings = find_leaks(config, table)
     assert len(findings) == 10
     assert findings[-1].sentence == (
-        "features 'c9', 'c10', 'c11', 'c12', 'c13': each alone decides a task, too"
+        "'c9', 'c10', 'c11', 'c12', 'c13': the like of the lines above"
     )
 
 

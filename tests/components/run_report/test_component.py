@@ -7,6 +7,7 @@ from tfx.types import standard_artifacts
 from taskroute.components.artifact_types import Quarantine, ReportPage
 from taskroute.components.run_report.component import PAGE_FILE, RunReport
 from taskroute.schemas.evaluation_record import Measurements, Verdict
+from taskroute.schemas.findings import Finding, Findings
 
 CONFIG = {
     "name": "feed",
@@ -29,6 +30,7 @@ def test_artifacts_alone_make_a_page(tmp_path):
     kinds = {
         "quarantine": Quarantine,
         "statistics": standard_artifacts.ExampleStatistics,
+        "transform_graph": standard_artifacts.TransformGraph,
         "changes": standard_artifacts.ExampleAnomalies,
         "model": standard_artifacts.Model,
         "model_run": standard_artifacts.ModelRun,
@@ -48,6 +50,8 @@ def test_artifacts_alone_make_a_page(tmp_path):
     artifacts["pushed_model"].set_string_custom_property("pushed_version", "3")
     nothing = {"now": None, "rows": {"all": 9}, "every": 1, "served_version": None}
     nothing |= {"note": "nothing was compared", "changes": [], "histograms": []}
+    dead = Finding(kind="dead_feature", subject="device", sentence="feature 'device': is dead")
+    Findings(findings=(dead,)).write(tmp_path / "transform_graph")
     (tmp_path / "changes" / "changes.json").write_text(json.dumps(nothing))
     (tmp_path / "model_run" / "training.json").write_text(json.dumps(TRAINING))
     (tmp_path / "infra_blessing" / "serving_check.json").write_text('{"checks": []}')
@@ -60,6 +64,7 @@ def test_artifacts_alone_make_a_page(tmp_path):
     html = (tmp_path / "report" / PAGE_FILE).read_text()
     assert "Blessed and pushed as version 3" in html
     assert "not_json" in html
+    assert "is dead" in html
     assert "Learning curves" in html
     assert "Nothing was compared." in html
     assert '<section id="stages">' not in html
