@@ -163,7 +163,6 @@ def test_a_task_that_the_baseline_does_not_know_is_not_compared(evaluate, model_
 
 
 def test_a_baseline_scored_without_a_column_is_told(evaluate, model_folder, tmp_path):
-    """It may be better than it was measured, so that the gate's word is worth less."""
     shutil.copytree(model_folder, tmp_path / "old")
     columns = (
         RequestColumn(name="x", input="x", kind="number"),
