@@ -23,7 +23,7 @@ def signature_table(config: ModelConfig, serving: Serving) -> str:
         for name, spec in specs.items():
             shape = "(rows, values)" if spec.shape.rank == 2 else "(rows,)"
             source = sources.get(signature, {}).get(name, name)
-            origin = "" if source == name else f" ({source})"
+            origin = "" if source == name else f" ({source})".replace("|", r"\|")
             lines.append(f"| `{signature}` | `{name}`{origin} | {spec.dtype.name} | {shape} |")
     of_example = ", ".join(f"`{name}`" for name in columns.values())
     lines += [

@@ -33,7 +33,7 @@ def read_tables(folder: str | Path) -> dict[str, Tables]:
     try:
         with np.load(path) as arrays:
             for key, table in arrays.items():
-                span, signal, name = key.split("/")
+                span, signal, name = key.split("/", 2)  # a column may hold one
                 tables.setdefault(span, {})[signal, name] = table
     except (OSError, ValueError, EOFError, BadZipFile):
         raise DataError(f"{path}: cannot be read; run the pipeline again") from None

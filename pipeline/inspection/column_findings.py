@@ -18,7 +18,7 @@ def find_missing_columns(config: RecommenderConfig, sample: LogSample) -> Iterat
 
 
 def find_input_names(config: RecommenderConfig, sample: LogSample) -> Iterator[Finding]:
-    """Columns that the served model's `raw_features` takes under another name."""
+    """Columns and features that signatures of the served model take under another name."""
     names = input_names(column.name for column in feature_columns(config))
     for column, name in names.items():
         if name != column:
@@ -27,4 +27,12 @@ def find_input_names(config: RecommenderConfig, sample: LogSample) -> Iterator[F
                 subject=column,
                 sentence=f"column '{column}': the served model's `raw_features` takes it as "
                 f"'{name}'; tf.Examples keep the column's own name",
+            )
+    for feature, name in input_names(each.name for each in config.features).items():
+        if name != feature:
+            yield Finding(
+                kind="names",
+                subject=feature,
+                sentence=f"feature '{feature}': the served model's `transformed_features` takes it "
+                f"as '{name}'",
             )

@@ -40,6 +40,7 @@ class Run:
         tasks=(_CLICK,),
         test_path=None,
         beam_args=_BEAM_ARGS,
+        serving_folder="",
         **source,
     ):
         self.examples, self.quarantine = standard_artifacts.Examples(), Quarantine()
@@ -57,6 +58,7 @@ class Run:
             "source": source.model_dump_json(),
             "columns": json.dumps([asdict(column) for column in _COLUMNS]),
             "tasks": json.dumps([task.model_dump() for task in tasks]),
+            "serving": serving_folder,
         }
         context = Executor.Context(beam_pipeline_args=list(beam_args))
         outputs = {"examples": [self.examples], "quarantine": [self.quarantine]}

@@ -7,8 +7,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from taskroute.components.log_example_gen import executor
+from taskroute.components.logs.examples import ABSENT_COLUMNS, SERVED_COLUMNS, columns_in
 from taskroute.schemas.columns import RawColumn
 from taskroute.schemas.findings import Findings
+from taskroute.schemas.source import Split
 
 FORMATS = pytest.mark.parametrize("log_format", ["csv", "jsonl", "parquet"])
 
@@ -128,8 +130,6 @@ def test_a_required_column_without_any_value_is_refused(
 def test_a_column_of_the_newest_rows_only_is_told_to_teach_nothing(
     tmp_path, make_rows, write_log, ingest
 ):
-    from taskroute.schemas.source import Split
-
     rows = make_rows()
     rows["age"] = [None] * 900 + rows["age"][900:]
     by_time = Split(by="time", validation=0.2, test=0.2)
@@ -162,3 +162,36 @@ def test_a_key_of_one_file_of_json_lines_may_be_rare(tmp_path, make_rows, ingest
     run = ingest(tmp_path / "out", folder / "*.jsonl")
     rows = [row for split in ("train", "validation", "test") for row in run.rows(split)]
     assert [row["row"] for row in rows if row["age"]] == [2999]
+
+
+def with_served(monkeypatch, *columns):
+    served = tuple(RawColumn(name, kind, None, "no_file") for name, kind in columns)
+    monkeypatch.setattr(executor, "with_served_columns", lambda own, _: (*own, *served))
+
+
+def test_a_column_of_the_served_version_is_kept_and_named(
+    tmp_path, make_rows, write_log, ingest, monkeypatch
+):
+    with_served(monkeypatch, ("old", "number"), ("gone", "text"))
+    rows = make_rows()
+    rows["old"] = [f"{row}" if row % 3 else "no number" for row in rows["row"]]
+    path = write_log(tmp_path / "logs" / "log.csv", rows)
+    run = ingest(tmp_path / "out", path, serving_folder="serving")
+    assert run.bad_rows() == []
+    assert findings(run) == {}
+    rows = [row for split in ("train", "validation", "test") for row in run.rows(split)]
+    assert {row["row"]: row["old"] for row in rows} == {
+        row: [float(row)] if row % 3 else [] for row in range(1000)
+    }
+    assert not any(row["gone"] for row in rows)
+    assert columns_in(run.examples, SERVED_COLUMNS) == ("old", "gone")
+    assert columns_in(run.examples, ABSENT_COLUMNS) == ("gone",)
+
+
+def test_a_served_column_of_objects_stops_nothing(tmp_path, make_rows, ingest, monkeypatch):
+    with_served(monkeypatch, ("old", "number"))
+    table = pa.table({**make_rows(), "old": [{"a": 1}] * 1000})
+    (tmp_path / "logs").mkdir()
+    pq.write_table(table, tmp_path / "logs" / "log.parquet")
+    run = ingest(tmp_path / "out", tmp_path / "logs" / "log.parquet", serving_folder="serving")
+    assert run.table("train")["old"].null_count == len(run.table("train"))

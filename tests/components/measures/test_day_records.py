@@ -35,7 +35,7 @@ CHANGES = DayChanges(
 def test_changes_and_tables_survive_their_files(tmp_path):
     tables = {
         "9": {("drift", "a.b-c"): np.arange(6.0).reshape(3, 2), ("label_rate", "x"): np.eye(2)},
-        "10": {("drift", "a.b-c"): np.ones((3, 2))},
+        "10": {("drift", "a.b-c"): np.ones((3, 2)), ("missing", "x/y/../Größe"): np.eye(3)},
     }
     CHANGES.write(tmp_path)
     write_tables(tmp_path, tables)

@@ -28,7 +28,7 @@ DATA = DataConfig.model_validate(
             {"name": "user", "kind": "categorical", "hash_buckets": 10},
             {"name": "tags", "kind": "multivalent", "vocabulary": {}},
             {"name": "age", "kind": "dense"},
-            {"name": "nowhere", "kind": "dense"},
+            {"name": "nowhere", "kind": "dense", "required": True},
         ],
         "tasks": [{"name": "click", "label": {"column": "clicked"}}],
     }
@@ -126,12 +126,29 @@ def test_the_statistics_of_every_column_are_tfxs(ours, theirs, split):
         assert text_format.MessageToString(mine[name]) == text_format.MessageToString(feature)
 
 
-def test_a_column_without_any_value_is_an_anomaly(ours):
-    found = tfdv.validate_statistics(
-        tfdv.load_stats_binary(f"{ours.uri}/Split-train/FeatureStats.pb"), make_schema(DATA)
+def anomalies(statistics, data):
+    return tfdv.validate_statistics(
+        tfdv.load_stats_binary(f"{statistics.uri}/Split-train/FeatureStats.pb"), make_schema(data)
     )
+
+
+def test_a_required_column_without_any_value_is_an_anomaly(ours):
+    found = anomalies(ours, DATA)
     assert set(found.anomaly_info) == {"nowhere"}
     assert found.anomaly_info["nowhere"].severity == anomalies_pb2.AnomalyInfo.ERROR
+
+
+def test_a_feature_that_is_not_required_may_have_no_value(ours):
+    features = [{**each.model_dump(), "required": False} for each in DATA.features]
+    data = DataConfig.model_validate({"features": features, "tasks": DATA.tasks})
+    assert not anomalies(ours, data).anomaly_info
+
+
+def test_a_label_without_any_value_is_an_anomaly(ours):
+    features = [each for each in DATA.features if each.name != "nowhere"]
+    task = {"name": "rating", "kind": "regression", "label": {"column": "nowhere"}}
+    data = DataConfig.model_validate({"features": features, "tasks": [*DATA.tasks, task]})
+    assert set(anomalies(ours, data).anomaly_info) == {"nowhere"}
 
 
 def test_the_artifact_names_its_splits_and_its_span(ours):

@@ -1,5 +1,7 @@
 """Metrics, slices, gates and the baseline of the component."""
 
+import shutil
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -22,6 +24,8 @@ from taskroute.schemas.evaluation import Evaluation, Gate
 from taskroute.schemas.evaluation_record import (
     Baseline,
 )
+from taskroute.schemas.findings import Findings
+from taskroute.schemas.serving import ModelInfo, RequestColumn, Serving
 
 
 def test_the_outputs_are_what_tfx_evaluator_has():
@@ -156,3 +160,31 @@ def test_a_task_that_the_baseline_does_not_know_is_not_compared(evaluate, model_
     assert verdict.blessed
     assert [gate.passed for gate in verdict.gates] == [None, True]
     assert measurements.compared["watch_time"].baseline is None
+
+
+def test_a_baseline_scored_without_a_column_is_told(evaluate, model_folder, tmp_path):
+    shutil.copytree(model_folder, tmp_path / "old")
+    columns = (
+        RequestColumn(name="x", input="x", kind="number"),
+        RequestColumn(name="price (EUR)", input="price_EUR", kind="number"),
+    )
+    ModelInfo(
+        name="demo",
+        config_digest="",
+        data_span=None,
+        num_rows={},
+        binary_tasks=("click",),
+        regression_tasks=(),
+        serving=Serving(),
+        columns=columns,
+    ).write(tmp_path / "old" / "Format-Serving")
+    _, (_, verdict) = evaluate(Gate(task="click", may_lose=0.0), baseline=tmp_path / "old")
+    assert "the baseline was scored without 'price (EUR)', which the log lacks" in verdict.summary
+    (finding,) = Findings.read(tmp_path / "evaluation").findings
+    assert finding.subject == "price (EUR)"
+
+
+def test_a_baseline_with_all_its_columns_is_told_of_nowhere(evaluate, model_folder, tmp_path):
+    _, (_, verdict) = evaluate(Gate(task="click", may_lose=0.0), baseline=model_folder)
+    assert "scored without" not in verdict.summary
+    assert Findings.find(tmp_path / "evaluation") is None
