@@ -43,7 +43,7 @@ from taskroute.components.logs.spans import Window
 from taskroute.components.logs.time_ranges import describe_splits
 from taskroute.schemas.columns import RawColumn
 from taskroute.schemas.errors import DataError
-from taskroute.schemas.findings import Findings
+from taskroute.schemas.findings import Finding, Findings
 from taskroute.schemas.log_splits import LogSplits
 from taskroute.schemas.source import SPLITS, Source
 from taskroute.schemas.tasks import Task
@@ -113,8 +113,15 @@ class Executor(base_beam_executor.BaseBeamExecutor):
             missing = _missing_spans(window, source, rows_by_file)
             rows = _publish(_shards(items, reports, window), work_folder, Path(examples.uri))
             _publish_bad_rows(reports, work_folder, Path(quarantine.uri))
-            _publish_findings(reports, columns, tasks, Path(quarantine.uri))
-            _tell(source, _describe(source, rows, reports, cut), counts, Path(examples.uri))
+            made = _describe(source, rows, reports, cut)
+            made.write(examples.uri)
+            findings = (
+                *_column_findings(reports, columns, tasks),
+                *split_findings.find_uneven_cut(source.split, made, source.timestamp),
+                *split_findings.find_label_problems(counts),
+            )
+            if findings:
+                Findings(findings=findings).write(quarantine.uri)
         bad = _all_bad_rows(reports)
         examples.split_names = artifact_utils.encode_split_names(list(SPLITS))
         private_apis.mark_as_parquet(examples)
@@ -202,8 +209,8 @@ def _all_or_nothing(target: Path, bad_target: Path) -> Iterator[Path]:
     def remove_output() -> None:
         for folder in (work_folder, *(_split_folder(target, split) for split in SPLITS)):
             shutil.rmtree(folder, ignore_errors=True)
-        found = (LogSplits.path(target), Findings.path(target), Findings.path(bad_target))
-        for file in (*bad_target.glob("*.jsonl"), *found):
+        records = (LogSplits.path(target), Findings.path(bad_target))
+        for file in (*bad_target.glob("*.jsonl"), *records):
             file.unlink(missing_ok=True)
 
     remove_output()  # of an attempt that was killed
@@ -308,19 +315,6 @@ def _describe(
     return describe_splits(source.split.by, rows, ranges, *(cut or (None, 0)))
 
 
-def _tell(
-    source: Source,
-    made: LogSplits,
-    counts: Mapping[str, Mapping[str, LabelCounts]],
-    target: Path,
-) -> None:
-    """Leaves the splits, and findings about them and the labels."""
-    made.write(target)
-    uneven = split_findings.find_uneven_cut(source.split, made, source.timestamp)
-    problems = split_findings.find_label_problems(counts)
-    Findings(findings=(*uneven, *problems)).write(target)
-
-
 def _rows_by_file(items: Sequence[Item], reports: Sequence[Report]) -> dict[str, int]:
     rows: dict[str, int] = {}
     for item, report in zip(items, reports, strict=True):
@@ -393,15 +387,10 @@ def _publish_bad_rows(reports: Sequence[Report], work_folder: Path, target: Path
         shutil.move(work_folder / file, target / f"bad_rows-{index:05d}-of-{len(files):05d}.jsonl")
 
 
-def _publish_findings(
-    reports: Sequence[Report],
-    columns: Sequence[RawColumn],
-    tasks: Sequence[Task],
-    target: Path,
-) -> None:
+def _column_findings(
+    reports: Sequence[Report], columns: Sequence[RawColumn], tasks: Sequence[Task]
+) -> Iterator[Finding]:
     of_tasks = {task.label.column for task in tasks} | {
         task.weight for task in tasks if task.weight
     }
-    findings = tuple(missing_columns.findings(_column_counts(reports), columns, of_tasks))
-    if findings:
-        Findings(findings=findings).write(target)
+    yield from missing_columns.findings(_column_counts(reports), columns, of_tasks)
