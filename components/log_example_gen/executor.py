@@ -165,7 +165,7 @@ class Executor(base_beam_executor.BaseBeamExecutor):
             return None
         column = split_column(source)
         items = [item for item in items if not item.is_test]
-        work = CountSeconds(column, source.format, work_folder)
+        work = CountSeconds(column, source.format, work_folder, source.timestamp_format)
         reports = self._run(work, items, work_folder / "seconds")
         seconds, counts = splits.merge_counts(
             _load_counts(work_folder / report["file"]) for report in reports

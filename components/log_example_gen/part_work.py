@@ -45,6 +45,7 @@ class CountSeconds:
     column: str
     log_format: LogFormat
     folder: Path
+    form: str | None = None
 
     def __call__(self, item: Item) -> Report:
         columns = [RawColumn(self.column, "text", need="every_file")]
@@ -60,7 +61,7 @@ class CountSeconds:
 
     def _count(self, batch: LogBatch, bad: BadRowCounts) -> tuple[np.ndarray, np.ndarray]:
         check = RowCheck(batch)
-        seconds = check.seconds(self.column)
+        seconds = check.seconds(self.column, self.form)
         bad.add(check.bad_rows)
         return np.unique(seconds[check.is_good], return_counts=True)
 
@@ -138,7 +139,7 @@ class WriteShards:
         """(N,) int64, times of the rows; None where they do not decide the split."""
         if item.is_test or self.cutoffs is None:
             return None
-        return check.seconds(split_column(self.source))
+        return check.seconds(split_column(self.source), self.source.timestamp_format)
 
     def _split(self, item: Item, check: RowCheck, seconds: np.ndarray | None) -> np.ndarray:
         """(N,) index into SPLITS, int8; of a bad row it means nothing."""
