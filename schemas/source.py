@@ -1,7 +1,8 @@
 """Source of a config: the files of the log, and its split into train, validation and test."""
 
 import codecs
-from datetime import date
+import warnings
+from datetime import UTC, date, datetime
 from typing import Annotated, Literal
 
 from pydantic import Field, NonNegativeInt, PositiveInt, field_validator, model_validator
@@ -12,6 +13,9 @@ SPLITS = ("train", "validation", "test")
 DAY_FIELDS = ("{YYYY}", "{MM}", "{DD}")
 SPAN_FIELD = "{SPAN}"
 
+EPOCH_FORMATS = ("epoch_s", "epoch_ms", "epoch_us", "epoch_ns")
+
+_SOME_TIME = datetime(2024, 3, 21, 13, 14, 15, tzinfo=UTC)
 _Fraction = Annotated[float, Field(ge=0, lt=1)]
 
 
@@ -157,6 +161,12 @@ class Source(Config):
     timestamp: Column | None = Field(
         None, description="Column with the time of the impression; needed by `split.by: time`."
     )
+    timestamp_format: str | None = Field(
+        None,
+        description="Format of the timestamps, as for strptime, e.g. `%d/%m/%Y %H:%M:%S` or "
+        "`%Y%m%d`, or `epoch_s`, `epoch_ms`, `epoch_us`, `epoch_ns`; by default ISO 8601, epochs, "
+        "and dates whose order is clear are told apart.",
+    )
     split: Split
     max_bad_fraction: _Fraction = Field(
         0.0,
@@ -201,6 +211,27 @@ class Source(Config):
             raise ValueError("`split.test` must be 0 where `test_path` is given")
         if self.split.by == "time" and self.timestamp is None:
             raise ValueError("`timestamp` must name a column where `split.by` is time")
+        return self
+
+    @model_validator(mode="after")
+    def _timestamp_format_is_one(self) -> "Source":
+        form = self.timestamp_format
+        if form is None or form in EPOCH_FORMATS:
+            return self
+        if self.timestamp is None:
+            raise ValueError("`timestamp_format` is for a `timestamp`, which is not given")
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # of a format without a year
+                parsed = datetime.strptime(_SOME_TIME.strftime(form), form)
+            is_format = parsed.date() == _SOME_TIME.date()
+        except ValueError:
+            is_format = False
+        if not is_format:
+            raise ValueError(
+                f"`timestamp_format` must be {', '.join(EPOCH_FORMATS)}, or hold year, month and "
+                f"day as strptime does, such as %d.%m.%Y %H:%M:%S, not '{form}'"
+            )
         return self
 
     @model_validator(mode="after")

@@ -44,7 +44,7 @@ from taskroute.components.logs.time_ranges import describe_splits
 from taskroute.components.served.request_columns import with_served_columns
 from taskroute.schemas.columns import RawColumn
 from taskroute.schemas.errors import DataError
-from taskroute.schemas.findings import Findings
+from taskroute.schemas.findings import Finding, Findings
 from taskroute.schemas.log_splits import LogSplits
 from taskroute.schemas.source import SPLITS, Source
 from taskroute.schemas.tasks import Task
@@ -116,8 +116,15 @@ class Executor(base_beam_executor.BaseBeamExecutor):
             missing = _missing_spans(window, source, rows_by_file)
             rows = _publish(_shards(items, reports, window), work_folder, Path(examples.uri))
             _publish_bad_rows(reports, work_folder, Path(quarantine.uri))
-            _publish_findings(reports, columns, tasks, Path(quarantine.uri))
-            _tell(source, _describe(source, rows, reports, cut), counts, Path(examples.uri))
+            made = _describe(source, rows, reports, cut)
+            made.write(examples.uri)
+            findings = (
+                *_column_findings(reports, columns, tasks),
+                *split_findings.find_uneven_cut(source.split, made, source.timestamp),
+                *split_findings.find_label_problems(counts),
+            )
+            if findings:
+                Findings(findings=findings).write(quarantine.uri)
         bad = _all_bad_rows(reports)
         examples.split_names = artifact_utils.encode_split_names(list(SPLITS))
         private_apis.mark_as_parquet(examples)
@@ -160,9 +167,8 @@ class Executor(base_beam_executor.BaseBeamExecutor):
         """Cutoffs of a split by time, and its distinct times; None where the split is by hash."""
         if source.split.by != "time":
             return None
-        column = split_column(source)
         items = [item for item in items if not item.is_test]
-        work = CountSeconds(column, source.format, source.csv, work_folder)
+        work = CountSeconds(source, work_folder)
         reports = self._run(work, items, work_folder / "seconds")
         seconds, counts = splits.merge_counts(
             _load_counts(work_folder / report["file"]) for report in reports
@@ -173,7 +179,7 @@ class Executor(base_beam_executor.BaseBeamExecutor):
             _require_any_row(reports, source)
             _refuse_bad_rows(reports, source)
             raise DataError(
-                f"{source.path}: column '{column}' holds {len(seconds)} distinct seconds, too few "
+                f"{source.path}: column '{split_column(source)}' holds {len(seconds)} distinct seconds, too few "
                 "to split by time; set `split.by` to hash"
             )
         return cutoffs, len(seconds)
@@ -206,8 +212,8 @@ def _all_or_nothing(target: Path, bad_target: Path) -> Iterator[Path]:
     def remove_output() -> None:
         for folder in (work_folder, *(_split_folder(target, split) for split in SPLITS)):
             shutil.rmtree(folder, ignore_errors=True)
-        found = (LogSplits.path(target), Findings.path(target), Findings.path(bad_target))
-        for file in (*bad_target.glob("*.jsonl"), *found):
+        records = (LogSplits.path(target), Findings.path(bad_target))
+        for file in (*bad_target.glob("*.jsonl"), *records):
             file.unlink(missing_ok=True)
 
     remove_output()  # of an attempt that was killed
@@ -323,19 +329,6 @@ def _describe(
     return describe_splits(source.split.by, rows, ranges, *(cut or (None, 0)))
 
 
-def _tell(
-    source: Source,
-    made: LogSplits,
-    counts: Mapping[str, Mapping[str, LabelCounts]],
-    target: Path,
-) -> None:
-    """Leaves the splits, and findings about them and the labels."""
-    made.write(target)
-    uneven = split_findings.find_uneven_cut(source.split, made, source.timestamp)
-    problems = split_findings.find_label_problems(counts)
-    Findings(findings=(*uneven, *problems)).write(target)
-
-
 def _rows_by_file(items: Sequence[Item], reports: Sequence[Report]) -> dict[str, int]:
     rows: dict[str, int] = {}
     for item, report in zip(items, reports, strict=True):
@@ -408,15 +401,10 @@ def _publish_bad_rows(reports: Sequence[Report], work_folder: Path, target: Path
         shutil.move(work_folder / file, target / f"bad_rows-{index:05d}-of-{len(files):05d}.jsonl")
 
 
-def _publish_findings(
-    reports: Sequence[Report],
-    columns: Sequence[RawColumn],
-    tasks: Sequence[Task],
-    target: Path,
-) -> None:
+def _column_findings(
+    reports: Sequence[Report], columns: Sequence[RawColumn], tasks: Sequence[Task]
+) -> Iterator[Finding]:
     of_tasks = {task.label.column for task in tasks} | {
         task.weight for task in tasks if task.weight
     }
-    findings = tuple(missing_columns.findings(_column_counts(reports), columns, of_tasks))
-    if findings:
-        Findings(findings=findings).write(target)
+    yield from missing_columns.findings(_column_counts(reports), columns, of_tasks)

@@ -14,11 +14,11 @@ from taskroute.components.logs.bad_rows import BadRowCounts, BadRowWriter
 from taskroute.components.logs.hashes import hash_texts
 from taskroute.components.logs.labels import LabelCounts
 from taskroute.components.logs.log_batch import LogBatch, RowCheck
-from taskroute.components.logs.log_reader import LogFormat, Part
+from taskroute.components.logs.log_reader import Part
 from taskroute.components.logs.missing_columns import ColumnCounts
 from taskroute.schemas.columns import RawColumn
 from taskroute.schemas.errors import DataError
-from taskroute.schemas.source import SPLITS, Csv, Source
+from taskroute.schemas.source import SPLITS, Source
 from taskroute.schemas.tasks import Task
 
 _SEED = 20_190_127
@@ -43,17 +43,17 @@ class CountSeconds:
     The report holds its name (`file`), and `rows` and `bad_rows` as far as timestamps tell.
     """
 
-    column: str
-    log_format: LogFormat
-    form: Csv
+    source: Source
     folder: Path
 
     def __call__(self, item: Item) -> Report:
-        columns = [RawColumn(self.column, "text", need="every_file")]
+        columns = [RawColumn(split_column(self.source), "text", need="every_file")]
         bad = BadRowCounts()
         seconds, counts = splits.merge_counts(
             self._count(batch, bad)
-            for batch in log_reader.read_batches(item.part, columns, self.log_format, self.form)
+            for batch in log_reader.read_batches(
+                item.part, columns, self.source.format, self.source.csv
+            )
         )
         file = self.folder / f"{uuid.uuid4()}.npz"
         np.savez(file, seconds=seconds, counts=counts)
@@ -62,7 +62,7 @@ class CountSeconds:
 
     def _count(self, batch: LogBatch, bad: BadRowCounts) -> tuple[np.ndarray, np.ndarray]:
         check = RowCheck(batch)
-        seconds = check.seconds(self.column)
+        seconds = check.seconds(split_column(self.source), self.source.timestamp_format)
         bad.add(check.bad_rows)
         return np.unique(seconds[check.is_good], return_counts=True)
 
@@ -144,7 +144,7 @@ class WriteShards:
         """(N,) int64, times of the rows; None where they do not decide the split."""
         if item.is_test or self.cutoffs is None:
             return None
-        return check.seconds(split_column(self.source))
+        return check.seconds(split_column(self.source), self.source.timestamp_format)
 
     def _split(self, item: Item, check: RowCheck, seconds: np.ndarray | None) -> np.ndarray:
         """(N,) index into SPLITS, int8; of a bad row it means nothing."""

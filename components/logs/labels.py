@@ -165,7 +165,8 @@ def check_both_classes(counts: Mapping[str, LabelCounts], rows: str = "train row
     for name, count in counts.items():
         if count.negatives and count.positives:
             continue
-        others = f" that counts ({count.left_out})" if count.left_out else ""
+        has_others = count.outside or count.weightless
+        others = f" that counts ({count.left_out})" if has_others else ""
         raise DataError(
             f"task '{name}': the label is {0 if count.negatives else 1} in every {rows}{others}; a "
             "binary task needs rows of both classes: check its column and its rule, such as "

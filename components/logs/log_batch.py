@@ -4,7 +4,7 @@ import difflib
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -136,9 +136,9 @@ class RowCheck:
         ]
         return pa.RecordBatch.from_arrays(arrays, [column.name for column in columns])
 
-    def seconds(self, column: str) -> np.ndarray:
-        """(N,) int64, a timestamp column in seconds since 1970."""
-        return self.read(column, timestamps.to_seconds)
+    def seconds(self, column: str, form: str | None = None) -> np.ndarray:
+        """(N,) int64, a timestamp column in seconds since 1970; see `timestamps.to_seconds`."""
+        return self.read(column, partial(timestamps.to_seconds, form=form))
 
     def keys(self, column: str) -> pa.Array:
         """(N,) string, a split key; null in bad rows only."""
@@ -147,7 +147,7 @@ class RowCheck:
     def _note(self, rows: np.ndarray, column: str, error: BadValues) -> None:
         rows = rows[self.is_good[rows]]
         self.is_good[rows] = False
-        raw = self.batch.values[column].take(pa.array(rows)).to_pylist()
+        raw = _to_list(self.batch.values[column].take(pa.array(rows)))
         self._bad_rows += [
             BadRow(self.batch.file, row, error.reason, column, error.problem, shorten(value))
             for row, value in zip(self.batch.rows[rows].tolist(), raw, strict=True)
@@ -168,6 +168,14 @@ def lacking_columns(
     require_columns(file, needed if len(lacking) < len(names) else list(names), present)
     require_columns(file, [name for name in names if name not in lacking], present)
     return lacking
+
+
+def _to_list(values: pa.Array) -> list[Any]:
+    """Values of Python; numbers for times that Python cannot hold."""
+    try:
+        return values.to_pylist()
+    except (OverflowError, ValueError):
+        return values.view(pa.int32() if values.type.bit_width == 32 else pa.int64()).to_pylist()
 
 
 def require_columns(where: str, wanted: Sequence[str], present: Collection[str]) -> None:

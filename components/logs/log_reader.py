@@ -155,7 +155,8 @@ def _parquet_file(file: str) -> pq.ParquetFile:
     if source.size() == 0:
         raise DataError(f"{file}: is empty")
     try:
-        return pq.ParquetFile(source)
+        # Spark's INT96 reaches beyond nanoseconds, which would turn the year 9999 into 1816.
+        return pq.ParquetFile(source, coerce_int96_timestamp_unit="us")
     except pa.ArrowInvalid:
         raise DataError(f"{file}: is not a Parquet file, or is cut off") from None
 

@@ -6,6 +6,13 @@ import pyarrow.compute as pc
 
 from taskroute.components.logs import conversions
 from taskroute.components.logs.bad_rows import BadValues, refuse_where
+from taskroute.components.logs.timestamp_forms import (
+    EPOCHS,
+    read_by_format,
+    read_digits,
+    to_iso,
+    with_zones,
+)
 
 # A number's magnitude tells the unit of an epoch: seconds stay below 1e11 until the year 5138.
 _EPOCH_UNITS = ((1e11, 1), (1e14, 1_000), (1e17, 1_000_000), (np.inf, 1_000_000_000))
@@ -21,12 +28,18 @@ _FORMS = (
 )
 
 
-def to_seconds(values: pa.Array) -> np.ndarray:
+def to_seconds(values: pa.Array, form: str | None = None) -> np.ndarray:
     """Reads a timestamp column as whole seconds since 1970, int64, one a row.
 
-    Takes Arrow timestamps and dates, ISO 8601 text (UTC where it names no zone), and numbers or
-    their text: an epoch below 1e11 is in seconds, below 1e14 in milliseconds, below 1e17 in
-    microseconds, else in nanoseconds. Fractions of a second are dropped.
+    Takes Arrow timestamps and dates, text (ISO 8601 and what `to_iso` makes of other forms; UTC
+    where it names no zone), and numbers or their text: days as 20240301, with the time or without;
+    else epochs, below 1e11 in seconds, below 1e14 in milliseconds, below 1e17 in microseconds, else
+    in nanoseconds. Fractions of a second are dropped.
+
+    Args:
+        values: Column of any type.
+        form: Format of its texts and numbers, `source.timestamp_format`; None reads all of the
+            above.
 
     Raises:
         BadValues: If timestamps are missing, cannot be read, or are not within the years 1 to 9999;
@@ -34,9 +47,12 @@ def to_seconds(values: pa.Array) -> np.ndarray:
     """
     values = conversions.plain(values)
     kind = values.type
+    is_typed = pa.types.is_timestamp(kind) or pa.types.is_date(kind)
+    if form is not None and not is_typed:
+        return _by_format(values, form)
     if conversions.is_text(kind):
         return _text_to_seconds(conversions.to_text(values))
-    if pa.types.is_timestamp(kind) or pa.types.is_date(kind):
+    if is_typed:
         conversions.refuse_missing(values)
         return _to_seconds(values)
     if (
@@ -63,7 +79,38 @@ def _text_to_seconds(texts: pa.Array) -> np.ndarray:
         times = conversions.cast_all(texts, kind)
         if times is not None:
             return _to_seconds(times)
-    return _mixed_text_to_seconds(_without_fractions(texts))
+    texts = _without_fractions(texts)
+    for rewrite in (with_zones, to_iso):
+        rewritten = rewrite(texts)
+        for kind, _ in _FORMS[:2]:
+            times = conversions.cast_all(rewritten, kind)
+            if times is not None:
+                return _to_seconds(times)
+    return _mixed_text_to_seconds(rewritten)
+
+
+def _by_format(values: pa.Array, form: str) -> np.ndarray:
+    if form in EPOCHS:
+        numbers = np.asarray(_to_doubles(values))
+        refuse_where(np.isnan(numbers), "missing", "is missing")
+        return _in_range(np.floor(numbers / EPOCHS[form]))
+    texts = pc.utf8_trim_whitespace(conversions.to_text(values))
+    conversions.refuse_missing(texts)
+    return _in_range(read_by_format(texts, form))
+
+
+def _to_doubles(values: pa.Array) -> pa.Array:
+    if not conversions.is_text(values.type):
+        doubles = values.cast(pa.float64(), safe=False)
+    else:
+        texts = pc.utf8_trim_whitespace(conversions.to_text(values))
+        conversions.refuse_missing(texts)
+        doubles, is_read = conversions.cast_some(texts, pa.float64(), conversions.NUMBER)
+        refuse_where(
+            ~is_read, "not_a_timestamp", "is not a number, as `source.timestamp_format` says"
+        )
+    conversions.refuse_missing(doubles)
+    return doubles
 
 
 def _mixed_text_to_seconds(texts: pa.Array) -> np.ndarray:
@@ -91,6 +138,8 @@ def _without_fractions(texts: pa.Array) -> pa.Array:
 def _to_seconds(times: pa.Array) -> np.ndarray:
     if pa.types.is_floating(times.type):
         return _epoch_to_seconds(times)
+    if pa.types.is_date64(times.type):
+        return _in_range(np.asarray(times.cast(pa.int64())) // 1_000)
     if not pa.types.is_timestamp(times.type):
         times = times.cast(pa.timestamp("s"))
     per_second = {"s": 1, "ms": 1_000, "us": 1_000_000, "ns": 1_000_000_000}[times.type.unit]
@@ -101,6 +150,10 @@ def _epoch_to_seconds(epochs: pa.Array) -> np.ndarray:
     conversions.refuse_missing(epochs)
     numbers = np.asarray(epochs)
     refuse_where(np.isnan(numbers), "missing", "is missing")
+    days = read_digits(numbers) if np.isfinite(numbers).all() else None
+    if days is not None:
+        refuse_where(np.isnan(days), "not_a_timestamp", "is no day as the others, such as 20240301")
+        return days.astype(np.int64)
     bounds, divisors = (np.asarray(side) for side in zip(*_EPOCH_UNITS, strict=True))
     unit = np.searchsorted(bounds[:-1], np.abs(numbers), side="right")
     return _in_range(np.floor(numbers / divisors[unit]))

@@ -88,7 +88,7 @@ class LogSample:
             converted = check.convert(columns)
             parts = RowParts(is_test=np.full(batch.num_rows, is_test))
             if split_column and by_time:
-                parts.seconds = check.seconds(split_column)
+                parts.seconds = check.seconds(split_column, source.timestamp_format)
             elif split_column:
                 parts.hashes = hash_texts(check.keys(split_column))
             parts.roles = read_labels(check, converted, config.tasks)

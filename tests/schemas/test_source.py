@@ -36,6 +36,9 @@ def test_no_row_may_be_bad_unless_it_is_said():
         ({**SOURCE, "last_span": "2026-01-31"}, "`path` must hold {YYYY}"),
         ({**BY_DAY, "last_span": "2026-02-31"}, "a day such as 2026-01-31"),
         ({**BY_DAY, "last_span": "20260131"}, "a day such as 2026-01-31"),
+        ({**SOURCE, "timestamp_format": "%Y-%m-%d"}, "is for a `timestamp`, which is not given"),
+        ({**SOURCE, "timestamp": "t", "timestamp_format": "%d/%m"}, "hold year, month and day"),
+        ({**SOURCE, "timestamp": "t", "timestamp_format": "dd.mm.yyyy"}, "not 'dd.mm.yyyy'"),
         ({**BY_NUMBER, "last_span": "2026-01-31"}, "a number such as 17"),
         (
             {

@@ -70,6 +70,7 @@ def test_the_artifact_says_what_it_holds(tmp_path, log, ingest):
         "Split-test",
         "Split-train",
         "Split-validation",
+        "splits.json",
     ]
 
 
@@ -79,7 +80,7 @@ def test_the_same_log_gives_the_same_bytes(tmp_path, make_rows, write_log, inges
     pattern = tmp_path / "logs" / "*.csv"
     first, second = (ingest(tmp_path / name, pattern).contents() for name in ("a", "b"))
     assert first == second
-    assert len(first) == 9
+    assert len(first) == 9 + 1  # shards, and splits.json
 
 
 def test_what_a_killed_attempt_left_is_replaced(tmp_path, log, ingest):
