@@ -17,7 +17,7 @@ import pyarrow as pa
 
 from taskroute.components.logs import log_files, log_reader
 from taskroute.components.logs.bad_rows import BadRowCounts
-from taskroute.components.logs.log_batch import LogBatch, lacking_columns
+from taskroute.components.logs.log_batch import LogBatch
 from taskroute.components.logs.log_reader import LogFormat, Part
 from taskroute.schemas.columns import RawColumn
 from taskroute.schemas.errors import DataError
@@ -251,9 +251,8 @@ def _batches_of_pieces(
 ) -> Iterator[tuple[LogBatch, int]]:
     """Batches from pieces of a file, and the bytes of each piece with its first batch."""
     names = log_reader.names_in(text.file, log_format, text.form)
-    lacking_columns(text.file, columns, names)
     # A key may be missing in a piece and stand elsewhere.
-    wanted = [replace(column, need="no_file") for column in columns]
+    wanted = [replace(c, need="no_file") if c.name in names else c for c in columns]
     with tempfile.TemporaryDirectory() as folder:
         for start, piece in text.pieces(number, rows):
             name = Path(folder) / Path(text.file).name
@@ -268,7 +267,9 @@ def _batches_of_pieces(
                     lacking = tuple(name for name in batch.lacking if name not in names)
                     yield replace(batch, file=place, passed_over=bad, lacking=lacking), length
                     length = 0
-            except DataError:
+            except DataError as error:
+                if not start:
+                    raise DataError(str(error).replace(str(name), text.file)) from None
                 continue  # it was entered within a value
 
 

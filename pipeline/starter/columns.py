@@ -60,6 +60,16 @@ class LogColumn:
     seconds: np.ndarray | None = None
     has_times: bool = False
 
+    @property
+    def amounts(self) -> np.ndarray:
+        """float64 (N,), `numbers`; NaN in every row if the column has none."""
+        return np.full(self.num_rows, np.nan) if self.numbers is None else self.numbers
+
+    @property
+    def known(self) -> np.ndarray:
+        """float64, numbers of the rows that have one."""
+        return self.amounts[~np.isnan(self.amounts)]
+
     @cached_property
     def flags(self) -> np.ndarray | None:
         """float64 (N,) of 0 and 1, NaN where missing; None if the column is no flag."""
@@ -68,9 +78,12 @@ class LogColumn:
             return pc.equal(texts, self.yes).cast(pa.float64()).to_numpy(zero_copy_only=False)
         if self.numbers is None:
             return None
-        known = self.numbers[~np.isnan(self.numbers)]
+        known = self.known
         is_flag = (known == 0) | (known == 1)
-        if _too_many(np.count_nonzero(~is_flag), len(known)) or len(np.unique(known[is_flag])) < 2:
+        if (
+            _too_many(int(np.count_nonzero(~is_flag)), len(known))
+            or len(np.unique(known[is_flag])) < 2
+        ):
             return None
         return np.where((self.numbers == 0) | (self.numbers == 1), self.numbers, np.nan)
 
@@ -186,7 +199,7 @@ def _lists(values: pa.Array) -> pa.Array:
             if error.rows is None:
                 raise
             is_bad[error.rows] = True
-            if _too_many(np.count_nonzero(is_bad), num_known):
+            if _too_many(int(np.count_nonzero(is_bad)), num_known):
                 if not conversions.is_text(values.type):
                     raise
                 # Texts in brackets that are no lists.
