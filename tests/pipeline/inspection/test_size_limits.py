@@ -111,7 +111,7 @@ def test_what_nearly_fills_the_memory_is_told(check, monkeypatch):
     (finding,) = [each for each in check(buckets).findings if each.kind == "sizes"]
     assert finding.subject == "features[0].hash_buckets"
     assert "7.7 GB" in finding.sentence
-    with pytest.raises(ConfigError, match="this machine has 10.0 GB"):
+    with pytest.raises(ConfigError, match=r"this machine has 10\.0 GB"):
         check({**buckets, "hash_buckets": 90_000_000})
 
 
@@ -138,7 +138,7 @@ def test_slices_without_end_are_told_before_a_run(check, column, ending):
         with pytest.raises(DataError, match=r"column 'many' has 1,\d{3} values"):
             check(*features, evaluation=evaluation)
         return
-    found = [each for each in check(*features, evaluation=evaluation).findings]
+    found = check(*features, evaluation=evaluation).findings
     assert [each.kind for each in found if each.kind == "sizes"] == ["sizes"] * (ending == "told")
 
 
