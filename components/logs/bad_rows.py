@@ -158,12 +158,12 @@ class BadRowCounts:
         """
         if self.total <= max_fraction * num_rows:
             return
-        place = f"; they are kept in {kept}" if kept is not None else ""
+        place = f"; kept in {kept}" if kept is not None else ""
         if self.total == 1:
             (row,) = self.first.values()
             raise DataError(
                 f"{row.sentence()}; mend the row, or let `source.max_bad_fraction` "
-                f"({max_fraction:g}) leave it out"
+                f"({max_fraction:g}) leave it out{place}"
             )
         reasons = "; ".join(
             f"{count:,} {reason}, first {self.first[reason].sentence()}"

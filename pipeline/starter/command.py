@@ -65,7 +65,10 @@ def write_starter(log: str | None, output: Path | None) -> None:
         _refuse_existing(output)
     with console.status(f"reading {log}"):
         source, window, sample = _read(log)
-        guesses = guess(sample)
+        try:
+            guesses = guess(sample)
+        except DataError as error:
+            raise DataError(f"{log}: {error}") from None
         source = _with_split(source, sample, guesses)
         rows = sample.rows
         origin = sampling.extent(
