@@ -6,6 +6,9 @@ from pydantic import Field, NonNegativeFloat, PositiveInt, model_validator
 
 from taskroute.schemas.base import Column, Config, Name
 
+# Values of a slice's column: more than a person reads, and each costs memory and time.
+MAX_SLICES = 1000
+
 Metric = Literal[
     "auc",
     "pr_auc",

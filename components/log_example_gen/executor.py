@@ -49,6 +49,8 @@ from taskroute.schemas.log_splits import LogSplits
 from taskroute.schemas.source import SPLITS, Source
 from taskroute.schemas.tasks import Task
 
+_REFUSED = "refused"  # folder of the bad rows of a run that they stopped
+
 
 class _DoItem(beam.DoFn):
     """Does one piece of work and leaves its report in a file.
@@ -94,7 +96,8 @@ class Executor(base_beam_executor.BaseBeamExecutor):
 
         Raises:
             DataError: If the log cannot be used as the source says, or more of its rows are bad
-                than may be; nothing is left behind.
+                than may be; nothing of the output is left then, but the bad rows are kept in a
+                folder `refused` beside the quarantine's.
         """
         start = time.monotonic()
         source = spans.resolve(Source.model_validate_json(exec_properties["source"]))
@@ -109,7 +112,9 @@ class Executor(base_beam_executor.BaseBeamExecutor):
             items = _make_items(source, window, columns)
             cut = self._find_cutoffs(source, items, work_folder)
             work = WriteShards(source, columns, tasks, cut and cut[0], work_folder)
-            reports = self._write_shards(work, items)
+            refused = Path(quarantine.uri).parent / _REFUSED
+            shutil.rmtree(refused, ignore_errors=True)  # of an earlier attempt
+            reports = self._write_shards(work, items, refused)
             counts = _label_counts(reports, tasks)
             _require_labels(counts, tasks)
             rows_by_file = _rows_by_file(items, reports)
@@ -152,11 +157,11 @@ class Executor(base_beam_executor.BaseBeamExecutor):
             bad.total,
         )
 
-    def _write_shards(self, work: WriteShards, items: list[Item]) -> list[Report]:
+    def _write_shards(self, work: WriteShards, items: list[Item], refused: Path) -> list[Report]:
         """Reports of all parts, in the order of the files."""
         reports = self._run(work, items, work.folder / "shards")
         _require_any_row(reports, work.source)
-        _refuse_bad_rows(reports, work.source)
+        _refuse_bad_rows(reports, work.source, work.folder, refused)
         _require_rows(reports, work.source)
         missing_columns.refuse_empty(_column_counts(reports), work.columns, work.source.path)
         return reports
@@ -272,9 +277,21 @@ def _all_bad_rows(reports: Sequence[Report]) -> BadRowCounts:
     return bad
 
 
-def _refuse_bad_rows(reports: Sequence[Report], source: Source) -> None:
+def _refuse_bad_rows(
+    reports: Sequence[Report],
+    source: Source,
+    work_folder: Path | None = None,
+    refused: Path | None = None,
+) -> None:
+    """Stops if too many rows are bad; keeps them in the folder `refused`, if one is given."""
     num_rows = sum(report["rows"] for report in reports)
-    _all_bad_rows(reports).refuse_above(source.max_bad_fraction, num_rows, source.path)
+    bad = _all_bad_rows(reports)
+    is_refused = bad.total > source.max_bad_fraction * num_rows
+    if is_refused and work_folder is not None and refused is not None:
+        refused.mkdir(parents=True)
+        _publish_bad_rows(reports, work_folder, refused)
+    kept = None if refused is None else str(refused)
+    bad.refuse_above(source.max_bad_fraction, num_rows, source.path, kept)
 
 
 def _require_any_row(reports: Sequence[Report], source: Source) -> None:

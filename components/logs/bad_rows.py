@@ -130,13 +130,16 @@ class BadRowCounts:
         shown = {reason: [BadRow(*row) for row in rows] for reason, rows in report["shown"].items()}
         return BadRowCounts(dict(report["counts"]), shown)
 
+    def _by_count(self) -> list[tuple[Reason, int]]:
+        return sorted(self.counts.items(), key=lambda pair: -pair[1])
+
     def lines(self) -> list[str]:
         """First rows of each reason, for a person; none where a sentence has them all."""
         if self.total == len(self.shown):
             return []
         lines = []
-        for reason, rows in self.shown.items():
-            count = self.counts[reason]
+        for reason, count in self._by_count():
+            rows = self.shown[reason]
             extent = f"the first {len(rows)} of {count:,}" if count > len(rows) else f"{count:,}"
             lines += [f"{reason}, {extent}:", *(f"  {row.sentence()}" for row in rows)]
         return lines
@@ -158,16 +161,16 @@ class BadRowCounts:
         """
         if self.total <= max_fraction * num_rows:
             return
-        place = f"; they are kept in {kept}" if kept is not None else ""
+        place = f"; kept in {kept}" if kept is not None else ""
         if self.total == 1:
             (row,) = self.first.values()
             raise DataError(
                 f"{row.sentence()}; mend the row, or let `source.max_bad_fraction` "
-                f"({max_fraction:g}) leave it out"
+                f"({max_fraction:g}) leave it out{place}"
             )
         reasons = "; ".join(
             f"{count:,} {reason}, first {self.first[reason].sentence()}"
-            for reason, count in sorted(self.counts.items(), key=lambda pair: -pair[1])
+            for reason, count in self._by_count()
         )
         raise DataError(
             f"{where}: {self.total:,} of {num_rows:,} rows are bad "

@@ -17,7 +17,7 @@ import pyarrow as pa
 
 from taskroute.components.logs import log_files, log_reader
 from taskroute.components.logs.bad_rows import BadRowCounts
-from taskroute.components.logs.log_batch import LogBatch, lacking_columns
+from taskroute.components.logs.log_batch import LogBatch
 from taskroute.components.logs.log_reader import LogFormat, Part
 from taskroute.schemas.columns import RawColumn
 from taskroute.schemas.errors import DataError
@@ -47,6 +47,8 @@ class Sample:
         seen: Number of rows that were gone through for them, the unreadable ones included.
         total: Number of rows of the log; an estimate unless `is_exact`.
         is_exact: True if every row was counted.
+        is_cut: True if all rows come from the first `total` ones, for a file can only be read
+            from its start.
         unreadable: Rows, of those gone through, that the reader passed over.
     """
 
@@ -54,6 +56,7 @@ class Sample:
     seen: int = 0
     total: int = 0
     is_exact: bool = True
+    is_cut: bool = False
     unreadable: BadRowCounts = field(default_factory=BadRowCounts)
 
     @property
@@ -79,7 +82,7 @@ def file_of(batch: LogBatch) -> str:
     return batch.file.partition(_FROM_BYTE)[0]
 
 
-def extent(num_rows: int, total: int, of: str, *, is_exact: bool) -> str:
+def extent(num_rows: int, total: int, of: str, *, is_exact: bool, is_cut: bool = False) -> str:
     """Words for a sample: "all 600 rows of log.csv", or how many of them, "from all over".
 
     Args:
@@ -87,7 +90,10 @@ def extent(num_rows: int, total: int, of: str, *, is_exact: bool) -> str:
         total: Number of rows of the log.
         of: Words for the log.
         is_exact: Whether every row of the log was counted.
+        is_cut: Whether the rows come from the first `total` ones of the log.
     """
+    if is_cut:
+        return f"{num_rows:,} of the first {total:,} rows of {of}"
     if is_exact and num_rows == total:
         return f"all {num_rows:,} rows of {of}"
     about = "" if is_exact else "about "
@@ -186,6 +192,7 @@ def _read_whole(
             if is_cut:
                 break
         sample.is_exact &= not is_cut
+        sample.is_cut |= is_cut
     sample.total = sample.seen
 
 
@@ -242,6 +249,7 @@ def _read_pieces(
         for batch in log_reader.read_batches(Part(file), columns, log_format, form):
             thinner.add(batch, seen)
             if sample.seen - seen > _DECODED_ROWS // len(files):
+                sample.is_cut = True
                 break
         sample.total += sample.seen - seen
 
@@ -251,9 +259,8 @@ def _batches_of_pieces(
 ) -> Iterator[tuple[LogBatch, int]]:
     """Batches from pieces of a file, and the bytes of each piece with its first batch."""
     names = log_reader.names_in(text.file, log_format, text.form)
-    lacking_columns(text.file, columns, names)
     # A key may be missing in a piece and stand elsewhere.
-    wanted = [replace(column, need="no_file") for column in columns]
+    wanted = [replace(c, need="no_file") if c.name in names else c for c in columns]
     with tempfile.TemporaryDirectory() as folder:
         for start, piece in text.pieces(number, rows):
             name = Path(folder) / Path(text.file).name
@@ -268,7 +275,9 @@ def _batches_of_pieces(
                     lacking = tuple(name for name in batch.lacking if name not in names)
                     yield replace(batch, file=place, passed_over=bad, lacking=lacking), length
                     length = 0
-            except DataError:
+            except DataError as error:
+                if not start:
+                    raise DataError(str(error).replace(str(name), text.file)) from None
                 continue  # it was entered within a value
 
 

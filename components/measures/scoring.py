@@ -16,14 +16,11 @@ from taskroute.components.logs.hashes import hash_texts
 from taskroute.components.measures.rows import TaskRows, row_hashes
 from taskroute.components.measures.vocabularies import Vocabularies, is_known
 from taskroute.schemas.errors import DataError, ServingError, UserError
-from taskroute.schemas.evaluation import KNOWN, NEW, terms_slice
+from taskroute.schemas.evaluation import KNOWN, MAX_SLICES, NEW, terms_slice
 from taskroute.schemas.serving import ModelInfo
 from taskroute.schemas.tasks import Task
 
 RAW_FEATURES, SERVING_DEFAULT = "raw_features", "serving_default"
-
-# More values than a person reads; each costs memory and time.
-MAX_SLICES = 1000
 
 # Largest difference, absolute and relative, between the scores of two signatures for one row.
 _TOLERANCE = 1e-5

@@ -14,6 +14,8 @@ from taskroute.pipeline.inspection.feature_findings import (
 )
 from taskroute.pipeline.inspection.log_sample import LogSample
 from taskroute.pipeline.inspection.sample_splits import split_sample
+from taskroute.pipeline.inspection.size_limits import find_sizes
+from taskroute.pipeline.inspection.slice_counts import find_many_slices
 from taskroute.pipeline.inspection.split_search import find_split_problems
 from taskroute.pipeline.run.paths import absolute_source
 from taskroute.schemas.columns import raw_columns
@@ -29,6 +31,8 @@ _SEARCHES: tuple[Callable[[RecommenderConfig, LogSample], Iterable[Finding]], ..
     find_split_problems,
     search_dead_features,
     search_odd_numbers,
+    find_sizes,
+    find_many_slices,
 )
 
 
@@ -36,6 +40,7 @@ def check_log(config: RecommenderConfig, data_folder: Path) -> LogSample:
     """Reads rows from all over the log as ingestion will.
 
     Raises:
+        ConfigError: If sizes of the config do not fit this machine's memory.
         DataError: If files or columns are missing, or too many rows are certainly bad; and, if the
             sample is the whole log, if a task has no rows that count, a binary one has one class
             only, or a required column has no value.

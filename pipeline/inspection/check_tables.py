@@ -17,7 +17,9 @@ def print_check(config: RecommenderConfig, sample: LogSample) -> None:
     """Prints columns, the memory of the embedding tables, labels as they count, and splits."""
     console = Console(highlight=False)
     files = "1 file" if sample.num_files == 1 else f"{sample.num_files} files"
-    extent = sampling.extent(sample.num_rows, sample.total, files, is_exact=sample.is_exact)
+    extent = sampling.extent(
+        sample.num_rows, sample.total, files, is_exact=sample.is_exact, is_cut=sample.is_cut
+    )
     console.print(f"[bold]{config.name}[/bold]: {extent}\n")
     table = plain_table("feature", "kind", "column", "missing", texts=3)
     num_good = max(sample.num_rows - sample.bad_rows.total, 1)

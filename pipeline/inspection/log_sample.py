@@ -30,6 +30,7 @@ class LogSample:
         num_rows: Number of rows of the sample, the bad ones included.
         total: Number of rows of the whole log; an estimate unless `is_exact`.
         is_exact: True if every row of the log was counted.
+        is_cut: True if all rows come from the first `total` ones.
         is_whole: True if the log has no other rows.
         missing: Number of good rows without a value, by column.
         terms: Distinct terms by column.
@@ -47,6 +48,7 @@ class LogSample:
     num_rows: int = 0
     total: int = 0
     is_exact: bool = True
+    is_cut: bool = False
     is_whole: bool = True
     missing: Counter[str] = field(default_factory=Counter)
     terms: dict[str, set[str]] = field(default_factory=dict)
@@ -105,6 +107,7 @@ class LogSample:
         self.num_rows += sample.num_rows
         self.total += sample.total
         self.is_exact &= sample.is_exact
+        self.is_cut |= sample.is_cut
         self.is_whole &= sample.is_whole
 
     def _count(self, column: RawColumn, values: pa.ListArray) -> None:

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import cached_property
+from functools import cached_property, partial
 
 import numpy as np
 import pyarrow as pa
@@ -15,6 +15,7 @@ from taskroute.components.logs.log_batch import LogBatch
 from taskroute.components.logs.log_reader import LogFormat
 from taskroute.components.logs.sampling import Sample
 from taskroute.schemas.columns import RawColumn
+from taskroute.schemas.source import Csv
 
 # First seconds of the years that rows of a log may be from; numbers outside are no epochs.
 _EPOCHS = tuple(datetime(year, 1, 1, tzinfo=UTC).timestamp() for year in (2000, 2100))
@@ -60,6 +61,16 @@ class LogColumn:
     seconds: np.ndarray | None = None
     has_times: bool = False
 
+    @property
+    def amounts(self) -> np.ndarray:
+        """float64 (N,), `numbers`; NaN in every row if the column has none."""
+        return np.full(self.num_rows, np.nan) if self.numbers is None else self.numbers
+
+    @property
+    def known(self) -> np.ndarray:
+        """float64, numbers of the rows that have one."""
+        return self.amounts[~np.isnan(self.amounts)]
+
     @cached_property
     def flags(self) -> np.ndarray | None:
         """float64 (N,) of 0 and 1, NaN where missing; None if the column is no flag."""
@@ -68,9 +79,12 @@ class LogColumn:
             return pc.equal(texts, self.yes).cast(pa.float64()).to_numpy(zero_copy_only=False)
         if self.numbers is None:
             return None
-        known = self.numbers[~np.isnan(self.numbers)]
+        known = self.known
         is_flag = (known == 0) | (known == 1)
-        if _too_many(np.count_nonzero(~is_flag), len(known)) or len(np.unique(known[is_flag])) < 2:
+        if (
+            _too_many(int(np.count_nonzero(~is_flag)), len(known))
+            or len(np.unique(known[is_flag])) < 2
+        ):
             return None
         return np.where((self.numbers == 0) | (self.numbers == 1), self.numbers, np.nan)
 
@@ -118,7 +132,7 @@ class LogSample:
         return sum(batch.num_rows for batch in self.rows.batches)
 
 
-def read_columns(files: Sequence[str], log_format: LogFormat) -> LogSample:
+def read_columns(files: Sequence[str], log_format: LogFormat, form: Csv) -> LogSample:
     """Reads rows from all over a log, every column that a file of the sample has.
 
     Raises:
@@ -126,13 +140,13 @@ def read_columns(files: Sequence[str], log_format: LogFormat) -> LogSample:
     """
     names: dict[str, None] = {}
     for file in sampling.some_files(files):
-        names |= dict.fromkeys(log_reader.column_names(file, log_format))
+        names |= dict.fromkeys(log_reader.column_names(file, log_format, form))
     wanted = [RawColumn(name, "texts", need="no_file") for name in names]
-    sample = sampling.read_sample(files, wanted, log_format)
-    return LogSample({name: _column(name, sample.batches) for name in names}, sample)
+    sample = sampling.read_sample(files, wanted, log_format, form=form)
+    return LogSample({name: _column(name, sample.batches, form.decimal) for name in names}, sample)
 
 
-def _column(name: str, batches: Sequence[LogBatch]) -> LogColumn:
+def _column(name: str, batches: Sequence[LogBatch], decimal: str) -> LogColumn:
     parts, is_list = [], False
     try:
         for batch in batches:
@@ -148,14 +162,16 @@ def _column(name: str, batches: Sequence[LogBatch]) -> LogColumn:
     if is_list or most > 1:
         return LogColumn(name, lists, is_list=True)
     texts = pc.list_element(lists, 0) if most else pa.nulls(len(lists), pa.string())
-    separator = _separator(texts)
+    column = _of_single_terms(name, lists, texts, decimal)
+    is_text = column.numbers is None and not column.has_times
+    separator = _separator(texts) if is_text else None
     if separator is not None:
         return LogColumn(name, _split(texts, separator), separator, is_list=True)
-    return _of_single_terms(name, lists, texts)
+    return column
 
 
-def _of_single_terms(name: str, lists: pa.Array, texts: pa.Array) -> LogColumn:
-    numbers, not_numbers = _read_most(texts, _to_numbers)
+def _of_single_terms(name: str, lists: pa.Array, texts: pa.Array, decimal: str) -> LogColumn:
+    numbers, not_numbers = _read_most(texts, partial(_to_numbers, decimal=decimal))
     if numbers is None:
         not_numbers = 0
     seconds, not_times = _read_most(texts, timestamps.to_seconds)
@@ -186,7 +202,7 @@ def _lists(values: pa.Array) -> pa.Array:
             if error.rows is None:
                 raise
             is_bad[error.rows] = True
-            if _too_many(np.count_nonzero(is_bad), num_known):
+            if _too_many(int(np.count_nonzero(is_bad)), num_known):
                 if not conversions.is_text(values.type):
                     raise
                 # Texts in brackets that are no lists.
@@ -245,8 +261,8 @@ def _read_most(
             return filled, num_known - len(places)
 
 
-def _to_numbers(texts: pa.Array) -> np.ndarray:
-    return np.asarray(conversions.to_number(texts).cast(pa.float64()))
+def _to_numbers(texts: pa.Array, decimal: str) -> np.ndarray:
+    return np.asarray(conversions.to_number(texts, decimal).cast(pa.float64()))
 
 
 def _are_of_these_years(seconds: np.ndarray) -> bool:

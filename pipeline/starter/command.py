@@ -13,6 +13,7 @@ from rich.markup import escape
 
 from taskroute.components.logs import log_files, sampling, spans
 from taskroute.components.logs.bad_rows import BadRowCounts
+from taskroute.components.logs.csv_dialect import guess_csv
 from taskroute.components.logs.log_reader import LogFormat
 from taskroute.components.measures.single_column_auc import leaks_by_column
 from taskroute.pipeline.inspection.check import check_log
@@ -22,13 +23,14 @@ from taskroute.pipeline.starter import days
 from taskroute.pipeline.starter.columns import LogSample, read_columns
 from taskroute.pipeline.starter.guess import Guess
 from taskroute.pipeline.starter.guesses import group_column, guess, useless, without_leaks
-from taskroute.pipeline.starter.text import config_text
+from taskroute.pipeline.starter.text import config_text, csv_words
 from taskroute.schemas.errors import ConfigError, DataError
 from taskroute.schemas.recommender import RecommenderConfig
-from taskroute.schemas.source import Source, Split
+from taskroute.schemas.source import STANDARD_CSV, Source, Split
 
 _FORMATS: dict[str, LogFormat] = {
     ".csv": "csv",
+    ".tsv": "csv",
     ".jsonl": "jsonl",
     ".ndjson": "jsonl",
     ".json": "jsonl",
@@ -63,10 +65,15 @@ def write_starter(log: str | None, output: Path | None) -> None:
         _refuse_existing(output)
     with console.status(f"reading {log}"):
         source, window, sample = _read(log)
-        guesses = guess(sample)
+        try:
+            guesses = guess(sample)
+        except DataError as error:
+            raise DataError(f"{log}: {error}") from None
         source = _with_split(source, sample, guesses)
         rows = sample.rows
-        origin = sampling.extent(rows.num_rows, rows.total, log, is_exact=rows.is_exact)
+        origin = sampling.extent(
+            rows.num_rows, rows.total, log, is_exact=rows.is_exact, is_cut=rows.is_cut
+        )
         if window is not None:
             origin += f", {window.spans[0]} to {window.spans[-1]}"
         name = _name(output)
@@ -81,7 +88,7 @@ def write_starter(log: str | None, output: Path | None) -> None:
         here = source.model_copy(update={"path": _path_from(output.parent, source.path)})
         text = config_text(name, here, sample, guesses, origin, checked.bad_rows)
     _write(output, text)
-    _print(console, guesses, origin, output, checked)
+    _print(console, guesses, origin, output, checked, source)
 
 
 def _read(log: str) -> tuple[Source, spans.Window | None, LogSample]:
@@ -98,7 +105,10 @@ def _read(log: str) -> tuple[Source, spans.Window | None, LogSample]:
     if window is not None:
         window = _from_first_file(window)
         window_days = {"window_days": len(window.spans), "max_missing_days": len(window.missing)}
-    sample = read_columns(spans.files_of(source, window), log_format)
+    files = spans.files_of(source, window)
+    form = guess_csv(files[-1]) if log_format == "csv" else STANDARD_CSV
+    source = source.model_copy(update={"csv": form})
+    sample = read_columns(files, log_format, form)
     if sample.num_rows == 0 and not sample.rows.unreadable.total:
         raise DataError(f"{log}: its files hold no row; check the name")
     _refuse_mostly_bad(sample.rows.unreadable, sample.rows.seen)
@@ -216,7 +226,12 @@ def _name(output: Path) -> str:
 
 
 def _print(
-    console: Console, guesses: list[Guess], origin: str, output: Path, checked: CheckedSample
+    console: Console,
+    guesses: list[Guess],
+    origin: str,
+    output: Path,
+    checked: CheckedSample,
+    source: Source,
 ) -> None:
     console.print(f"[bold]{escape(origin)}[/bold]\n")
     table = plain_table("column", "guess", "because it", texts=3)
@@ -225,6 +240,9 @@ def _print(
         kind = f", {each.kind}" if each.kind else ""
         table.add_row(escape(each.column), each.role + kind, escape(each.why))
     console.print(table)
+    form = csv_words(source.csv)
+    if form:
+        console.print(f"\nthe CSV has {form}: see `source.csv`", markup=False)
     if checked.bad_rows.total:
         console.print(
             f"\n{checked.bad_rows.total:,} of {checked.num_rows:,} rows cannot be used; the config "

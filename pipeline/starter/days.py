@@ -13,7 +13,7 @@ from taskroute.schemas.errors import DataError
 _WINDOW_DAYS = 7
 _MOST_DAYS = 60  # of a folder: a window of more is for a person to choose
 _SUFFIXES = (".csv", ".jsonl", ".ndjson", ".json", ".parquet", ".csv.gz", ".jsonl.gz",
-             ".ndjson.gz", ".json.gz", ".tsv", ".tsv.gz", ".txt", ".txt.gz")  # fmt: skip
+             ".ndjson.gz", ".json.gz", ".tsv", ".tsv.gz")  # fmt: skip
 # 2024-03-01, 20240301, 2024/03/01, and folders year=2024/month=03/day=01.
 _DAY = re.compile(
     r"(?<!\d)(?:year=)?((?:19|20)\d\d)([-_./]?)(?:month=)?(\d\d)\2(?:day=)?(\d\d)(?!\d)"

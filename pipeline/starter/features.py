@@ -16,9 +16,10 @@ _ID_WORDS = {"code", "hash", "id", "ids", "key", "uid", "uuid", "zip"}
 _VISIT_WORDS = {"event", "impression", "log", "request", "row", "session", "trace", "visit"}
 USER_WORDS = {"account", "customer", "member", "uid", "user", "viewer", "visitor"}
 _ITEM_WORDS = {
-    "ad", "advert", "article", "artist", "author", "banner", "book", "brand", "campaign", "category",
-    "channel", "creator", "genre", "hotel", "item", "movie", "news", "photo", "post", "product",
-    "publisher", "query", "restaurant", "seller", "shop", "song", "store", "track", "video",
+    "ad", "advert", "article", "artist", "author", "banner", "book", "brand", "campaign",
+    "category", "channel", "creator", "genre", "hotel", "item", "movie", "news", "photo", "post",
+    "product", "publisher", "query", "restaurant", "seller", "shop", "song", "store", "track",
+    "video",
 }  # fmt: skip
 _PAST_WORDS = {"history", "last", "past", "previous", "recent", "seq", "sequence"}
 # Small whole numbers of such names are amounts; of others they are codes, such as of a device.
@@ -122,15 +123,13 @@ def _counts_rows(numbers: np.ndarray) -> bool:
 
 
 def _is_code(column: LogColumn, named: set[str]) -> bool:
-    assert column.numbers is not None
-    known = np.unique(column.numbers[~np.isnan(column.numbers)])
+    known = np.unique(column.known)
     is_small = known[0] >= -1 and known[-1] <= _MOST_CODE and np.all(known == np.floor(known))
     return bool(is_small) and len(known) > 2 and not named & _AMOUNT_WORDS
 
 
 def _number(column: LogColumn, fields: dict[str, Any]) -> Guess:
-    assert column.numbers is not None
-    known = column.numbers[~np.isnan(column.numbers)]
+    known = column.known
     fields["kind"] = "dense"
     what = "numbers"
     # Mean far above the median: a few large values, which a logarithm brings near the rest.

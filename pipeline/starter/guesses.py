@@ -128,10 +128,10 @@ def _is_time(column: LogColumn) -> bool:
 
 def _likeness_to_a_log(column: LogColumn) -> tuple[bool, int]:
     """Rank of a time: rows of a log are sorted by it, and few of them share one."""
-    assert column.seconds is not None
-    steps = np.diff(column.seconds)
+    seconds = np.zeros(0, np.int64) if column.seconds is None else column.seconds
+    steps = np.diff(seconds)
     is_sorted = len(steps) > 0 and np.count_nonzero(steps >= 0) >= _NEARLY_SORTED * len(steps)
-    return is_sorted, len(np.unique(column.seconds))
+    return bool(is_sorted), len(np.unique(seconds))
 
 
 def _with_unique_names(guesses: Sequence[Guess]) -> list[Guess]:

@@ -146,22 +146,21 @@ def _named_label(column: LogColumn, position: int) -> Outcome | None:
         return _flag_task(column, position, f"holds {two}, and is named like an outcome")
     if column.numbers is None or named & (_DURATION_WORDS | _STATISTIC_WORDS):
         return None
-    known = np.unique(column.numbers[~np.isnan(column.numbers)])
+    known = np.unique(column.known)
     if len(known) != 2:
         return None
     low, high = known
     why = f"holds {low:g} and {high:g}, and is named like an outcome"
     label = {"column": column.name, "at_least": float(high)}
     fields = {"name": _task_name(column.name, position), "label": label}
-    return Outcome(Guess(column.name, "task", fields, why), column.numbers == high)
+    return Outcome(Guess(column.name, "task", fields, why), column.amounts == high)
 
 
 def _flag_task(column: LogColumn, position: int, why: str) -> Outcome:
-    assert column.flags is not None
     fields = {"name": _task_name(column.name, position), "label": _label(column)}
     if column.num_unreadable:
         why += f"; {column.num_unreadable:,} values are neither"
-    return Outcome(Guess(column.name, "task", fields, why), column.flags == 1)
+    return Outcome(Guess(column.name, "task", fields, why), np.asarray(column.flags) == 1)
 
 
 def _label(column: LogColumn) -> dict[str, Any]:
@@ -173,31 +172,29 @@ def _is_rating(column: LogColumn) -> bool:
     named = words(column.name)
     if column.numbers is None or not named & _RATING_WORDS or named & _STATISTIC_WORDS:
         return False
-    known = np.unique(column.numbers[~np.isnan(column.numbers)])
+    known = np.unique(column.known)
     is_step = bool(np.all(known * 2 == np.round(known * 2)))
     return 2 < len(known) <= _MOST_RATINGS and is_step and known[0] >= 0 and 3 <= known[-1] <= 10
 
 
 def _rating_task(column: LogColumn, position: int) -> Outcome:
-    assert column.numbers is not None
-    highest = 5 if np.nanmax(column.numbers) <= 5 else 10
+    highest = 5 if column.known.max() <= 5 else 10
     least = int(highest * _GOOD_RATING)
     label = {"column": column.name, "at_least": least}
     fields = {"name": _task_name(column.name, position), "label": label}
     why = f"holds ratings up to {highest}; {least} and more are good"
-    return Outcome(Guess(column.name, "task", fields, why), column.numbers >= least)
+    return Outcome(Guess(column.name, "task", fields, why), column.amounts >= least)
 
 
 def _is_watch_time(column: LogColumn) -> bool:
     named = words(column.name)
     if column.numbers is None or not (named & _WATCH_WORDS and named & _DURATION_WORDS):
         return False
-    known = column.numbers[~np.isnan(column.numbers)]
+    known = column.known
     return bool(known.min() >= 0 and len(np.unique(known)) > 2)
 
 
 def _watch_task(column: LogColumn, position: int) -> Outcome:
-    assert column.numbers is not None
     fields = {
         "name": english_name(column.name, position),
         "kind": "regression",
@@ -205,7 +202,7 @@ def _watch_task(column: LogColumn, position: int) -> Outcome:
         "loss": "weighted_logistic",
     }
     why = "holds numbers, and is named like watch time"
-    return Outcome(Guess(column.name, "task", fields, why), column.numbers > 0)
+    return Outcome(Guess(column.name, "task", fields, why), column.amounts > 0)
 
 
 def _with_own_names(outcomes: Sequence[Outcome]) -> list[Outcome]:
@@ -269,8 +266,8 @@ def _with_condition(outcome: Outcome, others: Sequence[Outcome]) -> Outcome:
 
 def _holds(condition: np.ndarray, outcome: Outcome) -> bool:
     """True if the outcome is only ever 1 where `condition` is, and not by chance."""
-    num_happened = np.count_nonzero(outcome.happened)
-    num_condition = np.count_nonzero(condition)
+    num_happened = int(np.count_nonzero(outcome.happened))
+    num_condition = int(np.count_nonzero(condition))
     if np.any(outcome.happened & ~condition) or num_condition == len(condition):
         return False
     if outcome.is_condition and num_condition == num_happened:

@@ -9,7 +9,7 @@ from taskroute.components.logs.bad_rows import BadRowCounts
 from taskroute.pipeline.starter.columns import LogSample
 from taskroute.pipeline.starter.guess import Guess
 from taskroute.pipeline.starter.guesses import group_column
-from taskroute.schemas.source import Source
+from taskroute.schemas.source import Csv, Source
 
 # Texts that need no quotes in YAML, unless they are one of the words below.
 _PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_./{}*-]*")
@@ -72,6 +72,9 @@ def _source_lines(source: Source, bad: BadRowCounts, num_rows: int) -> list[str]
         f"  path: {_scalar(source.path)}  # starts at this file's folder, or at --data",
         f"  format: {source.format}",
     ]
+    form = source.csv.model_dump(exclude_defaults=True)
+    if form:
+        lines += [f"  # {csv_words(source.csv)}", f"  csv: {_flow(form)}"]
     if source.timestamp is not None:
         lines.append(f"  timestamp: {_scalar(source.timestamp)}")
     lines += [f"  # {how}", f"  split: {_flow(split)}"]
@@ -88,6 +91,25 @@ def _source_lines(source: Source, bad: BadRowCounts, num_rows: int) -> list[str]
     else:
         lines.append("  # max_bad_fraction: 0.01  # rows that may be left out; by default none")
     return lines
+
+
+def csv_words(form: Csv) -> str:
+    """Words for what a CSV has other than the standard; empty for the standard."""
+    words = []
+    names = {"\t": "tabs", ";": "semicolons", "|": "bars"}
+    if form.delimiter != ",":
+        words.append(f"{names.get(form.delimiter, repr(form.delimiter))} between columns")
+    if form.encoding != "utf-8":
+        words.append(f"the encoding {form.encoding}")
+    if form.decimal != ".":
+        words.append("decimal commas")
+    if form.quote != '"':
+        words.append("no quotes" if form.quote is None else f"{form.quote} for quotes")
+    if form.escape:
+        words.append(f"{form.escape} before quotes within values")
+    if form.header is not True:
+        words.append("no header")
+    return ", ".join(words)
 
 
 def _one_of_each(bad: BadRowCounts) -> Iterator[str]:
@@ -169,6 +191,8 @@ def _flow(value: Any) -> str:
             return _scalar(value, in_flow=True)
         case Sequence():
             return "[" + ", ".join(map(_flow, value)) + "]"
+    if value is None or isinstance(value, bool):
+        return {None: "null", True: "true", False: "false"}[value]
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 

@@ -117,13 +117,15 @@ def log(tmp_path) -> Path:
 
 @pytest.fixture
 def refusal(tmp_path):
-    """Gives the message of an execution that must stop, leaving nothing behind."""
+    """Gives the message of an execution that must stop, leaving bad rows that it kept alone."""
 
     def refuse(*args, **kwargs) -> str:
         folder = tmp_path / "refused"
         with pytest.raises(DataError) as error:
             Run(folder, *args, **kwargs)
-        assert [path for path in folder.rglob("*") if path.is_file()] == []
+        kept = str(error.value).rpartition("; kept in ")[2]
+        left = [path for path in folder.rglob("*") if path.is_file()]
+        assert [path for path in left if str(path.parent) != kept] == []
         assert error.value.__cause__ is None
         assert "\n" not in str(error.value)
         return str(error.value)

@@ -1,6 +1,7 @@
 """Rows that an execution leaves out and keeps beside, and logs that it refuses."""
 
 import gzip
+import json
 from pathlib import Path
 
 import pytest
@@ -92,6 +93,31 @@ class TestBadRows:
         )
         assert f"1 not_finite, first {log}: row 501, column 'age': 'inf' is not a" in message
         assert message.count("first ") == 5
+
+    def test_those_that_stop_the_run_are_kept_until_the_next_attempt(
+        self, tmp_path, make_rows, write_log, ingest
+    ):
+        log = write_log(tmp_path / "log.csv", _spoil(make_rows(), **self.BAD))
+        with pytest.raises(DataError) as refused:
+            ingest(tmp_path / "out", log, BY_TIME, max_bad_fraction=0.004)
+        folder = Path(str(refused.value).rpartition("; kept in ")[2])
+        (file,) = folder.glob("*.jsonl")
+        kept = [json.loads(line) for line in file.read_text().splitlines()]
+        assert [row["row"] for row in kept] == [4, 5, 6, 7, 501]
+        ingest(tmp_path / "out", log, BY_TIME, max_bad_fraction=0.005)
+        assert not folder.exists()
+
+    def test_the_first_ten_of_each_reason_are_shown(self, tmp_path, make_rows, write_log, ingest):
+        ages = dict.fromkeys(range(20, 40), "old")
+        log = write_log(tmp_path / "log.csv", _spoil(make_rows(), age=ages, clicked={4: "2"}))
+        with pytest.raises(DataError) as refused:
+            ingest(tmp_path / "out", log, BY_TIME)
+        lines = refused.value.details
+        assert lines[0] == "not_a_number, the first 10 of 20:"
+        assert [line.split(",")[0] for line in lines[1:11]] == [
+            f"  {log}: row {row + 1}" for row in range(20, 30)
+        ]
+        assert lines[11] == "wrong_label, 1:"
 
     def test_they_have_no_part_in_where_the_time_is_cut(
         self, tmp_path, make_rows, write_log, ingest

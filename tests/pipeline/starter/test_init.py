@@ -304,7 +304,7 @@ def test_files_that_are_no_log_are_named(tmp_path):
     assert_one_sentence(result, 2, "feed.csv: it must hold all of {YYYY}, {MM} and {DD}")
     (tmp_path / "feed.csv").write_text("a;b\n1;2\n")
     result = call("init", tmp_path / "feed.csv", "-o", output)
-    assert_one_sentence(result, 3, "feed.csv", "write commas")
+    assert_one_sentence(result, 3, "feed.csv", "nothing to predict")
 
 
 def test_without_a_log_a_whole_config_to_fill_in_is_written(tmp_path, monkeypatch):
