@@ -70,7 +70,7 @@ def read_header(file: str, form: Csv = STANDARD_CSV) -> list[str]:
         for separator in _OTHER_SEPARATORS:
             if separator in header[0] and separator != form.delimiter:
                 raise DataError(
-                    f"{file}: its header is one column, '{header[0][:100]}'; set "
+                    f"{file}: its header is one column, {header[0][:100]!r}; set "
                     f"`source.csv.delimiter` to {separator!r}, as `taskroute init` guesses it"
                 )
     return header
