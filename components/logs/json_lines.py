@@ -18,7 +18,7 @@ import pyarrow.json as pj
 
 from taskroute.components.logs import nested
 from taskroute.components.logs.bad_rows import BadRow, shorten
-from taskroute.components.logs.conversions import to_text, value_text
+from taskroute.components.logs.conversions import NULL_ROW, to_text, value_text
 from taskroute.components.logs.log_batch import LogBatch, lacking_columns
 from taskroute.components.logs.log_files import TextStream
 from taskroute.schemas.columns import RawColumn
@@ -29,6 +29,7 @@ BLOCK_BYTES = 4 << 20
 _LONGEST_LINE = 64 << 20
 _PROBED_LINES = 1000
 _EXACT_IN_DOUBLE = 2.0**53
+_OPENING, _CLOSING, _NEWLINE, _RETURN = b"{}\n\r"
 _TYPES: tuple[tuple[type, pa.DataType], ...] = (  # bool first: it is an int of Python
     (bool, pa.bool_()),
     (int, pa.int64()),
@@ -321,15 +322,21 @@ def _lines(block: bytes) -> Iterator[bytes]:
 def _num_object_lines(block: bytes) -> int | None:
     """Number of lines that are not blank; None if one of them is certainly no object.
 
-    Arrow 18 crashes on a line `null`, and takes one object of two lines for one row; no object goes
-    on after a line that ends with a bracket in a line that starts with one.
+    Arrow 18 crashes on a `null` that is a row, and takes one object of two lines for one row; no
+    object goes on after a line that ends with a bracket in a line that starts with one.
     """
-    for line_end in (b"\n", b"\r\n"):
-        num_borders = block.count(b"}" + line_end + b"{")
-        ends = block.endswith(line_end)
-        is_last_whole = block.endswith(b"}" + line_end if ends else b"}")
-        if block.startswith(b"{") and is_last_whole and block.count(b"\n") == num_borders + ends:
-            return num_borders + 1
+    if NULL_ROW.search(block):
+        return None
+    codes = np.frombuffer(block, np.uint8)
+    ends = np.flatnonzero(codes == _NEWLINE)
+    if not len(ends) or ends[-1] != len(codes) - 1:
+        ends = np.append(ends, len(codes))
+    starts = np.append(0, ends[:-1] + 1)
+    if (codes[starts.clip(max=len(codes) - 1)] == _OPENING).all() and (
+        (codes[ends - 1] == _CLOSING).all()
+        or (codes[ends - 1 - (codes[ends - 1] == _RETURN)] == _CLOSING).all()
+    ):
+        return len(ends)
     num_lines = 0
     for line in _lines(block):
         line = line.strip()
