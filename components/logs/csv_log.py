@@ -70,7 +70,7 @@ def read_header(file: str, form: Csv = STANDARD_CSV) -> list[str]:
         for separator in _OTHER_SEPARATORS:
             if separator in header[0] and separator != form.delimiter:
                 raise DataError(
-                    f"{file}: its header is one column, '{header[0][:100]}'; set "
+                    f"{file}: its header is one column, {header[0][:100]!r}; set "
                     f"`source.csv.delimiter` to {separator!r}, as `taskroute init` guesses it"
                 )
     return header
@@ -106,8 +106,10 @@ class _Parser:
     def parse(self, records: Records, first_row: int) -> LogBatch:
         """Rows of the records, the first of which has the number `first_row`."""
         is_even = records.columns == self._num_columns
-        text = records.take(is_even)
-        values = self._parse_text(text, int(is_even.sum()))
+        values = self._parse_text(records.take(is_even), int(is_even.sum()))
+        for stand_in, original in self._marks.shown(records.text):
+            columns = [pc.replace_substring(c, stand_in, original) for c in values.columns]
+            values = pa.RecordBatch.from_arrays(columns, self._names)
         rows = first_row + np.flatnonzero(is_even)
         passed_over = tuple(
             self._uneven_row(records, index, first_row)
@@ -115,7 +117,7 @@ class _Parser:
         )
         return LogBatch(self._file, rows, values, passed_over, len(records), self._decimal)
 
-    def _parse_text(self, text: bytes, num_rows: int) -> pa.RecordBatch:
+    def _parse_text(self, text: bytes | memoryview, num_rows: int) -> pa.RecordBatch:
         """Columns of a text of even rows."""
         columns = (
             self._parse_by_arrow(text)
@@ -123,7 +125,7 @@ class _Parser:
             else [pa.array([], pa.string())] * len(self._names)
         )
         if columns and len(columns[0]) != num_rows:
-            rows = _parse_slowly(text, self._marks)
+            rows = _parse_slowly(bytes(text), self._marks)
             if len(rows) != num_rows or any(len(row) != self._num_columns for row in rows):
                 raise RuntimeError(
                     f"{self._file}: {num_rows} rows were counted, and {len(rows)} read; please "
@@ -135,16 +137,14 @@ class _Parser:
                 )
                 for place in self._places
             ]
-        for stand_in, original in self._marks.shown(text):
-            columns = [pc.replace_substring(column, stand_in, original) for column in columns]
         return pa.RecordBatch.from_arrays(columns, self._names)
 
-    def _parse_by_arrow(self, text: bytes) -> list[pa.Array]:
+    def _parse_by_arrow(self, text: bytes | memoryview) -> list[pa.Array]:
         """Columns of the names, as many rows as Arrow finds."""
         quote = self._marks.quote
         wanted = [str(place) for place in self._places]
         table = pcsv.read_csv(
-            pa.BufferReader(text),
+            pa.BufferReader(pa.py_buffer(text)),
             pcsv.ReadOptions(
                 column_names=[str(place) for place in range(self._num_columns)],
                 block_size=len(text) + 1,
@@ -162,7 +162,8 @@ class _Parser:
                 check_utf8=False,
             ),
         )
-        return [table[name].combine_chunks() for name in wanted]
+        (batch,) = table.to_batches()  # of one block
+        return batch.columns
 
     def _uneven_row(self, records: Records, index: int, first_row: int) -> BadRow:
         problem = f"has {records.columns[index]} columns where the header has {self._num_columns}"

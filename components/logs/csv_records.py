@@ -19,6 +19,8 @@ BLOCK_BYTES = 2 << 20  # also the longest record
 _NEWLINE, _RETURN = b"\n"[0], b"\r"[0]
 _BACKSLASH_QUOTE = b'\\"'
 _UNIT_SEPARATOR = b"\x1f"
+_PIECE = 1 << 18
+_ONE, _LAST = np.uint64(1), np.uint64(63)
 
 
 class Marks:
@@ -115,11 +117,10 @@ class Records:
         """Records from `index` on."""
         return Records(self.text, self.starts[index:], self.ends[index:], self.columns[index:])
 
-    def take(self, is_taken: np.ndarray) -> bytes:
-        """Text of the records where `is_taken`, (N,) bool, is set, each with a line end."""
+    def take(self, is_taken: np.ndarray) -> bytes | memoryview:
+        """Text of the records where `is_taken`, (N,) bool, is set."""
         if is_taken.all():
-            text = self.text[self.starts[0] : self.ends[-1]] if len(self) else b""
-            return text + b"\n"
+            return memoryview(self.text)[self.starts[0] : self.ends[-1]]
         # Runs of records that stand one after the other are one slice.
         steps = np.diff(np.concatenate([[False], is_taken, [False]]).astype(np.int8))
         runs = zip(np.flatnonzero(steps == 1), np.flatnonzero(steps == -1) - 1, strict=True)
@@ -177,15 +178,16 @@ class _Scan:
         self._marks = marks
         self.is_open = False  # a quote, at the end of the text
         self.escape_at: int | None = None
-        is_end = self._codes == _NEWLINE
+        ends = self._places(_NEWLINE)
         if b"\r" in text:
-            is_end |= self._codes == _RETURN
-        self._is_delimiter = self._codes == marks.delimiter
+            ends |= self._places(_RETURN)
+        delimiters = self._places(marks.delimiter)
         if marks.quote is not None and marks.quote in text:
-            is_plain = self._is_plain(marks.quote)
-            is_end &= is_plain
-            self._is_delimiter &= is_plain
-        self._ends = np.flatnonzero(is_end)
+            quoted = self._quoted(self._places(marks.quote), ends | delimiters)
+            ends &= ~quoted
+            delimiters &= ~quoted
+        self._ends = _set_places(ends)
+        self._delimiters = delimiters
 
     def records(self, is_last: bool) -> tuple[Records, int]:
         """Whole records, and the place where the next one starts."""
@@ -200,8 +202,7 @@ class _Scan:
         next_start = size if is_last else int(self._ends[-1]) + 1 if len(self._ends) else 0
         if not len(starts):
             return Records(self._text, starts, ends, starts), next_start
-        counted = self._is_delimiter[:next_start]
-        columns = np.add.reduceat(counted, starts, dtype=np.int32) + np.int32(1)
+        columns = np.diff(self._delimiters_before(ends), prepend=0) + 1
         return Records(self._text, starts, ends, columns), next_start
 
     def num_records_before(self, place: int) -> int:
@@ -209,29 +210,44 @@ class _Scan:
         records, _ = self.records(is_last=False)
         return int(np.searchsorted(records.ends, place))
 
-    def _is_plain(self, quote: int) -> np.ndarray:
-        """(size,) bool: False inside of quotes."""
-        is_quote = self._codes == quote
-        places = np.flatnonzero(is_quote)
-        if self._are_regular(places, quote):
-            self.is_open = len(places) % 2 == 1
-            turns = is_quote.view(np.uint8)
-        else:
-            turns = np.zeros(len(self._codes), np.uint8)
-            turns[self._turns(places)] = 1
-        return np.bitwise_xor.accumulate(turns).view(np.bool_) ^ True
+    def _delimiters_before(self, places: np.ndarray) -> np.ndarray:
+        """Number of delimiters before each of the places, int64."""
+        words = np.append(self._delimiters, np.uint64(0))
+        at = places // 64
+        before = np.concatenate([np.zeros(1, np.int64), np.cumsum(_num_ones(words[:-1]))])
+        below = (_ONE << (places % 64).astype(np.uint64)) - _ONE
+        return before[at] + _num_ones(words[at] & below)
 
-    def _are_regular(self, places: np.ndarray, quote: int) -> bool:
-        """True if each quote opens a value, closes one, or is half of a doubled quote."""
-        is_border = np.zeros(256, np.bool_)
-        is_border[[quote, self._marks.delimiter, _NEWLINE, _RETURN]] = True
-        opens, closes = places[0::2], places[1::2]
-        before = is_border[self._codes[np.maximum(opens - 1, 0)]]
-        before[0] |= opens[0] == 0
-        if not before.all():
-            return False
-        closes = closes[closes < len(self._codes) - 1]
-        return bool(is_border[self._codes[closes + 1]].all())
+    def _places(self, code: int) -> np.ndarray:
+        """Places of a byte, a bit each, in words of 64."""
+        size = len(self._codes)
+        bits = np.zeros(-(-size // 64) * 8, np.uint8)
+        # Pieces that stay in the processor's cache.
+        for start in range(0, size, _PIECE):
+            is_there = np.equal(self._codes[start : start + _PIECE], code)
+            packed = np.packbits(is_there, bitorder="little")
+            bits[start // 8 : start // 8 + len(packed)] = packed
+        return bits.view(np.uint64)
+
+    def _quoted(self, quotes: np.ndarray, borders: np.ndarray) -> np.ndarray:
+        """Places from a quote that opens a value to the byte before the closing one."""
+        quoted = _parity(quotes)
+        # Regular if each quote opens a value, closes one, or is half of a doubled quote.
+        borders = borders | quotes
+        before, after = borders << _ONE, borders >> _ONE
+        before[1:] |= borders[:-1] >> _LAST
+        after[:-1] |= borders[1:] << _LAST
+        before[0] |= _ONE  # a record starts with the text
+        size = len(self._codes)
+        after[(size - 1) // 64] |= _ONE << np.uint64(
+            (size - 1) % 64
+        )  # it is not known what follows
+        if (quotes & ~(quoted & before | ~quoted & after)).any():
+            turns = np.zeros(64 * len(quotes), np.bool_)
+            turns[self._turns(_set_places(quotes))] = True
+            quoted = _parity(np.packbits(turns, bitorder="little").view(np.uint64))
+        self.is_open = bool(quoted[(size - 1) // 64] >> np.uint64((size - 1) % 64) & _ONE)
+        return quoted
 
     def _turns(self, quotes: np.ndarray) -> list[int]:
         """Places of the quotes that open and close values, one by one.
@@ -251,8 +267,7 @@ class _Scan:
             while index + 1 < len(places) and places[index + 1] == places[index] + 1:
                 index += 2
             if index == len(places):
-                self.is_open = True
-                break
+                break  # it is open at the end
             close = places[index]
             turns.append(close)
             index += 1
@@ -264,3 +279,30 @@ class _Scan:
             ):
                 self.escape_at = start if self.escape_at is None else self.escape_at
         return turns
+
+
+def _set_places(words: np.ndarray) -> np.ndarray:
+    """Places of the set bits, int64."""
+    octets = words.view(np.uint8)
+    some = np.flatnonzero(octets != 0)
+    bits = np.flatnonzero(np.unpackbits(octets[some], bitorder="little").view(np.bool_))
+    return 8 * some[bits // 8] + bits % 8
+
+
+def _parity(places: np.ndarray) -> np.ndarray:
+    """Bits that tell whether the number of set ones up to and with each place is odd."""
+    words = places.copy()
+    # Doubling steps give the parity within a word; then the words are chained.
+    for step in (1, 2, 4, 8, 16, 32):
+        words ^= words << np.uint64(step)
+    words[1:] ^= np.uint64(0) - np.bitwise_xor.accumulate(words >> _LAST)[:-1]
+    return words
+
+
+def _num_ones(words: np.ndarray) -> np.ndarray:
+    """Number of set bits of each word, int64: sums of 2, 4 and 8 bits, then of the bytes."""
+    words = words - (words >> _ONE & np.uint64(0x5555555555555555))
+    twos = np.uint64(0x3333333333333333)
+    words = (words & twos) + (words >> np.uint64(2) & twos)
+    words = words + (words >> np.uint64(4)) & np.uint64(0x0F0F0F0F0F0F0F0F)
+    return (words * np.uint64(0x0101010101010101) >> np.uint64(56)).astype(np.int64)

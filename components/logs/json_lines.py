@@ -18,7 +18,7 @@ import pyarrow.json as pj
 
 from taskroute.components.logs import nested
 from taskroute.components.logs.bad_rows import BadRow, shorten
-from taskroute.components.logs.conversions import to_text, value_text
+from taskroute.components.logs.conversions import NULL_ROW, to_text, value_text
 from taskroute.components.logs.log_batch import LogBatch, lacking_columns
 from taskroute.components.logs.log_files import TextStream
 from taskroute.schemas.columns import RawColumn
@@ -29,6 +29,7 @@ BLOCK_BYTES = 4 << 20
 _LONGEST_LINE = 64 << 20
 _PROBED_LINES = 1000
 _EXACT_IN_DOUBLE = 2.0**53
+_OPENING, _CLOSING, _NEWLINE, _RETURN = b"{}\n\r"
 _TYPES: tuple[tuple[type, pa.DataType], ...] = (  # bool first: it is an int of Python
     (bool, pa.bool_()),
     (int, pa.int64()),
@@ -174,18 +175,21 @@ class _BlockParser:
         """Rows of a block; `first_row` is the number of its first line that is not blank."""
         if not self._types:
             self._probe(block)
-        values = self._parse_typed(block)
+        num_rows = _num_object_lines(block)
+        values = None if num_rows is None else self._parse_typed(block, num_rows)
         if values is not None:
             return LogBatch(self._file, first_row + np.arange(values.num_rows), values)
         lines, objects, bad = self._read_lines(block, first_row)
+        num_counted = len(objects) + len(bad)
         if bad:
-            values = self._parse_typed(b"\n".join(lines))
+            values = self._parse_typed(b"\n".join(lines), len(lines))
         if values is None:
             values, unreadable = self._parse_values(objects)
             bad |= unreadable
             self._probe(block)
         rows = np.array([row for row in objects if row not in bad], np.int64)
-        return LogBatch(self._file, rows, values, tuple(bad[row] for row in sorted(bad)))
+        passed_over = tuple(bad[row] for row in sorted(bad))
+        return LogBatch(self._file, rows, values, passed_over, num_counted)
 
     def _probe(self, block: bytes) -> None:
         for row in _first_objects(block):
@@ -205,7 +209,8 @@ class _BlockParser:
     def _value(self, row: Mapping[str, Any], name: str) -> Any:
         return nested.value_at(row, name) if name in self._paths else row.get(name)
 
-    def _parse_typed(self, block: bytes) -> pa.RecordBatch | None:
+    def _parse_typed(self, block: bytes, num_rows: int) -> pa.RecordBatch | None:
+        """Columns of the lines, each of which starts and ends as an object; None if in doubt."""
         schema = self._schema()
         if schema is None:
             return None
@@ -217,9 +222,8 @@ class _BlockParser:
             )
         except pa.ArrowInvalid:
             return None
-        # Arrow takes two objects of one line for two rows, and one object of two lines for one.
-        num_lines = block.count(b"\n") + (not block.endswith(b"\n"))
-        if table.num_rows != num_lines and table.num_rows != sum(1 for _ in _lines(block)):
+        # Arrow takes two objects of one line for two rows.
+        if table.num_rows != num_rows:
             return None
         columns = [self._column(table, name) for name in self._kinds]
         for column, kind in zip(columns, self._kinds.values(), strict=True):
@@ -313,6 +317,33 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 def _lines(block: bytes) -> Iterator[bytes]:
     """Lines that are not blank; Arrow, too, passes over blank ones."""
     return (line for line in block.split(b"\n") if line.strip())
+
+
+def _num_object_lines(block: bytes) -> int | None:
+    """Number of lines that are not blank; None if one of them is certainly no object.
+
+    Arrow 18 crashes on a `null` that is a row, and takes one object of two lines for one row; no
+    object goes on after a line that ends with a bracket in a line that starts with one.
+    """
+    if NULL_ROW.search(block):
+        return None
+    codes = np.frombuffer(block, np.uint8)
+    ends = np.flatnonzero(codes == _NEWLINE)
+    if not len(ends) or ends[-1] != len(codes) - 1:
+        ends = np.append(ends, len(codes))
+    starts = np.append(0, ends[:-1] + 1)
+    if (codes[starts.clip(max=len(codes) - 1)] == _OPENING).all() and (
+        (codes[ends - 1] == _CLOSING).all()
+        or (codes[ends - 1 - (codes[ends - 1] == _RETURN)] == _CLOSING).all()
+    ):
+        return len(ends)
+    num_lines = 0
+    for line in _lines(block):
+        line = line.strip()
+        if not line.startswith(b"{") or not line.endswith(b"}"):
+            return None
+        num_lines += 1
+    return num_lines or None
 
 
 def _first_objects(block: bytes) -> Iterator[dict[str, Any]]:

@@ -188,7 +188,7 @@ def require_columns(where: str, wanted: Sequence[str], present: Collection[str])
         if name not in present:
             by_lower = {other.strip().lower(): other for other in present}
             close = difflib.get_close_matches(name.lower(), by_lower, n=1)
-            hint = f"; did you mean '{by_lower[close[0]]}'?" if close else ""
+            hint = f"; did you mean {by_lower[close[0]]!r}?" if close else ""
             raise DataError(f"{where}: there is no column '{name}'{hint}")
         if list(present).count(name) > 1:
             raise DataError(f"{where}: column '{name}' occurs more than once; rename one of them")

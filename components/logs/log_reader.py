@@ -167,6 +167,8 @@ def _parquet_parts(file: str, rows_per_part: int) -> Iterator[Part]:
             parquet.metadata.row_group(index).num_rows
             for index in range(parquet.metadata.num_row_groups)
         ]
+        if sum(sizes) != parquet.metadata.num_rows:
+            raise DataError(_wrong_index(file, parquet.metadata.num_rows, sum(sizes)))
     if not sizes:
         yield Part(file, 1, (), 0)
     first_row, start, rows = 1, 0, 0
@@ -203,6 +205,10 @@ class _ParquetNames(Collection[str]):
         return sum(1 for _ in self)
 
 
+def _wrong_index(file: str, num_told: int, num_rows: int) -> str:
+    return f"{file}: its index tells of {num_told:,} rows and it has {num_rows:,}; write it again"
+
+
 def _read_parquet(part: Part, columns: Sequence[RawColumn]) -> Iterator[LogBatch]:
     next_row = part.first_row
     with _parquet_file(part.file) as parquet:
@@ -211,6 +217,7 @@ def _read_parquet(part: Part, columns: Sequence[RawColumn]) -> Iterator[LogBatch
         names = [name for name in _names(columns) if name not in lacking]
         paths = {name: name.split(".", 1) for name in names if nested.is_nested(name, literal)}
         roots = dict.fromkeys(paths[name][0] if name in paths else name for name in names)
+        num_told = parquet.metadata.num_rows if part.num_rows is None else part.num_rows
         for values in parquet.iter_batches(
             batch_size=BATCH_ROWS, row_groups=part.row_groups, columns=list(roots)
         ):
@@ -224,6 +231,8 @@ def _read_parquet(part: Part, columns: Sequence[RawColumn]) -> Iterator[LogBatch
             ]
             batch = LogBatch(part.file, rows, _as_bytes(pa.RecordBatch.from_arrays(arrays, names)))
             yield batch.with_lacking(lacking)
+    if next_row - part.first_row != num_told:
+        raise DataError(_wrong_index(part.file, num_told, next_row - part.first_row))
 
 
 def _as_bytes(values: pa.RecordBatch) -> pa.RecordBatch:
