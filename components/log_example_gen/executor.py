@@ -184,8 +184,8 @@ class Executor(base_beam_executor.BaseBeamExecutor):
             _require_any_row(reports, source)
             _refuse_bad_rows(reports, source)
             raise DataError(
-                f"{source.path}: column '{split_column(source)}' holds {len(seconds)} distinct seconds, too few "
-                "to split by time; set `split.by` to hash"
+                f"{source.path}: column '{split_column(source)}' holds {len(seconds)} distinct "
+                "seconds, too few to split by time; set `split.by` to hash"
             )
         return cutoffs, len(seconds)
 
