@@ -58,6 +58,8 @@ def print_outcome(
     console.print()
     for finding in record.findings:
         console.print(f"[yellow]look at[/yellow] {escape(finding.sentence)}", soft_wrap=True)
+    if record.findings:
+        console.print()
     console.print(_task_table(record.metrics, best_aucs))
     for line in _terms_lines(record):
         console.print(line, soft_wrap=True)
