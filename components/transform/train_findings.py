@@ -48,7 +48,8 @@ def find_in_train(shards: Sequence[Shard], data: DataConfig, analysis: str) -> F
         for feature in data.features
         if vocabulary_of(feature) is not None
     }
-    examples, results = pa.concat_tables(raw), pa.concat_tables(transformed)
+    examples = pa.concat_tables(raw, promote_options="default")
+    results = pa.concat_tables(transformed)
     return Findings(
         findings=(
             *find_leaks(data, examples),
