@@ -171,8 +171,10 @@ def _number(column: tf.SparseTensor, feature: DenseFeature, analysis: Analysis) 
 
 def _z_scores(values: tf.Tensor, moments: Moments) -> tf.Tensor:
     """Distances from the mean in standard deviations; undivided where all values are equal."""
-    deviation = tf.sqrt(tf.constant(moments.variance, tf.float32))
-    if not np.finfo(np.float32).tiny <= moments.variance <= np.finfo(np.float32).max:
+    floats = np.finfo(np.float32)
+    if float(floats.tiny) <= moments.variance <= float(floats.max):
+        deviation = tf.sqrt(tf.constant(moments.variance, tf.float32))
+    else:
         # float32 holds the deviation of values near 1e-25 or 1e25, not their variance.
         deviation = np.float32(math.sqrt(moments.variance)) or 1.0
     return (values - moments.mean) / deviation
