@@ -35,10 +35,13 @@ def describe_divergence(
     weights = dict(labels)
     for batch in (batch for dataset in datasets for batch in dataset):
         for task in tasks:
-            label, weight = (np.asarray(batch[key]) for key in (task.label_key, task.weight_key))
-            counted = np.abs(label[weight > 0])
-            labels[task.name] = max(labels[task.name], float(counted.max(initial=0.0)))
-            weights[task.name] = max(weights[task.name], float(weight.max(initial=0.0)))
+            values, row_weights = (
+                np.asarray(batch[task.label_key]),
+                np.asarray(batch[task.weight_key]),
+            )
+            largest = float(np.abs(values[row_weights > 0]).max(initial=0.0))
+            labels[task.name] = max(labels[task.name], largest)
+            weights[task.name] = max(weights[task.name], float(row_weights.max(initial=0.0)))
     task = max(tasks, key=lambda task: max(labels[task.name], weights[task.name]))
     label, weight = labels[task.name], weights[task.name]
     if label >= max(weight, _LARGE):

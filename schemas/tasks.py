@@ -251,6 +251,20 @@ def check_conditions(tasks: Sequence[Task]) -> None:
     in_funnel_order(tasks)
 
 
+def with_conditions(task: Task, tasks: Sequence[Task]) -> tuple[Task, ...]:
+    """The task, and those whose labels decide which rows count for it."""
+    by_name = {each.name: each for each in tasks}
+    found = {task.name: task}
+    waiting = [task]
+    while waiting:
+        each = waiting.pop()
+        for name in (each.trained_where, each.funnel):
+            if name is not None and name not in found:
+                found[name] = by_name[name]
+                waiting.append(by_name[name])
+    return tuple(found.values())
+
+
 def in_funnel_order(tasks: Sequence[Task]) -> tuple[Task, ...]:
     """Orders tasks so that each follows the one that its `funnel` names.
 

@@ -91,7 +91,8 @@ class Executor(base_beam_executor.BaseBeamExecutor):
 
         Args:
             input_dict: Empty.
-            output_dict: `examples`: one Examples artifact; `quarantine`: one Quarantine.
+            output_dict: `examples`: one Examples artifact; `quarantine`: one Quarantine, which also
+                gets the records of the splits and the findings.
             exec_properties: `source`, `columns` and `tasks` of LogExampleGen, as JSON; `serving`.
 
         Raises:
@@ -122,7 +123,7 @@ class Executor(base_beam_executor.BaseBeamExecutor):
             rows = _publish(_shards(items, reports, window), work_folder, Path(examples.uri))
             _publish_bad_rows(reports, work_folder, Path(quarantine.uri))
             made = _describe(source, rows, reports, cut)
-            made.write(examples.uri)
+            made.write(quarantine.uri)
             findings = (
                 *_column_findings(reports, columns, tasks),
                 *split_findings.find_uneven_cut(source.split, made, source.timestamp),
@@ -217,7 +218,7 @@ def _all_or_nothing(target: Path, bad_target: Path) -> Iterator[Path]:
     def remove_output() -> None:
         for folder in (work_folder, *(_split_folder(target, split) for split in SPLITS)):
             shutil.rmtree(folder, ignore_errors=True)
-        records = (LogSplits.path(target), Findings.path(bad_target))
+        records = (LogSplits.path(bad_target), Findings.path(bad_target))
         for file in (*bad_target.glob("*.jsonl"), *records):
             file.unlink(missing_ok=True)
 

@@ -47,13 +47,11 @@ class CountSeconds:
     folder: Path
 
     def __call__(self, item: Item) -> Report:
-        columns = [RawColumn(split_column(self.source), "text", need="every_file")]
-        bad = BadRowCounts()
+        source, bad = self.source, BadRowCounts()
+        columns = [RawColumn(split_column(source), "text", need="every_file")]
         seconds, counts = splits.merge_counts(
             self._count(batch, bad)
-            for batch in log_reader.read_batches(
-                item.part, columns, self.source.format, self.source.csv
-            )
+            for batch in log_reader.read_batches(item.part, columns, source.format, source.csv)
         )
         file = self.folder / f"{uuid.uuid4()}.npz"
         np.savez(file, seconds=seconds, counts=counts)
@@ -114,9 +112,9 @@ class WriteShards:
                     times[split] = _extend(times.get(split), seconds[chosen])
             # Logs are sorted by time; training shuffles over a window of rows only.
             order = np.random.default_rng((_SEED, item.index, number)).permutation(batch.num_rows)
-            for split, writer in enumerate(writers):
-                column_counts.add_values(SPLITS[split], examples, split_of_row == split)
-                writer.write(examples.take(pa.array(order[split_of_row[order] == split])))
+            for code, writer in enumerate(writers):
+                column_counts.add_values(SPLITS[code], examples, split_of_row == code)
+                writer.write(examples.take(pa.array(order[split_of_row[order] == code])))
         for writer in writers:
             writer.close()
         shards = [shard for writer in writers for shard in writer.shards]

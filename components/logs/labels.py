@@ -1,6 +1,6 @@
 """Checks the labels while the log is read, and counts the rows that count for each task."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from functools import partial
 
@@ -80,14 +80,36 @@ def read_labels(
     """
     for column, minimum in _minima(tasks).items():
         check.read(column, partial(_refuse_below, minimum=minimum), converted[column])
+
+    def read(task: Task, column: pa.Array) -> np.ndarray:
+        return check.read(task.label.column, partial(_to_labels, label=task.label), column)
+
+    return _roles({name: converted[name] for name in converted.schema.names}, tasks, read)
+
+
+def roles_of(columns: Mapping[str, pa.Array], tasks: Sequence[Task]) -> dict[str, np.ndarray]:
+    """Roles by task of rows that `read_labels` has found good: (N,) int8.
+
+    Args:
+        columns: Columns of labels and weights as lists, by name.
+        tasks: Tasks; a task that another one names is among them.
+    """
+    return _roles(columns, tasks, lambda task, column: _to_labels(column, task.label, refuse=False))
+
+
+def _roles(
+    columns: Mapping[str, pa.Array],
+    tasks: Sequence[Task],
+    read: Callable[[Task, pa.Array], np.ndarray],
+) -> dict[str, np.ndarray]:
     labels: dict[str, np.ndarray] = {}
     contradicts: dict[str, np.ndarray] = {}
     for task in in_funnel_order(tasks):
-        column = converted[task.label.column]
+        column = columns[task.label.column]
         if task.kind == "regression":
             labels[task.name] = np.where(column.is_valid(), VALUE, MISSING).astype(np.int8)
             continue
-        label = check.read(task.label.column, partial(_to_labels, label=task.label), column)
+        label = read(task, column)
         if task.funnel is not None:
             never_asked = labels[task.funnel] == NEGATIVE
             label = np.where(never_asked & (label == MISSING), np.int8(NEGATIVE), label)
@@ -100,7 +122,7 @@ def read_labels(
         if task.name in contradicts:
             role[contradicts[task.name]] = CONTRADICTION
         if task.weight is not None:
-            role[is_known & ~_is_above_0(converted[task.weight])] = WEIGHTLESS
+            role[is_known & ~_is_above_0(columns[task.weight])] = WEIGHTLESS
         if task.trained_where is not None:
             role[is_known & (labels[task.trained_where] != POSITIVE)] = OUTSIDE
         roles[task.name] = role
@@ -203,7 +225,7 @@ def _refuse_below(column: pa.Array, minimum: float) -> pa.Array:
     return column
 
 
-def _to_labels(column: pa.Array, label: Label) -> np.ndarray:
+def _to_labels(column: pa.Array, label: Label, *, refuse: bool = True) -> np.ndarray:
     present = np.asarray(column.is_valid())
     labels = np.full(len(column), MISSING, np.int8)
     if label.texts:
@@ -211,7 +233,7 @@ def _to_labels(column: pa.Array, label: Label) -> np.ndarray:
         labels[present] = pc.is_in(column.flatten(), accepted)
         return labels
     values = np.asarray(column.flatten())
-    if not label.rules:
+    if refuse and not label.rules:
         wrong = (values != 0) & (values != 1)
         if wrong.any():
             raise BadValues(

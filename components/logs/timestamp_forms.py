@@ -64,8 +64,11 @@ _TO_ISO: tuple[tuple[str, tuple[_Rule, ...]], ...] = (
 )
 
 # Numbers that are written as a day, with the time or without: digits after the day, least, most.
-_DIGITS = ((0, 19_000_101, 21_001_231), (4, 190001010000, 210012312359))
-_DIGITS += ((6, 19000101000000, 21001231235959),)
+_DIGITS = (
+    (0, 19_000_101, 21_001_231),
+    (4, 190_001_010_000, 210_012_312_359),
+    (6, 19_000_101_000_000, 21_001_231_235_959),
+)
 
 # Directives that Arrow reads as Python does.
 _OF_ARROW = frozenset("YmdHMSyj%")

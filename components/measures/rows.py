@@ -41,13 +41,14 @@ class TaskRows:
 
     def __post_init__(self) -> None:
         shape = self.labels.shape
-        columns = [self.weights, self.rows, self.units]
+        columns = (self.weights, self.rows, self.units)
+        shapes = [column.shape for column in columns]
         if self.keyed is not None:
-            columns.append(self.keyed)
-        if self.predictions.shape[1:] != shape or any(c.shape != shape for c in columns):
+            shapes.append(self.keyed.shape)
+        if self.predictions.shape[1:] != shape or any(one != shape for one in shapes):
             raise ValueError(
                 "predictions must be (M, N) and the other columns (N,). Received: shapes "
-                f"{self.predictions.shape}, {shape} and {[column.shape for column in columns]}"
+                f"{self.predictions.shape}, {shape} and {shapes}"
             )
 
     def __len__(self) -> int:

@@ -5,7 +5,7 @@ classes of a binary task, or have the order of a regression task's labels. Rates
 half of the rows and judged on the other: ids that occur once decide nothing.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,10 +14,11 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from taskroute.components.logs.labels import CONTRADICTION, POSITIVE, roles_of
 from taskroute.schemas.columns import RawColumn, feature_columns
 from taskroute.schemas.findings import Finding, shorten
 from taskroute.schemas.recommender import DataConfig
-from taskroute.schemas.tasks import Task
+from taskroute.schemas.tasks import Task, with_conditions
 
 LEAST_AUC = 0.99
 LEAST_RANK_CORRELATION = 0.995
@@ -113,31 +114,24 @@ def make_target(tasks: Sequence[Task], task: Task, examples: pa.Table) -> Target
     Returns:
         None if a column is missing, or too few rows count to judge a column by.
     """
-    by_name: Mapping[str, Task] = {each.name: each for each in tasks}
-    condition = by_name[task.trained_where] if task.trained_where is not None else None
-    needed = [task.label.column, task.weight, condition and condition.label.column]
-    if not {name for name in needed if name is not None} <= set(examples.column_names):
+    related = with_conditions(task, tasks)
+    needed = {name for each in related for name in (each.label.column, each.weight) if name}
+    if not needed <= set(examples.column_names):
         return None
-    values = _numbers(examples[task.label.column])
-    counts = ~np.isnan(values)
-    if condition is not None:
-        condition_values = _numbers(examples[condition.label.column])
-        known = ~np.isnan(condition_values)
-        counts &= known & np.asarray(condition.label.is_positive(condition_values))
-    if task.weight is not None:
-        counts &= np.nan_to_num(_numbers(examples[task.weight])) > 0
-    labels = np.zeros(len(values))
+    role = roles_of({name: _combined(examples[name]) for name in needed}, related)[task.name]
+    counts, labels = role >= 0, np.zeros(len(role))
     if task.kind == "binary":
-        labels[counts] = task.label.is_positive(values[counts])
+        labels[counts] = np.isin(role[counts], (POSITIVE, CONTRADICTION))
         frequencies = np.bincount(labels[counts].astype(np.int64), minlength=2)
     else:
+        values = _numbers(examples[task.label.column])
         _, codes, frequencies = np.unique(
             task.label.for_loss(values[counts], np), return_inverse=True, return_counts=True
         )
         labels[counts] = _mid_ranks(frequencies)[codes]
     if counts.sum() - max(frequencies, default=0) < _LEAST_ROWS or min(frequencies) == 0:
         return None
-    half = np.random.default_rng(0).random(len(values)) < 0.5
+    half = np.random.default_rng(0).random(len(role)) < 0.5
     return Target(task.name, task.kind == "binary", labels, counts, half)
 
 

@@ -18,6 +18,7 @@ from taskroute.components.report.plot import number
 from taskroute.components.report.report_data import ReportData
 from taskroute.components.report.routing_figure import routing_figure
 from taskroute.schemas.change_record import num_judged
+from taskroute.schemas.log_splits import TimeRange
 
 # More lines than a person can follow; the page has the numbers all the same.
 _MOST_ROUTES_DRAWN = 4000
@@ -105,6 +106,7 @@ def _context(data: ReportData) -> dict[str, Any]:
         "importance": tables.importance_rows(data.importance) if data.importance else [],
         "total_seconds": sum((stage.seconds for stage in data.stages if not stage.cached), 0.0),
         "splits": splits,
+        "times": _times(data),
         "num_rows": sum(data.rows.values()),
         "num_bad_rows": sum(data.bad_rows.values()),
         "has_conditions": any(task.trained_where for task in data.config.tasks),
@@ -128,6 +130,13 @@ def _context(data: ReportData) -> dict[str, Any]:
         "metric_name": tables.metric_name,
     }
     return {**context, "sections": list(_sections(data))}
+
+
+def _times(data: ReportData) -> dict[str, TimeRange | None]:
+    """First and last time of each split; empty where the split is not by time."""
+    if data.log_splits is None or data.log_splits.times is None:
+        return {}
+    return {name: split.times for name, split in data.log_splits.splits.items()}
 
 
 def _sections(data: ReportData) -> Iterator[tuple[str, str]]:

@@ -18,6 +18,7 @@ from taskroute.components.report.importance import Importance
 from taskroute.schemas.change_record import DayChanges, JudgedChange
 from taskroute.schemas.evaluation_record import Measurements, Verdict
 from taskroute.schemas.findings import Finding, Findings
+from taskroute.schemas.log_splits import LogSplits
 from taskroute.schemas.recommender import RecommenderConfig
 from taskroute.schemas.run_record import Stage
 from taskroute.schemas.serving import SAVED_MODEL_FOLDER, ModelInfo
@@ -40,6 +41,7 @@ class ReportData:
         error: Reason why it stopped.
         stages: Finished stages, in their order.
         rows: Rows by split.
+        log_splits: Rows and times of the splits, and the cut.
         spans: `first_span`, `last_span` and `missing_spans` of the log.
         bad_rows: Number of rows that were left out, by reason.
         bad_row_examples: One row of each reason, from the first rows of the quarantine.
@@ -65,6 +67,7 @@ class ReportData:
     error: str | None = None
     stages: Sequence[Stage] = ()
     rows: Mapping[str, int] = field(default_factory=dict)
+    log_splits: LogSplits | None = None
     spans: Mapping[str, str] = field(default_factory=dict)
     bad_rows: Mapping[str, int] = field(default_factory=dict)
     bad_row_examples: Mapping[str, BadRow] = field(default_factory=dict)
@@ -102,6 +105,7 @@ def read_artifacts(config: RecommenderConfig, folders: Mapping[str, str]) -> Rep
     if folder := _existing(folders, "DayMonitor.changes"):
         parts["changes"] = DayChanges.read(folder)
     if folder := _existing(folders, "LogExampleGen.quarantine"):
+        parts["log_splits"] = LogSplits.find(folder)
         parts["bad_row_examples"] = _bad_row_examples(folder)
     if folder := _existing(folders, "Trainer.model_run"):
         parts["training"] = TrainingRecord.read(folder)

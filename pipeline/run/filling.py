@@ -33,7 +33,7 @@ def add_stage(record: RunRecord, stage: "StageRun", root: Path) -> None:
                 split: examples.get_int_custom_property(f"num_rows_{split}") for split in SPLITS
             }
             record.spans = _texts(examples, _SPANS)
-            record.splits = LogSplits.find(examples.uri)
+            record.splits = LogSplits.find(stage.output("quarantine").uri)
             record.bad_rows = rows_left_out(stage.output("quarantine"))
         case "DayMonitor":
             changes = DayChanges.read(stage.output("changes").uri)

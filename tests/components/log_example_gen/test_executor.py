@@ -70,7 +70,6 @@ def test_the_artifact_says_what_it_holds(tmp_path, log, ingest):
         "Split-test",
         "Split-train",
         "Split-validation",
-        "splits.json",
     ]
 
 
@@ -80,7 +79,7 @@ def test_the_same_log_gives_the_same_bytes(tmp_path, make_rows, write_log, inges
     pattern = tmp_path / "logs" / "*.csv"
     first, second = (ingest(tmp_path / name, pattern).contents() for name in ("a", "b"))
     assert first == second
-    assert len(first) == 9 + 1  # shards, and splits.json
+    assert len(first) == 9
 
 
 def test_what_a_killed_attempt_left_is_replaced(tmp_path, log, ingest):

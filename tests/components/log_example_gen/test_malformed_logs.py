@@ -381,7 +381,7 @@ def _ingest(folder: Path, file: str) -> tuple[int, list[dict]]:
     Executor(Executor.Context(beam_pipeline_args=args)).Do({}, outputs, properties)
     splits = ("train", "validation", "test")
     rows = [examples.get_int_custom_property(f"num_rows_{split}") for split in splits]
-    files = sorted(Path(quarantine.uri).iterdir())
+    files = sorted(Path(quarantine.uri).glob("*.jsonl"))
     lines = [json.loads(line) for file in files for line in file.read_text().splitlines()]
     assert len(lines) == quarantine.get_int_custom_property("num_rows")
     return sum(rows), lines

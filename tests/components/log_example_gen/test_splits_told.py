@@ -38,7 +38,7 @@ def found(run):
 def test_times_and_rows_of_each_split_and_the_cut_are_left(ingest, write_log, tmp_path):
     path = write_log(tmp_path / "log.parquet", table(START + 60 * np.arange(NUM_ROWS)))
     run = ingest(tmp_path / "out", path, BY_TIME)
-    made = LogSplits.read(run.examples.uri)
+    made = LogSplits.read(run.quarantine.uri)
     assert made == LogSplits(
         by="time",
         times=TimeRange(first="2024-03-01 00:00:00", last="2024-03-01 16:39:00"),
@@ -69,7 +69,7 @@ def test_a_split_by_hash_has_rows_and_no_times(ingest, write_log, tmp_path):
         table(START + np.arange(NUM_ROWS), user=[f"u{row}" for row in range(NUM_ROWS)]),
     )
     run = ingest(tmp_path / "out", path)
-    made = LogSplits.read(run.examples.uri)
+    made = LogSplits.read(run.quarantine.uri)
     assert (made.by, made.times, made.cut, made.num_times) == ("hash", None, {}, None)
     assert sum(split.rows for split in made.splits.values()) == NUM_ROWS
 
