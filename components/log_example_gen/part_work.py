@@ -105,7 +105,7 @@ class WriteShards:
             split_of_row[~check.is_good] = _NO_SPLIT
             bad.write(check.bad_rows)
             for column in others:
-                examples = examples.append_column(column.name, _where_good(batch, column))
+                examples = examples.append_column(column.stored, _where_good(batch, column))
             for code, (split, of_split) in enumerate(counts.items()):
                 chosen = split_of_row == code
                 for task, role in roles.items():
@@ -114,9 +114,9 @@ class WriteShards:
                     times[split] = _extend(times.get(split), seconds[chosen])
             # Logs are sorted by time; training shuffles over a window of rows only.
             order = np.random.default_rng((_SEED, item.index, number)).permutation(batch.num_rows)
-            for split, writer in enumerate(writers):
-                column_counts.add_values(SPLITS[split], examples, split_of_row == split)
-                writer.write(examples.take(pa.array(order[split_of_row[order] == split])))
+            for code, writer in enumerate(writers):
+                column_counts.add_values(SPLITS[code], examples, split_of_row == code)
+                writer.write(examples.take(pa.array(order[split_of_row[order] == code])))
         for writer in writers:
             writer.close()
         shards = [shard for writer in writers for shard in writer.shards]
