@@ -21,12 +21,24 @@ class RawColumn:
         kind: Kind of its values.
         separator: Separator of the terms in the text of a `texts` column that is no list.
         need: Files that must have it; in others it is missing in every row.
+        stored_as: Name in raw examples, where that is another.
     """
 
     name: str
     kind: ColumnKind
     separator: str | None = None
     need: Need = "some_file"
+    stored_as: str | None = None
+
+    @property
+    def stored(self) -> str:
+        """Name in raw examples."""
+        return self.stored_as or self.name
+
+
+def stored_for_served(name: str, kind: ColumnKind) -> str:
+    """Name in raw examples of a column that the served version reads in another way."""
+    return f"{name} as {kind} of the served version"
 
 
 def feature_columns(config: DataConfig) -> tuple[RawColumn, ...]:

@@ -265,7 +265,7 @@ def _column_counts(reports: Sequence[Report]) -> ColumnCounts:
 def _name_served_columns(
     examples: types.Artifact, columns: Sequence[RawColumn], counts: ColumnCounts
 ) -> None:
-    served = [column.name for column in columns if column.need == "no_file"]
+    served = [column.stored for column in columns if column.need == "no_file"]
     absent = [name for name in served if not counts.is_known(name)]
     for name, value in ((SERVED_COLUMNS, served), (ABSENT_COLUMNS, absent)):
         examples.set_string_custom_property(name, json.dumps(value))

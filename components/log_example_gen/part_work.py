@@ -103,7 +103,7 @@ class WriteShards:
             split_of_row[~check.is_good] = _NO_SPLIT
             bad.write(check.bad_rows)
             for column in others:
-                examples = examples.append_column(column.name, _where_good(batch, column))
+                examples = examples.append_column(column.stored, _where_good(batch, column))
             for code, (split, of_split) in enumerate(counts.items()):
                 chosen = split_of_row == code
                 for task, role in roles.items():

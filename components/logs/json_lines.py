@@ -7,7 +7,7 @@ integers beyond 64 bits) is read line by line in Python instead, with the same r
 
 import json
 import re
-from collections.abc import Collection, Container, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any
 
@@ -75,7 +75,7 @@ def read_keys(file: str) -> list[str]:
     return sorted(_FileKeys(file, next(_blocks(file, TextStream(file)), b"")))
 
 
-def keys_anywhere(file: str) -> Container[str]:
+def keys_anywhere(file: str) -> Collection[str]:
     """Keys of all lines; asking for one that the first lines lack reads the file.
 
     Raises:

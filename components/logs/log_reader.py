@@ -1,6 +1,6 @@
 """Log files (CSV, JSON Lines, Parquet) in Arrow batches, without TensorFlow or TFX."""
 
-from collections.abc import Collection, Container, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -134,7 +134,7 @@ def require_somewhere(
         require_columns(where, list(unseen), list(seen))
 
 
-def names_in(file: str, log_format: LogFormat, form: Csv = STANDARD_CSV) -> Container[str]:
+def names_in(file: str, log_format: LogFormat, form: Csv = STANDARD_CSV) -> Collection[str]:
     """Names that columns of a file can be read by."""
     match log_format:
         case "csv":

@@ -15,6 +15,7 @@ from taskroute.components.logs.examples import read_batches
 from taskroute.components.logs.hashes import hash_texts
 from taskroute.components.measures.rows import TaskRows, row_hashes
 from taskroute.components.measures.vocabularies import Vocabularies, is_known
+from taskroute.schemas.columns import stored_for_served
 from taskroute.schemas.errors import DataError, ServingError, UserError
 from taskroute.schemas.evaluation import KNOWN, MAX_SLICES, NEW, terms_slice
 from taskroute.schemas.serving import ModelInfo
@@ -236,12 +237,17 @@ class ServedModel:
         self._raw_features = self._model.signatures[RAW_FEATURES]
         self.outputs = tuple(self._raw_features.structured_outputs)
         info = ModelInfo.find(folder)
-        self._names = {column.input: column.name for column in info.columns} if info else {}
+        self._columns = info.columns if info else ()
 
     def score(self, batch: pa.RecordBatch) -> Scores:
         """Scores by output, (B,) each."""
         specs = self._raw_features.structured_input_signature[1]
-        return _call(self._raw_features, dense_columns(batch, specs, self._names))
+        stored = set(batch.schema.names)
+        names = {}
+        for column in self._columns:
+            own = stored_for_served(column.name, column.kind)
+            names[column.input] = own if own in stored else column.name
+        return _call(self._raw_features, dense_columns(batch, specs, names))
 
     def score_examples(self, batch: pa.RecordBatch) -> Scores:
         """Scores by output, (B,) each, of the rows as tf.Examples."""

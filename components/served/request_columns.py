@@ -1,12 +1,13 @@
 """Columns of the log that the served version's requests hold."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from pydantic import ValidationError
 
 from taskroute.components.served import registry
-from taskroute.schemas.columns import RawColumn, feature_columns
+from taskroute.schemas.columns import RawColumn, feature_columns, stored_for_served
 from taskroute.schemas.recommender import ModelConfig
 from taskroute.schemas.serving import ModelInfo
 from taskroute.schemas.warm_start import WarmStartRecord
@@ -44,7 +45,17 @@ def served_columns(serving: str | Path) -> tuple[RawColumn, ...]:
 
 
 def with_served_columns(columns: Sequence[RawColumn], serving: str | Path) -> tuple[RawColumn, ...]:
-    """Adds the columns that only the served version reads: the baseline is scored with them."""
-    names = {column.name for column in columns}
-    others = (column for column in served_columns(serving) if column.name not in names)
-    return (*columns, *others)
+    """Adds the columns that only the served version reads: the baseline is scored with them.
+
+    A column that both read, but as different kinds, is stored a second time.
+    """
+    known = {column.name: (column.kind, column.separator) for column in columns}
+    added = []
+    for column in served_columns(serving):
+        own = known.get(column.name)
+        if own is not None and own != (column.kind, column.separator):
+            name = stored_for_served(column.name, column.kind)
+            added.append(replace(column, stored_as=name))
+        elif own is None:
+            added.append(column)
+    return (*columns, *added)

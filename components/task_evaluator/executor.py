@@ -20,6 +20,7 @@ from taskroute.components.measures.vocabularies import vocabularies_to_slice
 from taskroute.components.served.baseline import read_baseline
 from taskroute.components.served.request_columns import served_columns
 from taskroute.components.task_evaluator.gate import judge
+from taskroute.schemas.columns import stored_for_served
 from taskroute.schemas.errors import DataError
 from taskroute.schemas.evaluation import Evaluation
 from taskroute.schemas.evaluation_record import Baseline, MeasuredSlice, Measurements, Verdict
@@ -121,9 +122,14 @@ class Executor(base_beam_executor.BaseBeamExecutor):
 def _unseen_columns(examples: types.Artifact, serving: str) -> tuple[str, ...]:
     """Columns that the served version reads, and the examples have no value of."""
     file = next(Path(artifact_utils.get_split_uri([examples], SPLIT)).glob("*.parquet"))
-    absent = columns_in(examples, ABSENT_COLUMNS)
-    present = set(pq.read_schema(file).names).difference(absent)
-    return tuple(column.name for column in served_columns(serving) if column.name not in present)
+    stored = set(pq.read_schema(file).names)
+    present = stored.difference(columns_in(examples, ABSENT_COLUMNS))
+    unseen = []
+    for column in served_columns(serving):
+        own = stored_for_served(column.name, column.kind)
+        if (own if own in stored else column.name) not in present:
+            unseen.append(column.name)
+    return tuple(unseen)
 
 
 def _without_columns(verdict: Verdict, columns: Sequence[str], evaluation: Path) -> Verdict:

@@ -8,7 +8,7 @@ import pytest
 
 from taskroute.components.log_example_gen import executor
 from taskroute.components.logs.examples import ABSENT_COLUMNS, SERVED_COLUMNS, columns_in
-from taskroute.schemas.columns import RawColumn
+from taskroute.schemas.columns import RawColumn, stored_for_served
 from taskroute.schemas.findings import Findings
 from taskroute.schemas.source import Split
 
@@ -186,6 +186,22 @@ def test_a_column_of_the_served_version_is_kept_and_named(
     assert not any(row["gone"] for row in rows)
     assert columns_in(run.examples, SERVED_COLUMNS) == ("old", "gone")
     assert columns_in(run.examples, ABSENT_COLUMNS) == ("gone",)
+
+
+@FORMATS
+def test_a_column_that_the_served_version_reads_otherwise_is_stored_twice(
+    tmp_path, make_rows, write_log, ingest, monkeypatch, log_format
+):
+    name = stored_for_served("user", "number")
+    served = RawColumn("user", "number", None, "no_file", name)
+    monkeypatch.setattr(executor, "with_served_columns", lambda own, _: (*own, served))
+    rows = {**make_rows(), "user": [f"{row % 97}" if row % 3 else "none" for row in range(1000)]}
+    path = write_log(tmp_path / "logs" / f"log.{log_format}", rows)
+    run = ingest(tmp_path / "out", path, serving_folder="serving")
+    for row in run.rows("train"):
+        number = int(row["row"])
+        assert row["user"] == [f"{number % 97}".encode() if number % 3 else b"none"]
+        assert row[name] == ([float(number % 97)] if number % 3 else [])
 
 
 def test_a_served_column_of_objects_stops_nothing(tmp_path, make_rows, ingest, monkeypatch):

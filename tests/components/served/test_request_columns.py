@@ -82,3 +82,12 @@ def test_columns_of_the_config_stay_as_they_are(push):
     own = (RawColumn("x", "number", None, "every_file"), RawColumn("clicked", "number"))
     serving = push(request_columns(CONFIG))
     assert with_served_columns(own, serving) == (*own, *COLUMNS[1:])
+
+
+def test_a_column_of_two_kinds_is_stored_twice(push):
+    own = (RawColumn("x", "text"), RawColumn("user.id", "text"), RawColumn("tags", "texts", "|"))
+    *same, number, tags = with_served_columns(own, push(request_columns(CONFIG)))
+    assert same == list(own)
+    assert (number.name, number.kind, number.need) == ("x", "number", "no_file")
+    assert (tags.name, tags.separator) == ("tags", ";")
+    assert len({column.stored for column in (*own, number, tags)}) == 5
