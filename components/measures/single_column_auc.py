@@ -118,17 +118,15 @@ def make_target(tasks: Sequence[Task], task: Task, examples: pa.Table) -> Target
     needed = [task.label.column, task.weight, condition and condition.label.column]
     if not {name for name in needed if name is not None} <= set(examples.column_names):
         return None
-    values = _numbers(examples[task.label.column])
+    values = _label_values(task, examples[task.label.column])
     counts = ~np.isnan(values)
     if condition is not None:
-        condition_values = _numbers(examples[condition.label.column])
-        known = ~np.isnan(condition_values)
-        counts &= known & np.asarray(condition.label.is_positive(condition_values))
+        counts &= _label_values(condition, examples[condition.label.column]) == 1
     if task.weight is not None:
         counts &= np.nan_to_num(_numbers(examples[task.weight])) > 0
     labels = np.zeros(len(values))
     if task.kind == "binary":
-        labels[counts] = task.label.is_positive(values[counts])
+        labels[counts] = values[counts]
         frequencies = np.bincount(labels[counts].astype(np.int64), minlength=2)
     else:
         _, codes, frequencies = np.unique(
@@ -281,6 +279,26 @@ def _buckets(codes: Ints) -> Ints:
     ranks = _mid_ranks(counts[1:])
     buckets = np.concatenate([[0], 1 + (ranks * _NUM_BUCKETS).astype(np.int64)])
     return np.asarray(buckets[codes])
+
+
+def _label_values(task: Task, column: pa.ChunkedArray) -> Floats:
+    """Labels, NaN where missing: 0 and 1 of a binary task, else numbers."""
+    if task.label.texts:
+        texts = pc.list_element(_with_one_element(_combined(column)), 0).cast(pa.string())
+        is_positive = pc.is_in(texts, pa.array(task.label.texts))
+        values = is_positive.cast(pa.float64()).to_numpy(zero_copy_only=False).copy()
+        values[np.asarray(texts.is_null())] = np.nan
+        return values
+    values = _numbers(column)
+    if task.kind == "binary":
+        values = np.where(np.isnan(values), np.nan, task.label.is_positive(values))
+    return values
+
+
+def _with_one_element(lists: pa.Array) -> pa.Array:
+    """Lists with an element in each, or null: Arrow takes no element of an empty one."""
+    is_empty = np.asarray(pc.fill_null(lists.value_lengths(), 0)) == 0
+    return lists.take(pa.array(np.arange(len(lists)), mask=is_empty))
 
 
 def _numbers(column: pa.ChunkedArray) -> Floats:
