@@ -209,7 +209,7 @@ def test_a_log_goes_all_the_way_with_no_edit(tmp_path, write):
     taskroute(tmp_path, "run", "shop.yaml", "--root", "root")
     report = json.loads((tmp_path / "root" / "last_run.json").read_text())
     assert sum(report["rows"].values()) == ROWS
-    assert report["metrics"]["click"]["auc"] > 0.7
+    assert report["metrics"]["click"]["values"]["auc"] > 0.7
     outputs = predict(tmp_path, "root/serving/shop", request(config, item, terms))
     good, bad = np.ravel(outputs["click"])
     assert good > bad + 0.2
