@@ -4,7 +4,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from taskroute.components.measures.single_column_auc import find_leaks
+from taskroute.components.measures.single_column_auc import find_leaks, leaks_by_column
 from taskroute.schemas.recommender import DataConfig
 
 ROWS = 4000
@@ -195,3 +195,27 @@ def test_of_many_rows_an_even_sample_is_asked():
     labels = numbers(np.tile(CLICKED, 15).astype(float))
     (finding,) = leaks("dense", column, clicked=labels)
     assert "over 50,000 rows" in finding.sentence
+
+
+def test_a_label_of_texts_is_read_as_its_rule_says():
+    random = np.random.default_rng(0)
+    clicked = random.random(2_000) < 0.3
+    answers = np.where(clicked, "ja", "nein").tolist()
+    answers[:100] = [None] * 100
+    examples = pa.table(
+        {
+            "x": pa.array([[float(each)] for each in clicked], pa.list_(pa.float32())),
+            "answer": pa.array(
+                [None if each is None else [each.encode()] for each in answers],
+                pa.list_(pa.binary()),
+            ),
+        }
+    )
+    config = DataConfig.model_validate(
+        {
+            "features": [{"name": "x", "kind": "dense"}],
+            "tasks": [{"name": "click", "label": {"column": "answer", "equals": "ja"}}],
+        }
+    )
+    ((column, (leak,)),) = leaks_by_column(config, examples).items()
+    assert (column, leak.score, leak.num_rows) == ("x", 1.0, 1_900)

@@ -1,90 +1,12 @@
 """`taskroute init`: what it guesses of a log, and that a check of the same log passes."""
 
-import json
-
 import numpy as np
-import pyarrow as pa
-import pyarrow.csv
-import pyarrow.parquet
 import pytest
 import yaml
-from click.testing import CliRunner
 
-from taskroute.pipeline.cli.main import cli
 from taskroute.schemas.recommender import load_config
 
 ROWS = 600
-DAY = 86_400
-
-
-def log(**columns):
-    """A log that the tests change: a column of None is taken out."""
-    random = np.random.default_rng(0)
-    clicked = random.integers(0, 2, ROWS)
-    made = {
-        "time": [f"2026-01-01 00:{row // 60:02d}:{row % 60:02d}" for row in range(ROWS)],
-        "user_id": [f"u{number}" for number in random.integers(0, 150, ROWS)],
-        "device": [("phone", "tv")[number] for number in random.integers(0, 2, ROWS)],
-        "age": random.integers(18, 80, ROWS).tolist(),
-        "clicked": clicked.tolist(),
-        "liked": (clicked * random.integers(0, 2, ROWS)).tolist(),
-        "watch_seconds": (clicked * random.exponential(20, ROWS)).round(1).tolist(),
-    } | columns
-    return {name: values for name, values in made.items() if values is not None}
-
-
-def write(folder, name, columns):
-    path = folder / name
-    path.parent.mkdir(parents=True, exist_ok=True)
-    table = pa.table(columns)
-    if name.endswith(".csv"):
-        pa.csv.write_csv(table, path)
-    elif name.endswith(".parquet"):
-        pa.parquet.write_table(table, path)
-    else:
-        path.write_text("".join(json.dumps(row) + "\n" for row in table.to_pylist()))
-    return path
-
-
-def call(*arguments):
-    return CliRunner().invoke(cli, [str(argument) for argument in arguments])
-
-
-@pytest.fixture
-def init(tmp_path):
-    """Writes a log, makes a config of it, checks it, and returns the config."""
-
-    def make(name="feed.jsonl", **columns):
-        path = write(tmp_path, name, log(**columns))
-        output = tmp_path / "shop.yaml"
-        output.unlink(missing_ok=True)
-        result = call("init", path, "-o", output)
-        assert result.exit_code == 0, result.output
-        checked = call("check", output)
-        assert checked.exit_code == 0, checked.output
-        return load_config(output)
-
-    return make
-
-
-@pytest.fixture
-def feature(init):
-    """The feature, as a config has it, that a column becomes; None where it becomes none."""
-
-    def make(name, values, **columns):
-        config = init("feed.parquet", **columns, **{name: values})
-        found = [each for each in config.features if each.column == name]
-        return found[0].model_dump(exclude_unset=True) if found else None
-
-    return make
-
-
-def assert_one_sentence(result, code, *words):
-    assert result.exit_code == code, result.output
-    assert result.stderr.startswith("taskroute: ")
-    assert result.stderr.count("\n") == 1
-    for word in words:
-        assert word in result.stderr
 
 
 @pytest.mark.parametrize("name", ["feed.csv", "feed.jsonl", "feed.parquet"])
@@ -175,7 +97,7 @@ def test_what_predicts_nothing_is_left_out_and_named(tmp_path, feature, name, va
     assert f"#   {name}: " in (tmp_path / "shop.yaml").read_text()
 
 
-def test_what_only_clicked_rows_have_is_left_out(feature):
+def test_what_only_clicked_rows_have_is_left_out(feature, log):
     clicked = log()["clicked"]
     seen = [click * (5 + row % 9) for row, click in enumerate(clicked)]
     assert feature("seconds_on_page", seen) is None
@@ -209,7 +131,7 @@ def test_without_a_user_either_rows_are_split_by_what_tells_them_apart_best(init
     assert (config.source.split.by, config.source.split.key) == ("hash", "row_id")
 
 
-def test_a_time_that_a_row_lacks_splits_nothing(init):
+def test_a_time_that_a_row_lacks_splits_nothing(init, log):
     times = ["", *log()["time"][1:]]
     config = init("feed.csv", time=times)
     assert config.source.split.by == "hash"
@@ -233,7 +155,7 @@ def test_the_last_0_or_1_is_the_task_where_no_name_tells(init):
     assert [task.label.column for task in config.tasks] == ["two"]
 
 
-def test_a_log_by_day_is_read_by_a_window_of_the_newest_days(tmp_path):
+def test_a_log_by_day_is_read_by_a_window_of_the_newest_days(tmp_path, log, write, call):
     for day in (1, 2, 4, 5):
         times = [f"2026-01-0{day} 00:{row // 60:02d}:{row % 60:02d}" for row in range(ROWS)]
         write(tmp_path, f"logs/2026-01-0{day}/log.csv", log(time=times))
@@ -246,7 +168,7 @@ def test_a_log_by_day_is_read_by_a_window_of_the_newest_days(tmp_path):
     assert call("check", output).exit_code == 0
 
 
-def test_paths_start_at_the_folder_of_the_config(tmp_path, monkeypatch):
+def test_paths_start_at_the_folder_of_the_config(tmp_path, monkeypatch, log, write, call):
     write(tmp_path, "logs/feed.csv", log())
     monkeypatch.chdir(tmp_path)
     assert call("init", "logs/feed.csv", "-o", "configs/feed.yaml").exit_code == 0
@@ -254,7 +176,7 @@ def test_paths_start_at_the_folder_of_the_config(tmp_path, monkeypatch):
     assert call("check", "configs/feed.yaml").exit_code == 0
 
 
-def test_bad_rows_are_named_and_allowed_for(tmp_path):
+def test_bad_rows_are_named_and_allowed_for(tmp_path, log, write, call):
     path = write(tmp_path, "feed.csv", log())
     path.write_text(path.read_text() + "too,few\n")
     output = tmp_path / "feed.yaml"
@@ -264,20 +186,20 @@ def test_bad_rows_are_named_and_allowed_for(tmp_path):
     assert call("check", output).exit_code == 0
 
 
-def test_a_log_that_is_mostly_unreadable_is_refused(tmp_path):
+def test_a_log_that_is_mostly_unreadable_is_refused(tmp_path, log, write, call, refused):
     path = write(tmp_path, "feed.csv", log())
     path.write_text(path.read_text() + "too,few\n" * ROWS)
     result = call("init", path, "-o", tmp_path / "feed.yaml")
-    assert_one_sentence(result, 3, f"row {ROWS + 1}: has 2 columns", "50% of the rows")
+    refused(result, 3, f"row {ROWS + 1}: has 2 columns", "50% of the rows")
     assert not (tmp_path / "feed.yaml").exists()
 
 
-def test_nothing_is_overwritten(tmp_path):
+def test_nothing_is_overwritten(tmp_path, log, write, call, refused):
     path = write(tmp_path, "feed.csv", log())
     output = tmp_path / "feed.yaml"
     output.write_text("mine")
-    assert_one_sentence(call("init", path, "-o", output), 2, "feed.yaml", "already", "--output")
-    assert_one_sentence(call("init", "-o", output), 2, "feed.yaml", "already")
+    refused(call("init", path, "-o", output), 2, "feed.yaml", "already", "--output")
+    refused(call("init", "-o", output), 2, "feed.yaml", "already")
     assert output.read_text() == "mine"
 
 
@@ -289,25 +211,25 @@ def test_nothing_is_overwritten(tmp_path):
     ],
     ids=["no_label", "no_feature"],
 )
-def test_a_log_that_teaches_nothing_is_refused(tmp_path, columns, words):
+def test_a_log_that_teaches_nothing_is_refused(tmp_path, columns, words, log, write, call, refused):
     path = write(tmp_path, "feed.csv", log(**columns))
-    assert_one_sentence(call("init", path, "-o", tmp_path / "feed.yaml"), 3, *words)
+    refused(call("init", path, "-o", tmp_path / "feed.yaml"), 3, *words)
     assert not (tmp_path / "feed.yaml").exists()
 
 
-def test_files_that_are_no_log_are_named(tmp_path):
+def test_files_that_are_no_log_are_named(tmp_path, call, refused):
     (tmp_path / "feed.txt").write_text("a")
-    assert_one_sentence(call("init", tmp_path / "feed.txt"), 2, "feed.txt", ".parquet")
+    refused(call("init", tmp_path / "feed.txt"), 2, "feed.txt", ".parquet")
     output = tmp_path / "feed.yaml"
-    assert_one_sentence(call("init", tmp_path / "none.csv", "-o", output), 3, "no file matches")
+    refused(call("init", tmp_path / "none.csv", "-o", output), 3, "no file matches")
     result = call("init", tmp_path / "{YYYY}-{MM}/feed.csv", "-o", output)
-    assert_one_sentence(result, 2, "feed.csv: it must hold all of {YYYY}, {MM} and {DD}")
+    refused(result, 2, "feed.csv: it must hold all of {YYYY}, {MM} and {DD}")
     (tmp_path / "feed.csv").write_text("a;b\n1;2\n")
     result = call("init", tmp_path / "feed.csv", "-o", output)
-    assert_one_sentence(result, 3, "feed.csv", "nothing to predict")
+    refused(result, 3, "feed.csv", "nothing to predict")
 
 
-def test_without_a_log_a_whole_config_to_fill_in_is_written(tmp_path, monkeypatch):
+def test_without_a_log_a_whole_config_to_fill_in_is_written(tmp_path, monkeypatch, call):
     monkeypatch.chdir(tmp_path)
     result = call("init")
     assert result.exit_code == 0
@@ -316,7 +238,7 @@ def test_without_a_log_a_whole_config_to_fill_in_is_written(tmp_path, monkeypatc
     assert yaml.safe_load((tmp_path / "taskroute.yaml").read_text())["name"] == "shop"
 
 
-def test_the_sample_log_is_one_of_days_that_init_understands(tmp_path, monkeypatch):
+def test_the_sample_log_is_one_of_days_that_init_understands(tmp_path, monkeypatch, call):
     monkeypatch.chdir(tmp_path)
     result = call("sample", "logs", "--rows", "3000", "--days", "8")
     assert result.exit_code == 0
