@@ -29,6 +29,7 @@ def read_csv(file: str, names: Sequence[str], form: Csv = STANDARD_CSV) -> Itera
     """
     header = read_header(file, form)
     require_columns(file, names, header)
+    names = names or header[:1]  # rows count also where no column is wanted
     marks = Marks(form)
     parser = _Parser(file, names, [header.index(name) for name in names], len(header), marks, form)
     stream = TextStream(file, form.encoding)
