@@ -215,7 +215,6 @@ def _read_parquet(part: Part, columns: Sequence[RawColumn]) -> Iterator[LogBatch
         literal = parquet.schema_arrow.names
         lacking = lacking_columns(part.file, columns, _ParquetNames(parquet.schema_arrow))
         names = [name for name in _names(columns) if name not in lacking]
-        names = names or literal[:1]  # rows count also where no column is there
         paths = {name: name.split(".", 1) for name in names if nested.is_nested(name, literal)}
         roots = dict.fromkeys(paths[name][0] if name in paths else name for name in names)
         num_told = parquet.metadata.num_rows if part.num_rows is None else part.num_rows
