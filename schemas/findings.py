@@ -14,6 +14,7 @@ FindingKind = Literal[
     "leak",  # a column that alone decides a task
     "missing_column",
     "names",
+    "terms",  # one id that is written in two ways
     "labels",
     "time",
     "sizes",

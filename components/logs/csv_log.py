@@ -1,5 +1,6 @@
 """CSV logs in Arrow batches, every column as text."""
 
+import codecs
 import csv
 import io
 from collections.abc import Iterator, Sequence
@@ -141,6 +142,8 @@ class _Parser:
 
     def _parse_by_arrow(self, text: bytes | memoryview) -> list[pa.Array]:
         """Columns of the names, as many rows as Arrow finds."""
+        if bytes(text[:3]) == codecs.BOM_UTF8:
+            text = b"\n" + bytes(text)  # Arrow would take it for the file's own
         quote = self._marks.quote
         wanted = [str(place) for place in self._places]
         table = pcsv.read_csv(

@@ -17,6 +17,7 @@ from taskroute.pipeline.inspection.sample_splits import split_sample
 from taskroute.pipeline.inspection.size_limits import find_sizes
 from taskroute.pipeline.inspection.slice_counts import find_many_slices
 from taskroute.pipeline.inspection.split_search import find_split_problems
+from taskroute.pipeline.inspection.term_findings import find_split_ids
 from taskroute.pipeline.run.paths import absolute_source
 from taskroute.schemas.columns import raw_columns
 from taskroute.schemas.errors import DataError
@@ -33,6 +34,7 @@ _SEARCHES: tuple[Callable[[RecommenderConfig, LogSample], Iterable[Finding]], ..
     search_odd_numbers,
     find_sizes,
     find_many_slices,
+    find_split_ids,
 )
 
 

@@ -51,7 +51,7 @@ class LogSample:
     is_cut: bool = False
     is_whole: bool = True
     missing: Counter[str] = field(default_factory=Counter)
-    terms: dict[str, set[str]] = field(default_factory=dict)
+    terms: dict[str, set[bytes]] = field(default_factory=dict)
     labels: dict[str, LabelCounts] = field(default_factory=dict)
     bad_rows: BadRowCounts = field(default_factory=BadRowCounts)
     columns: ColumnCounts = field(default_factory=ColumnCounts)

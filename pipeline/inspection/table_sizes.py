@@ -46,9 +46,9 @@ class TableSize:
     rows: Rows | str
 
 
-def table_sizes(config: RecommenderConfig, seen: Mapping[str, Set[str]]) -> list[TableSize]:
+def table_sizes(config: RecommenderConfig, seen: Mapping[str, Set[bytes]]) -> list[TableSize]:
     """Sizes for the terms `seen` in each column: features in their order, then tables."""
-    terms: dict[str, set[str]] = {}
+    terms: dict[str, set[bytes]] = {}
     for feature in config.features:
         if isinstance(feature, IdFeature):
             owner = ids_owner(feature, config.features)

@@ -111,7 +111,7 @@ def valid(kind: str, form: Csv, rng: random.Random) -> bytes:
 def files(draw: st.DrawFn, kind: str) -> tuple[bytes, Csv]:
     """A mutated good file, or one made of pieces."""
     form = draw(st.sampled_from(FORMS)) if kind == "csv" else Csv()
-    rng = random.Random(draw(st.integers(0, 1 << 32)))
+    rng = random.Random(draw(st.integers(0, 1 << 32)))  # noqa: S311 - inputs, not secrets
     pieces = [*PIECES[kind], form.delimiter.encode()]
     content = bytearray(valid(kind, form, rng))
     if kind != "parquet" and rng.randrange(4) == 0:
@@ -198,8 +198,8 @@ def check(kind: str, file: Path, content: bytes, form: Csv) -> None:
     if kind == "csv":
         rows, uneven, expected = expected_csv(content, form)
         assert (counted, reasons["uneven_row"]) == (rows, uneven)
-        escapes = form.escape_character
-        if not reasons["not_utf8"] and not escapes and form.encoding != "utf-16-le":
+        is_as_python_reads = not form.escape_character and form.encoding != "utf-16-le"
+        if columns[0].name in names and is_as_python_reads and not reasons["not_utf8"]:
             assert users == expected
     elif kind == "jsonl":
         text = content.removeprefix(b"\xef\xbb\xbf")
@@ -209,7 +209,8 @@ def check(kind: str, file: Path, content: bytes, form: Csv) -> None:
 
 
 def main(kind: str, examples: int, file: Path) -> None:
-    told: Counter[str] = Counter()
+    """Tries as many files."""
+    told = Counter({"read": 0, "refused": 0})
 
     @seed(2026)
     @settings(
@@ -224,14 +225,14 @@ def main(kind: str, examples: int, file: Path) -> None:
         file.write_bytes(content)
         try:
             check(kind, file, content, form)
-        except DataError as error:
-            assert "\n" not in str(error), error
-            told["refused"] += 1
-        else:
             told["read"] += 1
+        except DataError as error:
+            told["refused"] += 1
+            if "\n" in str(error):
+                raise AssertionError(f"more than one line: {error}") from error
 
     run()
-    print(json.dumps(told))
+    sys.stdout.write(json.dumps(told) + "\n")
 
 
 if __name__ == "__main__":
