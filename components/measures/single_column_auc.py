@@ -277,12 +277,6 @@ def _buckets(codes: Ints) -> Ints:
     return np.asarray(buckets[codes])
 
 
-def _with_one_element(lists: pa.Array) -> pa.Array:
-    """Lists with an element in each, or null: Arrow takes no element of an empty one."""
-    is_empty = np.asarray(pc.fill_null(lists.value_lengths(), 0)) == 0
-    return lists.take(pa.array(np.arange(len(lists)), mask=is_empty))
-
-
 def _numbers(column: pa.ChunkedArray) -> Floats:
     """Numbers of a column of at most one a row, NaN where missing."""
     values = _combined(column)
