@@ -1,6 +1,7 @@
 """Batches of rows of a log file, and a reader of their columns that notes bad rows."""
 
 import difflib
+import unicodedata
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -189,9 +190,15 @@ def require_columns(where: str, wanted: Sequence[str], present: Collection[str])
             by_lower = {other.strip().lower(): other for other in present}
             close = difflib.get_close_matches(name.lower(), by_lower, n=1)
             hint = f"; did you mean {by_lower[close[0]]!r}?" if close else ""
+            if close and _composed(by_lower[close[0]]) == _composed(name):
+                hint += " It has other Unicode characters that look the same: copy it from there"
             raise DataError(f"{where}: there is no column '{name}'{hint}")
         if list(present).count(name) > 1:
             raise DataError(f"{where}: column '{name}' occurs more than once; rename one of them")
+
+
+def _composed(text: str) -> str:
+    return unicodedata.normalize("NFKC", text)
 
 
 def _has_bad_bytes(values: pa.Array) -> np.ndarray:

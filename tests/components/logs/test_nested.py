@@ -1,6 +1,7 @@
 """Columns inside objects, and columns of any name: the same values from Parquet and JSON Lines."""
 
 import json
+import unicodedata
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -92,6 +93,14 @@ def test_a_map_of_parquet_is_read_by_its_keys(tmp_path):
     pq.write_table(pa.table({"context": values}), path)
     column = RawColumn("context.app", "text")
     assert read((str(path), "parquet"), [column])["context.app"] == [[b"2"], None, None, [b"3"]]
+
+
+def test_a_name_that_only_looks_the_same_is_told_apart(tmp_path):
+    path = str(tmp_path / "log.parquet")
+    pq.write_table(pa.table({unicodedata.normalize("NFD", "Größe"): [1]}), path)
+    column = RawColumn(unicodedata.normalize("NFC", "Größe"), "number")
+    with pytest.raises(DataError, match="other Unicode characters that look the same"):
+        log_reader.require_somewhere(path, [path], [column], "parquet")
 
 
 ODD = ["class", "self", "Größe (cm)", "ユーザー", "a b", "x/y", '"q"', "X-Device", "🙂", "user.id"]
