@@ -219,3 +219,31 @@ def test_a_label_of_texts_is_read_as_its_rule_says():
     )
     ((column, (leak,)),) = leaks_by_column(config, examples).items()
     assert (column, leak.score, leak.num_rows) == ("x", 1.0, 1_900)
+
+
+def test_a_label_of_texts_and_a_funnel_count_as_they_do_in_training():
+    outcome = np.where(CLICKED, np.where(NOISE > 0, "buy", "look"), "none")
+    tasks = [
+        {"name": "click", "label": {"column": "outcome", "in": ["buy", "look"]}},
+        # Null where nobody clicked: 0 over all rows.
+        {"name": "buy", "label": {"column": "bought"}, "funnel": "click"},
+    ]
+    config = DataConfig.model_validate(
+        {"features": [{"name": "x", "kind": "dense"}], "tasks": tasks}
+    )
+    table = pa.table(
+        {
+            "outcome": terms([text.encode() for text in outcome]),
+            "bought": numbers(np.where(CLICKED, NOISE > 0, np.nan)),
+            "x": numbers(np.where(CLICKED & (NOISE > 0), 2, 1)),
+        }
+    )
+    (finding,) = find_leaks(config, table)
+    assert "task 'buy' (AUC 1.000 over 4,000 rows)" in finding.sentence
+    assert "task 'click'" not in finding.sentence
+
+
+def test_tasks_whose_columns_are_missing_are_left_out():
+    like = {"name": "like", "label": {"column": "liked"}, "trained_where": "click"}
+    (finding,) = leaks("dense", numbers(CLICKED.astype(float)), like)
+    assert "task 'click'" in finding.sentence
