@@ -75,6 +75,8 @@ class Marks:
 
     def shown(self, text: bytes) -> list[tuple[bytes, bytes]]:
         """Stand-ins that occur in a text, each with its original."""
+        if text.isascii() and not self._long_delimiter:
+            return []
         pairs = [(stand_in, original) for original, stand_in in self._stand_ins.items()]
         if self._long_delimiter:  # inside of quotes
             pairs.insert(0, (_UNIT_SEPARATOR, self._long_delimiter))
@@ -213,9 +215,9 @@ class _Scan:
     def _delimiters_before(self, places: np.ndarray) -> np.ndarray:
         """Number of delimiters before each of the places, int64."""
         words = np.append(self._delimiters, np.uint64(0))
-        at = places // 64
+        at = places >> 6
         before = np.concatenate([np.zeros(1, np.int64), np.cumsum(_num_ones(words[:-1]))])
-        below = (_ONE << (places % 64).astype(np.uint64)) - _ONE
+        below = (_ONE << (places & 63).astype(np.uint64)) - _ONE
         return before[at] + _num_ones(words[at] & below)
 
     def _places(self, code: int) -> np.ndarray:
@@ -286,7 +288,7 @@ def _set_places(words: np.ndarray) -> np.ndarray:
     octets = words.view(np.uint8)
     some = np.flatnonzero(octets != 0)
     bits = np.flatnonzero(np.unpackbits(octets[some], bitorder="little").view(np.bool_))
-    return 8 * some[bits // 8] + bits % 8
+    return (some[bits >> 3] << 3) + (bits & 7)
 
 
 def _parity(places: np.ndarray) -> np.ndarray:
@@ -300,7 +302,10 @@ def _parity(places: np.ndarray) -> np.ndarray:
 
 
 def _num_ones(words: np.ndarray) -> np.ndarray:
-    """Number of set bits of each word, int64: sums of 2, 4 and 8 bits, then of the bytes."""
+    """Number of set bits of each word, int64."""
+    if hasattr(np, "bitwise_count"):  # numpy 2
+        return np.bitwise_count(words).astype(np.int64)
+    # Sums of 2, 4 and 8 bits, then of the bytes.
     words = words - (words >> _ONE & np.uint64(0x5555555555555555))
     twos = np.uint64(0x3333333333333333)
     words = (words & twos) + (words >> np.uint64(2) & twos)

@@ -195,7 +195,9 @@ def check(kind: str, file: Path, content: bytes, form: Csv) -> None:
             reasons.update(bad.reason for bad in row_check.bad_rows)
             users += batch.values[columns[0].name].to_pylist() if kind == "csv" else []
     assert counted == good + reasons.total(), (counted, good, reasons)
-    if kind == "csv":
+    # The csv module takes an escape right after a closing quote for text.
+    is_unclear = form.escape_character is not None and b'"\\' in content
+    if kind == "csv" and not is_unclear:
         rows, uneven, expected = expected_csv(content, form)
         assert (counted, reasons["uneven_row"]) == (rows, uneven)
         is_as_python_reads = not form.escape_character and form.encoding != "utf-16-le"
@@ -204,7 +206,7 @@ def check(kind: str, file: Path, content: bytes, form: Csv) -> None:
     elif kind == "jsonl":
         text = content.removeprefix(b"\xef\xbb\xbf")
         assert counted == sum(bool(line.strip()) for line in text.split(b"\n"))
-    else:
+    elif kind == "parquet":
         assert counted == pq.ParquetFile(file).metadata.num_rows
 
 
