@@ -9,7 +9,7 @@ import pyarrow.compute as pc
 
 from taskroute.pipeline.starter.columns import LogColumn
 from taskroute.pipeline.starter.guess import Guess, left_out
-from taskroute.pipeline.starter.tasks import Outcome, is_beyond_chance
+from taskroute.pipeline.starter.tasks import Outcome, is_beyond_chance, is_named_like_an_outcome
 from taskroute.pipeline.starter.words import english_name, words
 
 _ID_WORDS = {"code", "hash", "id", "ids", "key", "uid", "uuid", "zip"}
@@ -22,6 +22,7 @@ _ITEM_WORDS = {
     "video",
 }  # fmt: skip
 _PAST_WORDS = {"history", "last", "past", "previous", "recent", "seq", "sequence"}
+_LATER_WORDS = {"after", "future", "later", "next"}
 # Small whole numbers of such names are amounts; of others they are codes, such as of a device.
 _AMOUNT_WORDS = {
     "age", "amount", "average", "avg", "clicks", "cnt", "count", "day", "days", "depth", "distance",
@@ -39,6 +40,13 @@ _ROWS_THAT_TELL = 100
 _NEARLY_ALL = 0.9
 _SHARED_TERMS = 0.5
 _HASH_BUCKETS = (10_000, 20_000, 50_000, 100_000, 200_000, 500_000, 1_000_000)
+
+
+def named_after(column: LogColumn) -> Guess | None:
+    """Leaves out a column that is named like what comes after the row."""
+    if words(column.name) & _LATER_WORDS:
+        return left_out(column, "is named like what comes after the row: is it known before?")
+    return None
 
 
 def known_after(column: LogColumn, outcomes: Sequence[Outcome]) -> Guess | None:
@@ -87,6 +95,8 @@ def guess_feature(column: LogColumn, position: int) -> Guess:
         if column.separator is not None:
             fields["separator"] = column.separator
         what = "several terms a row" + (", named like a history" if is_past else "")
+        if not is_past and is_named_like_an_outcome(column.name):
+            what += ", named like an outcome: are they of earlier rows?"
     else:
         fields["kind"] = "categorical"
         what = "one term a row" + (", a code" if column.numbers is not None else "")

@@ -12,7 +12,13 @@ from pydantic import TypeAdapter, ValidationError
 
 from taskroute.components.measures.single_column_auc import Leak
 from taskroute.pipeline.starter.columns import LogColumn, LogSample
-from taskroute.pipeline.starter.features import guess_feature, is_user, known_after, share_ids
+from taskroute.pipeline.starter.features import (
+    guess_feature,
+    is_user,
+    known_after,
+    named_after,
+    share_ids,
+)
 from taskroute.pipeline.starter.guess import Guess, left_out
 from taskroute.pipeline.starter.tasks import guess_tasks, offered_task
 from taskroute.pipeline.starter.words import words
@@ -39,6 +45,9 @@ def guess(sample: LogSample) -> list[Guess]:
     if times:
         name = max(times, key=_likeness_to_a_log).name
         guesses[name] = Guess(name, "time", {}, "holds times; the newest rows are test")
+    for column in _rest(sample, guesses):
+        if (later := named_after(column)) is not None:
+            guesses[column.name] = later
     outcomes = guess_tasks(_rest(sample, guesses))
     guesses |= {outcome.guess.column: outcome.guess for outcome in outcomes}
     if not outcomes:

@@ -18,13 +18,15 @@ from taskroute.pipeline.starter.words import english_name, parts, words
 
 _CLICK_WORDS = {"click", "clicks", "clicked"}
 _OUTCOME_WORDS = _CLICK_WORDS | {
-    "add", "added", "bookmark", "bookmarked", "buy", "bought", "cart", "comment", "commented",
-    "complete", "completed", "conversion", "convert", "converted", "download", "downloaded",
+    "add", "added", "answered", "applied", "booked", "bookmark", "bookmarked", "bought", "buy",
+    "canceled", "cancelled", "cart", "churned", "comment", "commented", "complete", "completed",
+    "conversion", "convert", "converted", "dislike", "disliked", "download", "downloaded",
     "favorite", "favorited", "favourite", "finish", "finished", "follow", "followed", "forward",
-    "hide", "hidden", "install", "installed", "label", "like", "liked", "open", "opened", "order",
-    "ordered", "paid", "pay", "play", "played", "purchase", "purchased", "rated", "read", "report",
-    "reported", "retweet", "save", "saved", "share", "shared", "skip", "skipped", "subscribe",
-    "subscribed", "target", "view", "viewed", "watch", "watched",
+    "forwarded", "hidden", "hide", "install", "installed", "label", "like", "liked", "open",
+    "opened", "order", "ordered", "paid", "pay", "play", "played", "purchase", "purchased",
+    "rated", "read", "replied", "report", "reported", "returned", "retweet", "retweeted",
+    "save", "saved", "share", "shared", "skip", "skipped", "subscribe", "subscribed", "target",
+    "upvoted", "view", "viewed", "watch", "watched",
 }  # fmt: skip
 _RATING_WORDS = {"rating", "ratings", "star", "stars", "score", "grade"}
 _WATCH_WORDS = {
@@ -99,6 +101,11 @@ def guess_tasks(columns: Sequence[LogColumn]) -> list[Outcome]:
     outcomes += [_rating_task(column, positions[column.name]) for column in ratings]
     outcomes += [_watch_task(column, positions[column.name]) for column in watched]
     return _with_conditions(_with_own_names(outcomes))
+
+
+def is_named_like_an_outcome(column: str) -> bool:
+    """True if a word of the name is that of an outcome."""
+    return bool(words(column) & _OUTCOME_WORDS)
 
 
 def offered_task(

@@ -226,3 +226,11 @@ def test_the_time_is_that_which_the_rows_are_sorted_by(init, log):
     days = [f"2020-01-{1 + row % 28:02d}" for row in RANDOM.integers(0, 300, ROWS)]
     config = init("feed.csv", time=None, member_since=days, happened=log()["time"])
     assert config.source.timestamp == "happened"
+
+
+def test_what_is_named_like_a_later_row_is_left_out(tmp_path, feature):
+    assert feature("next_read_seconds", RANDOM.integers(0, 90, ROWS).tolist()) is None
+    assert (
+        "#   next_read_seconds: is named like what comes after"
+        in (tmp_path / "shop.yaml").read_text()
+    )
