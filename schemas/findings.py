@@ -1,6 +1,6 @@
 """Findings about the data of a run: told to a person, and no reason to stop."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import ClassVar, Literal
 
 from taskroute.schemas.base import Config
@@ -50,3 +50,14 @@ def shorten(findings: Sequence[Finding]) -> list[Finding]:
     kept, rest = findings[: _MOST_LINES - 1], findings[_MOST_LINES - 1 :]
     names = ", ".join(f"'{finding.subject}'" for finding in rest)
     return [*kept, rest[0].model_copy(update={"sentence": f"{names}: the like of the lines above"})]
+
+
+def without_repeats(findings: Iterable[Finding]) -> tuple[Finding, ...]:
+    """Findings without dead features whose column is told as missing already."""
+    findings = tuple(findings)
+    missing = {finding.subject for finding in findings if finding.kind == "missing_column"}
+    return tuple(
+        finding
+        for finding in findings
+        if finding.kind != "dead_feature" or finding.subject not in missing
+    )

@@ -112,6 +112,14 @@ def find_dead_features(
 
 def _findings(found: list[tuple[Feature, Coded]], rows: str) -> Iterator[Finding]:
     for feature, coded in found:
+        share = float(np.mean(coded.codes == 0))
+        if share >= LARGEST_SHARE:
+            text = (
+                f"feature '{feature.name}': it is missing in {_percent(share)} of the {rows}; "
+                f"check column '{feature.column}', or leave it out"
+            )
+            yield Finding(kind="dead_feature", subject=feature.column, sentence=text)
+            continue
         sentence = _sentence(feature, coded, rows)
         if sentence is not None:
             text = f"feature '{feature.name}': {sentence}"
@@ -121,12 +129,9 @@ def _findings(found: list[tuple[Feature, Coded]], rows: str) -> Iterator[Finding
 def _sentence(feature: Feature, coded: Coded, rows: str) -> str | None:
     """Description of a dead feature; None of one that is not."""
     kind = "terms" if feature.column_kind == "texts" else rows
-    values, counts = np.unique(coded.codes, return_counts=True)
+    _, counts = np.unique(coded.codes, return_counts=True)
     share = counts.max() / counts.sum()
-    commonest = int(values[counts.argmax()])
     column = f"column '{feature.column}'"
-    if share >= LARGEST_SHARE and commonest == 0:
-        return f"it is missing in {_percent(share)} of the {rows}; check {column}, or leave it out"
     if coded.first_oov is not None:
         of_oov = float(np.mean(coded.codes >= coded.first_oov))
         if of_oov >= LARGEST_SHARE:

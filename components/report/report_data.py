@@ -17,7 +17,7 @@ from taskroute.components.report.column_statistics import ColumnStatistics, read
 from taskroute.components.report.importance import Importance
 from taskroute.schemas.change_record import DayChanges, JudgedChange
 from taskroute.schemas.evaluation_record import Measurements, Verdict
-from taskroute.schemas.findings import Finding, Findings
+from taskroute.schemas.findings import Finding, Findings, without_repeats
 from taskroute.schemas.log_splits import LogSplits
 from taskroute.schemas.recommender import RecommenderConfig
 from taskroute.schemas.run_record import Stage
@@ -99,7 +99,9 @@ def read_artifacts(config: RecommenderConfig, folders: Mapping[str, str]) -> Rep
     """
     parts: dict[str, Any] = {}
     records = [Findings.find(folder) for folder in folders.values()]
-    parts["findings"] = [one for record in records if record for one in record.findings]
+    parts["findings"] = without_repeats(
+        finding for record in records if record for finding in record.findings
+    )
     if folder := _existing(folders, "StatisticsGen.statistics"):
         parts["columns"] = read_column_statistics(folder, SPLITS)
     if folder := _existing(folders, "DayMonitor.changes"):

@@ -8,7 +8,7 @@ from taskroute.components.logs.bad_rows import rows_left_out
 from taskroute.schemas.change_record import AlertFile, DayChanges, alerts_of, num_judged
 from taskroute.schemas.errors import NOT_BLESSED, SERVING_CHECK_FAILED
 from taskroute.schemas.evaluation_record import MeasuredSlice, Measurements, Verdict
-from taskroute.schemas.findings import Findings
+from taskroute.schemas.findings import Findings, without_repeats
 from taskroute.schemas.log_splits import LogSplits
 from taskroute.schemas.run_record import RunRecord, ServingVerdict, SliceMetrics, Stage
 from taskroute.schemas.serving_check import ServingReport
@@ -49,7 +49,7 @@ def add_stage(record: RunRecord, stage: "StageRun", root: Path) -> None:
         record.artifacts[f"{stage.name}.{output}"] = str(inside)
         found = Findings.find(path)
         if found is not None:
-            record.findings += found.findings
+            record.findings = without_repeats((*record.findings, *found.findings))
     record.stages.append(
         Stage(
             name=stage.name,

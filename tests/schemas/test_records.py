@@ -16,6 +16,7 @@ from taskroute.schemas.evaluation_record import (
     TaskMetrics,
     Verdict,
 )
+from taskroute.schemas.findings import Finding, without_repeats
 from taskroute.schemas.quarantine import RowsLeftOut
 from taskroute.schemas.run_record import RetrainVerdict, RunRecord
 from taskroute.schemas.serving import ModelInfo
@@ -162,3 +163,16 @@ def test_losses_that_are_no_numbers_survive_the_file_of_a_training(tmp_path):
     assert read.history["val_loss"] == (0.4, math.inf)
     assert math.isnan(read.routing[0].values[0][0])
     assert read.routing[0].num_open == 0
+
+
+def test_a_feature_is_not_told_as_dead_where_its_column_is_told_as_missing():
+    missing, dead, other = (
+        Finding(kind=kind, subject=subject, sentence=kind)
+        for kind, subject in (
+            ("missing_column", "age"),
+            ("dead_feature", "age"),
+            ("dead_feature", "zip"),
+        )
+    )
+    assert without_repeats([missing, dead, other]) == (missing, other)
+    assert without_repeats([dead, other]) == (dead, other)
