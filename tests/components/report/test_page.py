@@ -13,8 +13,6 @@ import numpy as np
 import pytest
 
 from taskroute.components.logs.bad_rows import BadRow
-from taskroute.components.logs.splits import Cutoffs
-from taskroute.components.logs.time_ranges import describe_splits
 from taskroute.components.measures.binary import BinaryStatistics
 from taskroute.components.measures.regression import RegressionStatistics
 from taskroute.components.measures.rows import make_rows
@@ -103,16 +101,6 @@ def _measured(num_rows=2000, seed=1, quality=2.0):
         statistics.add(rows)
         found[name] = measure(statistics, 0.95)
     return found
-
-
-def test_the_times_of_the_splits_and_the_cut_are_shown():
-    ranges = {"train": [(0, 59)], "validation": [(60, 119)], "test": [(120, 240)]}
-    rows = {"train": 8, "validation": 1, "test": 1}
-    made = describe_splits("time", rows, ranges, Cutoffs(60, 120), 10)
-    html = page.render(ReportData(CONFIG, rows=rows, log_splits=made))
-    assert "Rows of 1970-01-01 00:00:00 to 1970-01-01 00:04:00, cut at 1970-01-01 00:01:00" in html
-    assert ">1970-01-01 00:01:59<" in html
-    assert "cut at" not in page.render(ReportData(CONFIG, rows=rows))
 
 
 @pytest.fixture(scope="module")
