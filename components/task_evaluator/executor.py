@@ -16,10 +16,10 @@ from tfx.utils import path_utils
 from taskroute.components.logs.examples import ABSENT_COLUMNS, columns_in
 from taskroute.components.measures import statistics_fn
 from taskroute.components.measures.scoring import ALL_ROWS, ScoringPlan
-from taskroute.components.measures.vocabularies import vocabularies_to_slice
 from taskroute.components.served.baseline import read_baseline
 from taskroute.components.served.request_columns import served_columns
 from taskroute.components.task_evaluator.gate import judge
+from taskroute.components.task_evaluator.term_slices import vocabularies_to_slice
 from taskroute.schemas.columns import stored_for_served
 from taskroute.schemas.errors import DataError
 from taskroute.schemas.evaluation import Evaluation
