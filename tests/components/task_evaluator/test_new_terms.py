@@ -9,7 +9,8 @@ from pydantic import TypeAdapter
 from sklearn import metrics as oracle
 
 from taskroute.components.logs.hashes import hash_texts
-from taskroute.components.measures.vocabularies import is_known, vocabularies_to_slice
+from taskroute.components.measures.vocabularies import is_known
+from taskroute.components.task_evaluator.term_slices import vocabularies_to_slice
 from taskroute.schemas.evaluation import Evaluation, Gate
 from taskroute.schemas.features import Feature
 
