@@ -288,7 +288,9 @@ def is_beyond_chance(number: int, rate: float) -> bool:
 
 
 def _task_name(name: str, position: int) -> str:
-    """Name of a label's task: `click` for `is_clicked`, `clicked` and `geklickt`."""
+    """Name of a label's task: `click` for `is_clicked`, `geklickt` and `outcome.clicked`."""
+    inside = name.rpartition(".")[2]
+    name = inside if is_named_like_an_outcome(inside) else name
     english = english_name(name, position)
     if english == f"column_{position}":
         return english

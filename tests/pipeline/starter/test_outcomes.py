@@ -34,6 +34,7 @@ def flags(rate, seed=0):
         ("클릭여부", "click"),
         ("покупка", "purchase"),
         ("isClicked", "click"),
+        ("outcome.clicked", "click"),
     ],
 )
 def test_an_outcome_is_known_in_other_languages(init, name, task):
