@@ -157,6 +157,15 @@ class TextStream:
         if self._is_utf_8 and chunk.isascii() and chunk and not self._decoder.getstate()[0]:
             self._is_start = False
             return chunk
+        if self._is_utf_8 and not self._is_start:
+            data = self._decoder.getstate()[0] + chunk
+            try:
+                _, size = codecs.utf_8_decode(data, "strict", not chunk)
+            except UnicodeDecodeError:
+                pass  # decoded again below, with its bad bytes marked
+            else:
+                self._decoder.setstate((data[size:], 0))
+                return data[:size]
         text = self._decoder.decode(chunk, final=not chunk)
         if self._is_start and text:
             text, self._is_start = text.removeprefix("\ufeff"), False

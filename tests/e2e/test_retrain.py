@@ -36,7 +36,13 @@ CONFIG = {
     "features": [
         {"name": "user_id", "kind": "categorical", "hash_buckets": 500, "embedding_dim": 8},
         {"name": "item_id", "kind": "categorical", "vocabulary": {}, "embedding_dim": 8},
-        {"name": "category", "kind": "categorical", "vocabulary": {}, "embedding_dim": 4},
+        {
+            "name": "category",
+            "kind": "categorical",
+            "required": True,
+            "vocabulary": {},
+            "embedding_dim": 4,
+        },
         {"name": "position", "kind": "dense", "transform": "log1p"},
     ],
     "tasks": [
@@ -221,7 +227,7 @@ def test_a_serving_log_needs_a_run_to_be_compared_with(world, tmp_path):
     assert "call `taskroute run` first" in result.stderr
 
 
-def test_a_day_without_a_column_is_refused(world):
+def test_a_day_without_a_required_column_is_refused(world):
     world.change(4, lambda table: table.drop_columns(["category"]))
     result, verdict = world.retrain(4)
     assert (verdict["outcome"], result.exit_code) == ("data_refused", 3)
