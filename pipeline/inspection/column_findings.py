@@ -19,20 +19,17 @@ def find_missing_columns(config: RecommenderConfig, sample: LogSample) -> Iterat
 
 def find_input_names(config: RecommenderConfig, sample: LogSample) -> Iterator[Finding]:
     """Columns and features that signatures of the served model take under another name."""
-    names = input_names(column.name for column in feature_columns(config))
-    for column, name in names.items():
-        if name != column:
-            yield Finding(
-                kind="names",
-                subject=column,
-                sentence=f"column '{column}': the served model's `raw_features` takes it as "
-                f"'{name}'; tf.Examples keep the column's own name",
-            )
-    for feature, name in input_names(each.name for each in config.features).items():
-        if name != feature:
-            yield Finding(
-                kind="names",
-                subject=feature,
-                sentence=f"feature '{feature}': the served model's `transformed_features` takes it "
-                f"as '{name}'",
-            )
+    columns = (column.name for column in feature_columns(config))
+    features = (feature.name for feature in config.features)
+    for what, signature, names, rest in (
+        ("column", "raw_features", columns, "; tf.Examples keep the column's own name"),
+        ("feature", "transformed_features", features, ""),
+    ):
+        for name, given in input_names(names).items():
+            if given != name:
+                yield Finding(
+                    kind="names",
+                    subject=name,
+                    sentence=f"{what} '{name}': the served model's `{signature}` takes it as "
+                    f"'{given}'{rest}",
+                )

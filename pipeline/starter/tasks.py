@@ -166,7 +166,8 @@ def _named_label(column: LogColumn, position: int) -> Outcome | None:
 def _flag_task(column: LogColumn, position: int, why: str) -> Outcome:
     fields = {"name": _task_name(column.name, position), "label": _label(column)}
     if column.num_unreadable:
-        why += f"; {column.num_unreadable:,} values are neither"
+        count = column.num_unreadable
+        why += f"; {count:,} value{' is' if count == 1 else 's are'} neither"
     return Outcome(Guess(column.name, "task", fields, why), np.asarray(column.flags) == 1)
 
 
