@@ -12,24 +12,30 @@ import pyarrow.csv as pcsv
 
 from taskroute.components.logs.bad_rows import BadRow, shorten
 from taskroute.components.logs.csv_records import Marks, Records, read_records
-from taskroute.components.logs.log_batch import LogBatch, require_columns
+from taskroute.components.logs.log_batch import LogBatch, lacking_columns
 from taskroute.components.logs.log_files import TextStream
+from taskroute.schemas.columns import RawColumn
 from taskroute.schemas.errors import DataError
 from taskroute.schemas.source import STANDARD_CSV, Csv
 
 _OTHER_SEPARATORS = (";", "\t", "|", ",")
 
 
-def read_csv(file: str, names: Sequence[str], form: Csv = STANDARD_CSV) -> Iterator[LogBatch]:
-    """Reads the named columns.
+def read_csv(
+    file: str, columns: Sequence[RawColumn], form: Csv = STANDARD_CSV
+) -> Iterator[LogBatch]:
+    """Reads columns; one that the file may lack is null.
 
     Rows that have more or fewer columns than the header are noted as bad.
 
     Raises:
-        DataError: If the file is empty, lacks a column, or has a quote that never closes.
+        DataError: If the file is empty, lacks a column that it must have, or has a quote that never
+            closes.
     """
     header = read_header(file, form)
-    require_columns(file, names, header)
+    lacking = lacking_columns(file, columns, header)
+    wanted = dict.fromkeys(column.name for column in columns)
+    names = [name for name in wanted if name not in lacking]
     marks = Marks(form)
     parser = _Parser(file, names, [header.index(name) for name in names], len(header), marks, form)
     stream = TextStream(file, form.encoding)
@@ -42,7 +48,9 @@ def read_csv(file: str, names: Sequence[str], form: Csv = STANDARD_CSV) -> Itera
             continue
         batch = parser.parse(records, next_row)
         next_row += len(records)
-        yield batch.without_bad_bytes(_shown(form.encoding)) if stream.has_bad_bytes else batch
+        if stream.has_bad_bytes:
+            batch = batch.without_bad_bytes(_shown(form.encoding))
+        yield batch.with_lacking(lacking)
 
 
 def read_header(file: str, form: Csv = STANDARD_CSV) -> list[str]:

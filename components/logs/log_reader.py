@@ -72,11 +72,7 @@ def read_batches(
     with say_what_is_wrong(part.file):
         match log_format:
             case "csv":
-                header = csv_log.read_header(part.file, form)
-                lacking = lacking_columns(part.file, columns, header)
-                present = [name for name in _names(columns) if name not in lacking]
-                for batch in csv_log.read_csv(part.file, present, form):
-                    yield batch.with_lacking(lacking)
+                yield from csv_log.read_csv(part.file, columns, form)
             case "jsonl":
                 yield from json_lines.read_json_lines(part.file, columns)
             case "parquet":

@@ -183,4 +183,4 @@ def test_a_row_that_nobody_finds_ends_the_run(tmp_path, monkeypatch):
     monkeypatch.setattr(csv_log._Parser, "_parse_by_arrow", lambda self, text: [pa.array(["a"])])
     monkeypatch.setattr(csv_log, "_parse_slowly", lambda text, marks: [["title", "price"]])
     with pytest.raises(RuntimeError, match="2 rows were counted, and 1 read"):
-        list(csv_log.read_csv(str(path), ["title"]))
+        list(csv_log.read_csv(str(path), [TITLE]))
